@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* frontend.h: ONNX bytes <-> graph. The only folder that knows protobuf. */
+#ifndef QN_FRONTEND_H
+#define QN_FRONTEND_H
+#include "ir/ir.h"
+
+typedef struct DimBinding { /* --dim NAME=V or 'INPUT[AXIS]=V' */
+    const char *name;       /* symbol, or "INPUT[AXIS]" */
+    int64_t value;
+    bool used;
+} DimBinding;
+
+typedef struct ImportOptions {
+    Vec(DimBinding) dims;
+    size_t max_bytes;  /* of the file; 0: 2 GiB */
+    size_t max_memory; /* of the parsed message; 0: max(64 MiB, 16 x file) */
+    bool free_dims;    /* leave unbound dims as DIM_UNKNOWN with sym set instead of refusing (inspect, run, verify bind later) */
+} ImportOptions;
+
+/* Reads, checks and converts a model. All errors are collected in c->d; NULL if there was any. Unsupported ops are
+ * listed together. The graph has canonical ops only; tensor types are the declared ones (node_infer completes them).
+ * Every graph output is the output of a node and of no other graph output (Identity nodes are added where needed). */
+Graph *onnx_import(Ctx *c, const char *path, const ImportOptions *o);
+Graph *onnx_import_bytes(Ctx *c, const void *bytes, size_t n, const char *file, const char *dir /* for external data; NULL: none allowed */,
+                         const ImportOptions *o);
+
+/* One tensor as data sets hold it (TensorProto file). */
+typedef struct Value {
+    const char *name;
+    Type type;
+    void *data; /* packed like raw_data; strings: see DESIGN section 5 */
+    int64_t bytes;
+} Value;
+bool onnx_read_tensor(Ctx *c, const char *path, Value *out);
+bool onnx_write_tensor(Ctx *c, const char *path, const Value *v);
+#endif

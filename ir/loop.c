@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop.c: constructors, substitution and copies of the loop IR. Expressions are immutable: constructors fold what is
+ * constant and drop identities, so `e_add(a, e_mul(a, i, e_int(a, 1)), e_int(a, 0))` is `i` itself.
+ * Floating arithmetic is folded only where it is exact in every rounding mode (x+0 is not: -0+0).
+ */
+#include "loop.h"
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+const CallInfo call_info[CALL_COUNT] = {
+#define CALL(e, name, arity, cf, cd, kind) [CALL_##e] = {name, arity, cf, cd, kind},
+#include "calls.def"
+#undef CALL
+};
+
+static Expr *expr_new(Arena *a, ExprKind k, DType t) {
+    Expr *e = NEW(a, Expr);
+    e->k = k;
+    e->t = t;
+    return e;
+}
+/* An integer brought into the range of t: two's complement wrap. */
+static int64_t wrap_to(DType t, int64_t v) {
+    switch (t) {
+    case DT_INT8: return (int8_t)(uint8_t)v;
+    case DT_UINT8: return (uint8_t)v;
+    case DT_INT16: return (int16_t)(uint16_t)v;
+    case DT_UINT16: return (uint16_t)v;
+    case DT_INT32: return (int32_t)(uint32_t)v;
+    case DT_UINT32: return (uint32_t)v;
+    case DT_BOOL: return v != 0;
+    default: return v;
+    }
+}
+Expr *e_lit_i(Arena *a, DType t, int64_t v) {
+    if (dtype_is_float(t)) return e_lit(a, t, (double)v);
+    Expr *e = expr_new(a, E_INT, t);
+    e->u.i = wrap_to(t, v);
+    return e;
+}
+Expr *e_int(Arena *a, int64_t v) { return e_lit_i(a, DT_INT64, v); }
+static int64_t saturate(DType t, double v) {
+    if (v != v) return 0;
+    if (t == DT_UINT64) return v <= 0 ? 0 : v >= 18446744073709551616.0 ? -1 : (int64_t)(uint64_t)v;
+    int64_t lo = dtype_min(t), hi = dtype_max(t);
+    if (v <= (double)lo) return lo;
+    if (v >= (double)hi) return hi;
+    return (int64_t)v;
+}
+Expr *e_lit(Arena *a, DType t, double v) {
+    if (!dtype_is_float(t)) return e_lit_i(a, t, t == DT_BOOL ? v != 0 : saturate(t, v));
+    Expr *e = expr_new(a, E_FLT, t);
+    e->u.f = t == DT_FLOAT32 ? (double)(float)v : v;
+    return e;
+}
+Expr *e_var(Arena *a, const Var *v) {
+    Expr *e = expr_new(a, E_VAR, v->t);
+    e->u.v = v;
+    return e;
+}
+Expr *e_load(Arena *a, Buf *b, Expr *const *idx) {
+    Expr *e = expr_new(a, E_LOAD, dtype_compute(b->dt));
+    e->narg = (int8_t)b->rank;
+    e->u.ld.buf = b;
+    e->u.ld.idx = NEW_ARRAY(a, Expr *, b->rank);
+    for (int i = 0; i < b->rank; i++) e->u.ld.idx[i] = idx[i];
+    return e;
+}
+bool e_is_int(const Expr *e, int64_t *v) {
+    if (e->k != E_INT) return false;
+    *v = e->u.i;
+    return true;
+}
+static bool is_lit(const Expr *e) { return e->k == E_INT || e->k == E_FLT; }
+static bool is_lit_of(const Expr *e, int v) { return (e->k == E_INT && e->u.i == v) || (e->k == E_FLT && e->u.f == v); }
+/* A literal written with another type: exact for integers, rounded for floats. */
+static Expr *lit_as(Arena *a, Expr *e, DType t) {
+    if (e->t == t) return e;
+    return e->k == E_INT ? e_lit_i(a, t, e->u.i) : e_lit(a, t, e->u.f);
+}
+
+Expr *e_un(Arena *a, UnOp op, Expr *x) {
+    if (x->k == E_INT && op == UN_NEG) return e_lit_i(a, x->t, (int64_t)(0 - (uint64_t)x->u.i));
+    if (x->k == E_FLT && op == UN_NEG) return e_lit(a, x->t, -x->u.f);
+    if (x->k == E_FLT && op == UN_ABS) return e_lit(a, x->t, fabs(x->u.f));
+    if (x->k == E_INT && op == UN_NOT) return e_lit_i(a, DT_BOOL, !x->u.i);
+    if (op == UN_NOT && x->k == E_UN && x->op == UN_NOT && x->u.a[0]->t == DT_BOOL) return x->u.a[0];
+    Expr *e = expr_new(a, E_UN, op == UN_NOT ? DT_BOOL : x->t);
+    e->op = (int8_t)op;
+    e->u.a[0] = x;
+    return e;
+}
+
+static bool bin_is_compare(BinOp op) { return op >= BIN_LT && op <= BIN_NE; }
+/* Two integer literals of type int64, int32, bool …; false where the result depends on unsigned 64-bit order. */
+static bool fold_int(BinOp op, DType t, int64_t x, int64_t y, int64_t *r) {
+    uint64_t ux = (uint64_t)x, uy = (uint64_t)y;
+    int bits = dtype_info[t].bits;
+    if (t == DT_UINT64 && op != BIN_ADD && op != BIN_SUB && op != BIN_MUL && op != BIN_AND && op != BIN_OR && op != BIN_XOR && op != BIN_EQ && op != BIN_NE)
+        return false;
+    switch (op) {
+    case BIN_ADD: *r = (int64_t)(ux + uy); break;
+    case BIN_SUB: *r = (int64_t)(ux - uy); break;
+    case BIN_MUL: *r = (int64_t)(ux * uy); break;
+    case BIN_DIV: *r = y == 0 ? 0 : y == -1 ? (int64_t)(0 - ux) : x / y; break;
+    case BIN_MOD: *r = y == 0 || y == -1 ? 0 : x % y; break;
+    case BIN_MIN: *r = y < x ? y : x; break;
+    case BIN_MAX: *r = x < y ? y : x; break;
+    case BIN_AND: *r = x & y; break;
+    case BIN_OR: *r = x | y; break;
+    case BIN_XOR: *r = x ^ y; break;
+    case BIN_SHL: *r = uy >= (uint64_t)bits ? 0 : (int64_t)(ux << uy); break;
+    case BIN_SHR: *r = uy >= (uint64_t)bits ? (x < 0 ? -1 : 0) : x >> uy; break;
+    case BIN_LT: *r = x < y; break;
+    case BIN_LE: *r = x <= y; break;
+    case BIN_EQ: *r = x == y; break;
+    case BIN_NE: *r = x != y; break;
+    case BIN_LAND: *r = x && y; break;
+    case BIN_LOR: *r = x || y; break;
+    }
+    return true;
+}
+/* Identities of integers and those of floats that hold bit for bit. NULL: none applies. */
+static Expr *bin_identity(Arena *a, BinOp op, Expr *x, Expr *y) {
+    bool fl = dtype_is_float(x->t);
+    switch (op) {
+    case BIN_ADD:
+        if (fl) break;
+        if (is_lit_of(x, 0)) return y;
+        if (is_lit_of(y, 0)) return x;
+        break;
+    case BIN_SUB:
+        if (is_lit_of(y, 0) && !(fl && signbit(y->u.f))) return x;
+        break;
+    case BIN_MUL:
+        if (is_lit_of(x, 1)) return y;
+        if (is_lit_of(y, 1)) return x;
+        if (!fl && (is_lit_of(x, 0) || is_lit_of(y, 0))) return e_lit_i(a, x->t, 0);
+        break;
+    case BIN_DIV:
+        if (is_lit_of(y, 1)) return x;
+        break;
+    case BIN_MOD:
+        if (!fl && is_lit_of(y, 1)) return e_lit_i(a, x->t, 0);
+        break;
+    case BIN_MIN:
+    case BIN_MAX:
+        if (x == y) return x;
+        break;
+    case BIN_LAND:
+        if (x->k == E_INT) return x->u.i ? y : x;
+        if (y->k == E_INT && y->u.i) return x;
+        break;
+    case BIN_LOR:
+        if (x->k == E_INT) return x->u.i ? x : y;
+        if (y->k == E_INT && !y->u.i) return x;
+        break;
+    default: break;
+    }
+    return NULL;
+}
+Expr *e_bin(Arena *a, BinOp op, Expr *x, Expr *y) {
+    if (x->t != y->t) {
+        if (is_lit(y))
+            y = lit_as(a, y, x->t);
+        else if (is_lit(x))
+            x = lit_as(a, x, y->t);
+        else
+            BUG("operands of a binary operation have types %s and %s", dtype_name(x->t), dtype_name(y->t));
+    }
+    DType t = bin_is_compare(op) || op == BIN_LAND || op == BIN_LOR ? DT_BOOL : x->t;
+    if (x->k == E_INT && y->k == E_INT) {
+        int64_t r;
+        if (fold_int(op, x->t, x->u.i, y->u.i, &r)) return e_lit_i(a, t, r);
+    }
+    Expr *same = bin_identity(a, op, x, y);
+    if (same) return same;
+    /* (v + c) + d -> v + (c + d) for integers: keeps index expressions short */
+    if (op == BIN_ADD && y->k == E_INT && x->k == E_BIN && x->op == BIN_ADD && x->u.a[1]->k == E_INT)
+        return e_bin(a, BIN_ADD, x->u.a[0], e_lit_i(a, x->t, (int64_t)((uint64_t)x->u.a[1]->u.i + (uint64_t)y->u.i)));
+    if (op == BIN_ADD && x->k == E_INT && y->k != E_INT) {
+        Expr *swap = x;
+        x = y, y = swap;
+        return e_bin(a, op, x, y);
+    }
+    Expr *e = expr_new(a, E_BIN, t);
+    e->op = (int8_t)op;
+    e->u.a[0] = x, e->u.a[1] = y;
+    return e;
+}
+Expr *e_select(Arena *a, Expr *c, Expr *x, Expr *y) {
+    if (x->t != y->t) {
+        if (is_lit(y))
+            y = lit_as(a, y, x->t);
+        else if (is_lit(x))
+            x = lit_as(a, x, y->t);
+        else
+            BUG("branches of a select have types %s and %s", dtype_name(x->t), dtype_name(y->t));
+    }
+    if (c->k == E_INT) return c->u.i ? x : y;
+    if (x == y) return x;
+    Expr *e = expr_new(a, E_SELECT, x->t);
+    e->u.a[0] = c, e->u.a[1] = x, e->u.a[2] = y;
+    return e;
+}
+Expr *e_cast(Arena *a, DType to, Expr *x) {
+    DType t = dtype_compute(to);
+    bool storage_float = dtype_is_float(to) && t != to;
+    if (x->t == to) return x;
+    if (x->k == E_INT && !storage_float && (dtype_is_int(to) || to == DT_BOOL) && t == to) return e_lit_i(a, to, x->u.i);
+    if (x->k == E_INT && to == DT_FLOAT64 && x->t != DT_UINT64) return e_lit(a, to, (double)x->u.i);
+    if (x->k == E_INT && to == DT_FLOAT32 && x->u.i > -(1 << 24) && x->u.i < (1 << 24)) return e_lit(a, to, (double)x->u.i);
+    if (x->k == E_FLT && (to == DT_FLOAT32 || to == DT_FLOAT64)) return e_lit(a, to, x->u.f);
+    Expr *e = expr_new(a, E_CAST, t);
+    e->to = to;
+    e->u.a[0] = x;
+    return e;
+}
+Expr *e_call(Arena *a, CallFn f, Expr *const *arg) {
+    const CallInfo *ci = &call_info[f];
+    Expr *e = expr_new(a, E_CALL, ci->kind == 'b' ? DT_BOOL : arg[0]->t);
+    e->op = (int8_t)f;
+    e->narg = (int8_t)ci->arity;
+    e->u.arg = NEW_ARRAY(a, Expr *, ci->arity);
+    for (int i = 0; i < ci->arity; i++) e->u.arg[i] = i && is_lit(arg[i]) ? lit_as(a, arg[i], arg[0]->t) : arg[i];
+    return e;
+}
+Expr *e_call1(Arena *a, CallFn f, Expr *x) { return e_call(a, f, &x); }
+Expr *e_call2(Arena *a, CallFn f, Expr *x, Expr *y) { return e_call(a, f, (Expr *[]){x, y}); }
+Expr *e_lower_bound(Arena *a, DType t) { return dtype_is_float(t) ? e_lit(a, t, -INFINITY) : e_lit_i(a, t, dtype_min(t)); }
+Expr *e_upper_bound(Arena *a, DType t) {
+    return dtype_is_float(t) ? e_lit(a, t, INFINITY) : t == DT_UINT64 ? e_lit_i(a, t, -1) : e_lit_i(a, t, dtype_max(t));
+}
+
+/* The operands of an expression as one array; loads give their indices. */
+static Expr **operands(const Expr *e, int *n) {
+    switch (e->k) {
+    case E_LOAD: *n = e->narg; return e->u.ld.idx;
+    case E_UN:
+    case E_CAST: *n = 1; return (Expr **)e->u.a;
+    case E_BIN: *n = 2; return (Expr **)e->u.a;
+    case E_SELECT: *n = 3; return (Expr **)e->u.a;
+    case E_CALL: *n = e->narg; return e->u.arg;
+    default: *n = 0; return NULL;
+    }
+}
+bool e_equal(const Expr *x, const Expr *y) {
+    if (x == y) return true;
+    if (x->k != y->k || x->t != y->t || x->op != y->op || x->narg != y->narg || x->to != y->to) return false;
+    if (x->k == E_INT) return x->u.i == y->u.i;
+    if (x->k == E_FLT) return memcmp(&x->u.f, &y->u.f, sizeof x->u.f) == 0;
+    if (x->k == E_VAR) return x->u.v == y->u.v;
+    if (x->k == E_LOAD && x->u.ld.buf != y->u.ld.buf) return false;
+    int n;
+    Expr **p = operands(x, &n), **q = operands(y, &n);
+    for (int i = 0; i < n; i++)
+        if (!e_equal(p[i], q[i])) return false;
+    return true;
+}
+/* Rebuilds through the constructors, so that substituted constants fold. */
+static Expr *rebuild(Arena *a, Expr *e, Expr **o) {
+    switch (e->k) {
+    case E_LOAD: return e_load(a, e->u.ld.buf, o);
+    case E_UN: return e_un(a, (UnOp)e->op, o[0]);
+    case E_BIN: return e_bin(a, (BinOp)e->op, o[0], o[1]);
+    case E_SELECT: return e_select(a, o[0], o[1], o[2]);
+    case E_CAST: return e_cast(a, e->to, o[0]);
+    case E_CALL: return e_call(a, (CallFn)e->op, o);
+    default: return e;
+    }
+}
+Expr *expr_map(Arena *a, Expr *e, ExprFn fn, void *user) {
+    int n;
+    Expr **p = operands(e, &n), *o[QN_MAX_RANK];
+    bool changed = false;
+    for (int i = 0; i < n; i++) {
+        o[i] = expr_map(a, p[i], fn, user);
+        changed |= o[i] != p[i];
+    }
+    return fn(user, changed ? rebuild(a, e, o) : e);
+}
+typedef struct Subst {
+    const Var *v;
+    Expr *by;
+} Subst;
+static Expr *subst_one(void *user, Expr *e) {
+    const Subst *s = user;
+    return e->k == E_VAR && e->u.v == s->v ? s->by : e;
+}
+Expr *e_subst(Arena *a, Expr *e, const Var *v, Expr *by) {
+    Subst s = {v, by};
+    return expr_map(a, e, subst_one, &s);
+}
+
+/* ---- statements */
+Func *func_new(Arena *a, const char *name) {
+    Func *f = NEW(a, Func);
+    f->a = a;
+    f->name = name;
+    f->body = s_block(a);
+    return f;
+}
+Buf *buf_new(Func *f, const char *name, DType dt, int rank, const int64_t *dim, MemSpace space) {
+    Buf *b = NEW(f->a, Buf);
+    b->name = name;
+    b->id = f->nbuf++;
+    b->dt = dt, b->rank = rank, b->space = space;
+    int64_t s = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        b->dim[i] = dim[i];
+        b->stride[i] = s;
+        s *= dim[i] > 0 ? dim[i] : 1;
+    }
+    return b;
+}
+Buf *func_param(Func *f, const char *name, DType dt, int rank, const int64_t *dim) {
+    Buf *b = buf_new(f, name, dt, rank, dim, MEM_PARAM);
+    vec_push(f->a, &f->param, b);
+    return b;
+}
+Var *var_new(Func *f, const char *name, DType t) {
+    Var *v = NEW(f->a, Var);
+    v->name = name, v->t = t;
+    v->id = f->nvar++;
+    return v;
+}
+static Stmt *stmt_new(Arena *a, StmtKind k) {
+    Stmt *s = NEW(a, Stmt);
+    s->k = k;
+    return s;
+}
+Stmt *s_block(Arena *a) { return stmt_new(a, S_BLOCK); }
+void s_append(Arena *a, Stmt *block, Stmt *s) { vec_push(a, &block->u.block, s); }
+Stmt *s_for(Arena *a, Var *v, Expr *lo, Expr *hi) {
+    Stmt *s = stmt_new(a, S_FOR);
+    s->u.loop.v = v, s->u.loop.lo = lo, s->u.loop.hi = hi;
+    s->u.loop.body = s_block(a);
+    s->u.loop.level = -1;
+    return s;
+}
+Stmt *s_store(Arena *a, Buf *b, Expr *const *idx, Expr *val, RedOp red) {
+    Stmt *s = stmt_new(a, S_STORE);
+    DType t = dtype_compute(b->dt);
+    if (val->t != t) {
+        if (!is_lit(val)) BUG("store of %s into buffer '%s' of %s", dtype_name(val->t), b->name, dtype_name(b->dt));
+        val = lit_as(a, val, t);
+    }
+    s->u.st.buf = b, s->u.st.val = val, s->u.st.red = red;
+    s->u.st.idx = NEW_ARRAY(a, Expr *, b->rank);
+    for (int i = 0; i < b->rank; i++) s->u.st.idx[i] = idx[i];
+    b->written = true;
+    return s;
+}
+Stmt *s_let(Arena *a, Var *v, Expr *val) {
+    Stmt *s = stmt_new(a, S_LET);
+    s->u.let.v = v, s->u.let.val = val;
+    return s;
+}
+Stmt *s_if(Arena *a, Expr *cond) {
+    Stmt *s = stmt_new(a, S_IF);
+    s->u.cond.cond = cond;
+    s->u.cond.then = s_block(a);
+    return s;
+}
+Stmt *s_alloc(Arena *a, Buf *b) {
+    Stmt *s = stmt_new(a, S_ALLOC);
+    s->u.alloc = b;
+    return s;
+}
+
+void stmt_map_exprs(Stmt *s, ExprFn fn, void *user) {
+    switch (s->k) {
+    case S_FOR:
+        s->u.loop.lo = fn(user, s->u.loop.lo);
+        s->u.loop.hi = fn(user, s->u.loop.hi);
+        stmt_map_exprs(s->u.loop.body, fn, user);
+        break;
+    case S_STORE:
+        for (int i = 0; i < s->u.st.buf->rank; i++) s->u.st.idx[i] = fn(user, s->u.st.idx[i]);
+        s->u.st.val = fn(user, s->u.st.val);
+        break;
+    case S_LET: s->u.let.val = fn(user, s->u.let.val); break;
+    case S_IF:
+        s->u.cond.cond = fn(user, s->u.cond.cond);
+        stmt_map_exprs(s->u.cond.then, fn, user);
+        if (s->u.cond.other) stmt_map_exprs(s->u.cond.other, fn, user);
+        break;
+    case S_CALL:
+        for (int i = 0; i < s->u.call.narg; i++) s->u.call.arg[i] = fn(user, s->u.call.arg[i]);
+        break;
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) stmt_map_exprs(s->u.block.v[i], fn, user);
+        break;
+    case S_ALLOC: break;
+    }
+}
+typedef struct StmtSubst {
+    Arena *a;
+    const Var *v;
+    Expr *by;
+} StmtSubst;
+static Expr *stmt_subst_fn(void *user, Expr *e) {
+    StmtSubst *s = user;
+    return e_subst(s->a, e, s->v, s->by);
+}
+void stmt_subst(Arena *a, Stmt *s, const Var *v, Expr *by) {
+    StmtSubst u = {a, v, by};
+    stmt_map_exprs(s, stmt_subst_fn, &u);
+}
+
+Stmt *s_copy(Arena *a, const Stmt *s) {
+    Stmt *c = NEW(a, Stmt);
+    *c = *s;
+    switch (s->k) {
+    case S_FOR: c->u.loop.body = s_copy(a, s->u.loop.body); break;
+    case S_STORE:
+        c->u.st.idx = NEW_ARRAY(a, Expr *, s->u.st.buf->rank);
+        for (int i = 0; i < s->u.st.buf->rank; i++) c->u.st.idx[i] = s->u.st.idx[i];
+        break;
+    case S_IF:
+        c->u.cond.then = s_copy(a, s->u.cond.then);
+        if (s->u.cond.other) c->u.cond.other = s_copy(a, s->u.cond.other);
+        break;
+    case S_CALL:
+        c->u.call.arg = NEW_ARRAY(a, Expr *, s->u.call.narg);
+        for (int i = 0; i < s->u.call.narg; i++) c->u.call.arg[i] = s->u.call.arg[i];
+        break;
+    case S_BLOCK:
+        c->u.block.v = NEW_ARRAY(a, Stmt *, s->u.block.n);
+        c->u.block.cap = s->u.block.n;
+        for (int i = 0; i < s->u.block.n; i++) c->u.block.v[i] = s_copy(a, s->u.block.v[i]);
+        break;
+    default: break;
+    }
+    return c;
+}
+
+/* Renews what a copy owns: loop and let variables, local buffers. One pass collects the pairs, one rewrites. */
+typedef struct Renew {
+    Arena *a;
+    Func *f;
+    Expr **var; /* by old id */
+    Buf **buf;  /* by old id */
+} Renew;
+static Expr *renew_expr_one(void *user, Expr *e) {
+    Renew *r = user;
+    if (e->k == E_VAR && r->var[e->u.v->id]) return r->var[e->u.v->id];
+    if (e->k == E_LOAD && r->buf[e->u.ld.buf->id]) return e_load(r->a, r->buf[e->u.ld.buf->id], e->u.ld.idx);
+    return e;
+}
+static Expr *renew_expr(void *user, Expr *e) { return expr_map(((Renew *)user)->a, e, renew_expr_one, user); }
+static Var *renew_var(Renew *r, const Var *v) {
+    Var *w = NEW(r->a, Var);
+    *w = *v;
+    r->var[v->id] = e_var(r->a, w);
+    return w;
+}
+static void renew_decls(Renew *r, Stmt *s) {
+    switch (s->k) {
+    case S_FOR:
+        s->u.loop.v = renew_var(r, s->u.loop.v);
+        renew_decls(r, s->u.loop.body);
+        break;
+    case S_LET: s->u.let.v = renew_var(r, s->u.let.v); break;
+    case S_ALLOC: {
+        Buf *b = NEW(r->a, Buf);
+        *b = *s->u.alloc;
+        r->buf[b->id] = b;
+        s->u.alloc = b;
+        break;
+    }
+    case S_IF:
+        renew_decls(r, s->u.cond.then);
+        if (s->u.cond.other) renew_decls(r, s->u.cond.other);
+        break;
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) renew_decls(r, s->u.block.v[i]);
+        break;
+    default: break;
+    }
+}
+static void renew_stores(Renew *r, Stmt *s) {
+    switch (s->k) {
+    case S_FOR: renew_stores(r, s->u.loop.body); break;
+    case S_STORE:
+        if (r->buf[s->u.st.buf->id]) s->u.st.buf = r->buf[s->u.st.buf->id];
+        break;
+    case S_IF:
+        renew_stores(r, s->u.cond.then);
+        if (s->u.cond.other) renew_stores(r, s->u.cond.other);
+        break;
+    case S_CALL: {
+        Buf **b = NEW_ARRAY(r->a, Buf *, s->u.call.nbuf);
+        for (int i = 0; i < s->u.call.nbuf; i++) b[i] = r->buf[s->u.call.buf[i]->id] ? r->buf[s->u.call.buf[i]->id] : s->u.call.buf[i];
+        s->u.call.buf = b;
+        break;
+    }
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) renew_stores(r, s->u.block.v[i]);
+        break;
+    default: break;
+    }
+}
+Func *func_copy(Arena *a, const Func *f) {
+    Func *g = NEW(a, Func);
+    *g = *f;
+    g->a = a;
+    g->param.v = NEW_ARRAY(a, Buf *, f->param.n);
+    g->param.cap = f->param.n;
+    for (int i = 0; i < f->param.n; i++) g->param.v[i] = f->param.v[i];
+    g->schedule.v = NEW_ARRAY(a, const char *, f->schedule.n);
+    g->schedule.cap = f->schedule.n;
+    for (int i = 0; i < f->schedule.n; i++) g->schedule.v[i] = f->schedule.v[i];
+    g->body = s_copy(a, f->body);
+    Renew r = {a, g, NEW_ARRAY(a, Expr *, f->nvar), NEW_ARRAY(a, Buf *, f->nbuf)};
+    renew_decls(&r, g->body);
+    renew_stores(&r, g->body);
+    stmt_map_exprs(g->body, renew_expr, &r);
+    return g;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* passes.h: graph -> graph, graph -> program. A pass is a row of passes.def; each row gives --dump-after, --time-passes,
+ * --passes and `quern passes` for free. The verifier runs after each pass in debug builds and tests. */
+#ifndef QN_PASSES_H
+#define QN_PASSES_H
+#include "ir/ir.h"
+
+typedef struct PassOptions {
+    const char *list;             /* --passes: comma separated names to run instead of the default list; "-name" leaves one out; NULL: default */
+    Vec(const char *) no_rule;    /* --no-rule */
+    Vec(const char *) dump_after; /* --dump-after; "all" for every pass. Dumps go to stdout as graph or loop text */
+    bool time;                    /* --time-passes: a table on stderr */
+    bool verify;                  /* run the verifiers after each pass */
+    int64_t state_bytes;          /* reserved at the arena's start */
+} PassOptions;
+
+/* Runs the graph passes, lowers and plans. NULL after errors. */
+Program *passes_run(Ctx *c, Graph *g, const PassOptions *o);
+void passes_markdown(Text *out);   /* the pass and rule tables, for `quern passes --markdown` */
+void passes_list(Text *out);       /* for `quern passes` */
+
+/* One pass alone, for tests. */
+bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o);
+/* Lowers one node of a typed graph (no fusion) into a Func whose params are its inputs then its outputs; used by folding and tests. */
+Func *lower_node(Ctx *c, Graph *g, Node *n, Tensor ***args /* per param */);
+/* Interprets a whole program: inputs and outputs in graph order, buffers of tensor_bytes() each. */
+bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void *const *outputs);
+#endif
