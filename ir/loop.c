@@ -171,7 +171,7 @@ Expr *e_bin(Arena *a, BinOp op, Expr *x, Expr *y) {
     }
     DType t = bin_is_compare(op) || op == BIN_LAND || op == BIN_LOR ? DT_BOOL : x->t;
     if (x->k == E_INT && y->k == E_INT) {
-        int64_t r;
+        int64_t r = 0;
         if (fold_int(op, x->t, x->u.i, y->u.i, &r)) return e_lit_i(a, t, r);
     }
     Expr *same = bin_identity(a, op, x, y);

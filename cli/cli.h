@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cli.h: what the commands share. One table of options (options.def) drives parsing, --help and docs/options.md. */
+#ifndef QN_CLI_H
+#define QN_CLI_H
+#include "codegen/codegen.h"
+#include "frontend/frontend.h"
+#include "passes/passes.h"
+
+#define QUERN_VERSION "0.1.0"
+
+typedef struct Named { /* NAME=FILE */
+    const char *name, *value;
+} Named;
+
+typedef struct Options {
+    char command;
+    const char *model;
+    const char *output, *name, *target, *backend, *weights, *output_dir, *cc, *cflags;
+    int threads;
+    bool interpret, json, markdown, emit_main;
+    double atol, rtol; /* negative: default */
+    Vec(Named) input;
+    Vec(const char *) data;
+    ImportOptions import;
+    PassOptions pass;
+} Options;
+
+/* Exit statuses of DESIGN section 5. */
+enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_BUG = 3 };
+
+/* Fills `o`; returns -1 to go on, else the exit status (help printed: 0, wrong usage: 2). */
+int options_parse(Ctx *c, int argc, char **argv, Options *o);
+void options_markdown(Text *out);
+
+int cmd_compile(Ctx *c, Options *o);
+int cmd_run(Ctx *c, Options *o);
+int cmd_verify(Ctx *c, Options *o);
+int cmd_inspect(Ctx *c, Options *o);
+int cmd_ops(Ctx *c, Options *o);
+int cmd_passes(Ctx *c, Options *o);
+
+/* model.c */
+const char *model_id(Ctx *c, const Options *o);
+Program *model_build(Ctx *c, const Options *o, const char *path); /* import, passes, plan */
+bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e);
+/* Binds free input dimensions from values (in order of the graph inputs). */
+bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int nin);
+
+/* exec.c: emitted code runs in a child process, so a crash there is a message here. */
+typedef struct Exec {
+    const char *dir; /* holds the sources */
+    void *lib;       /* path of the shared object */
+} Exec;
+bool exec_build(Ctx *c, const Options *o, const char *dir, const Emitted *e, const char *const *ids, int n, const char *so);
+bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, void *const *out);
+char *temp_dir(Ctx *c);
+void remove_dir(const char *dir);
+
+/* data.c */
+typedef struct DataSet {
+    Vec(Value) in, out;
+    const char *dir;
+} DataSet;
+bool dataset_read(Ctx *c, const char *dir, DataSet *out);
+bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n); /* DIR itself or DIR/test_data_set_N */
+bool npy_read(Ctx *c, const char *path, Value *v);
+bool npy_write(Ctx *c, const char *path, const Value *v);
+/* One output against its expected value. The worst element is reported. */
+typedef struct Tolerance {
+    double atol, rtol;
+} Tolerance;
+typedef struct Compared {
+    bool ok;
+    double max_abs, max_allowed;
+    int64_t at, bad;
+} Compared;
+Tolerance tolerance_default(const Graph *g, DType dt, double atol, double rtol);
+Compared compare_values(DType dt, int64_t n, const void *got, const void *want, Tolerance t);
+#endif

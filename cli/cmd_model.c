@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_model.c: compile, run, verify. */
+#define _GNU_SOURCE
+#include "cli.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int cmd_compile(Ctx *c, Options *o) {
+    double t0 = now();
+    Program *p = model_build(c, o, o->model);
+    Emitted e = {0};
+    const char *id = model_id(c, o);
+    if (!p || !model_emit(c, o, p, id, o->output, &e)) return EXIT_REFUSED;
+    fprintf(stderr, "%s: %d kernels, %lld MACs; C text %lld bytes, weights %lld bytes, arena %lld bytes (lower bound %lld, largest scratch %lld); %.2f s\n", id,
+            p->k.n, (long long)p->macs, (long long)e.text_bytes, (long long)p->weights_bytes, (long long)p->arena_bytes, (long long)p->lower_bound,
+            (long long)p->scratch_bytes, now() - t0);
+    return EXIT_DONE;
+}
+
+/* A program ready to be called: by the interpreter, or as a shared object in a temporary folder. */
+typedef struct Runner {
+    Program *p;
+    const char *id, *dir, *so;
+} Runner;
+static bool runner_open(Ctx *c, Options *o, Runner *r) {
+    r->id = model_id(c, o);
+    r->p = model_build(c, o, o->model);
+    if (!r->p || o->interpret) return r->p != NULL;
+    Emitted e = {0};
+    r->dir = temp_dir(c);
+    if (!r->dir) return false;
+    r->so = arena_printf(c->a, "%s/model.so", r->dir);
+    return model_emit(c, o, r->p, r->id, r->dir, &e) && exec_build(c, o, r->dir, &e, &r->id, 1, r->so);
+}
+static void runner_close(Runner *r) {
+    if (r->dir) remove_dir(r->dir);
+    r->dir = NULL;
+}
+static bool runner_call(Ctx *c, const Options *o, const Runner *r, const void *const *in, void *const *out) {
+    return o->interpret ? program_interpret(c, r->p, in, out) : exec_call(c, r->so, r->id, r->p, in, out);
+}
+static void **alloc_outputs(Ctx *c, const Graph *g) {
+    void **out = NEW_ARRAY(c->a, void *, g->out.n + 1);
+    for (int i = 0; i < g->out.n; i++) out[i] = arena_alloc(c->a, (size_t)tensor_bytes(g->out.v[i]) + 64);
+    return out;
+}
+
+/* ---- run */
+static bool read_named_inputs(Ctx *c, Options *o, Value *in, const Graph *g) {
+    for (int i = 0; i < o->input.n; i++) {
+        const Named *nv = &o->input.v[i];
+        int at = -1;
+        for (int k = 0; k < g->in.n; k++)
+            if (strcmp(g->in.v[k]->name, nv->name) == 0) at = k;
+        if (at < 0) {
+            diag_error(c->d, NO_LOC, "--input %s: the model has no input of that name; `quern inspect` lists them", nv->name);
+            continue;
+        }
+        size_t n = strlen(nv->value);
+        bool npy = n > 4 && strcmp(nv->value + n - 4, ".npy") == 0;
+        if (npy)
+            npy_read(c, nv->value, &in[at]);
+        else
+            onnx_read_tensor(c, nv->value, &in[at]);
+    }
+    return c->d->errors == 0;
+}
+static bool check_input(Ctx *c, const Tensor *t, const Value *v, const char *where) {
+    if (type_same(&t->type, &v->type)) return true;
+    Text got = {0}, want = {0};
+    type_print(&v->type, &got), type_print(&t->type, &want);
+    diag_error(c->d, (Loc){where, -1, NULL, NULL}, "input '%s' is %s, the model expects %s", t->name, got.s, want.s);
+    text_free(&got), text_free(&want);
+    return false;
+}
+static void print_value(const Value *v) {
+    Text t = {0};
+    type_print(&v->type, &t);
+    printf("%s: %s =", v->name, t.s);
+    int64_t n;
+    type_elements(&v->type, &n);
+    for (int64_t i = 0; i < n && i < 32; i++) {
+        t.n = 0;
+        if (dtype_is_float(v->type.dt))
+            text_float(&t, dtype_get_f(v->type.dt, v->data, i), v->type.dt == DT_FLOAT64 ? 64 : 32);
+        else
+            text_printf(&t, "%lld", (long long)dtype_get_i(v->type.dt, v->data, i));
+        printf(" %s", t.s);
+    }
+    puts(n > 32 ? " ..." : "");
+    text_free(&t);
+}
+int cmd_run(Ctx *c, Options *o) {
+    ImportOptions probe = o->import;
+    probe.free_dims = true;
+    Graph *g = onnx_import(c, o->model, &probe);
+    if (!g) return EXIT_REFUSED;
+    Value *in = NEW_ARRAY(c->a, Value, g->in.n + 1);
+    if (!read_named_inputs(c, o, in, g) || !model_bind_dims(c, o, o->model, in, g->in.n)) return EXIT_REFUSED;
+    Runner r = {0};
+    int status = EXIT_REFUSED;
+    if (!runner_open(c, o, &r)) goto done;
+    g = r.p->g;
+    const void **data = NEW_ARRAY(c->a, const void *, g->in.n + 1);
+    bool ok = true;
+    for (int i = 0; i < g->in.n; i++) {
+        if (in[i].data && !check_input(c, g->in.v[i], &in[i], o->model)) ok = false;
+        data[i] = in[i].data ? in[i].data : arena_alloc(c->a, (size_t)tensor_bytes(g->in.v[i]) + 64);
+    }
+    void **out = alloc_outputs(c, g);
+    if (!ok || !runner_call(c, o, &r, data, out)) goto done;
+    if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
+        diag_error(c->d, (Loc){o->output_dir, -1, NULL, NULL}, "cannot create the folder: %s", strerror(errno));
+        goto done;
+    }
+    status = EXIT_DONE;
+    Map *used = map_new(c->a);
+    for (int i = 0; i < g->out.n; i++) {
+        Value v = {g->out.v[i]->name, g->out.v[i]->type, out[i], tensor_bytes(g->out.v[i])};
+        if (!o->output_dir)
+            print_value(&v);
+        else if (!npy_write(c, arena_printf(c->a, "%s/%s.npy", o->output_dir, c_name(c->a, used, v.name, "output")), &v))
+            status = EXIT_REFUSED;
+    }
+done:
+    runner_close(&r);
+    return status;
+}
+
+/* ---- verify */
+static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set) {
+    Graph *g = r->p->g;
+    Loc l = {set->dir, -1, NULL, NULL};
+    if (set->in.n < g->in.n) return diag_error(c->d, l, "holds %d inputs, the model has %d", set->in.n, g->in.n);
+    const void **data = NEW_ARRAY(c->a, const void *, g->in.n + 1);
+    bool ok = true;
+    for (int i = 0; i < g->in.n; i++) {
+        ok &= check_input(c, g->in.v[i], &set->in.v[i], set->dir);
+        data[i] = set->in.v[i].data;
+    }
+    void **out = alloc_outputs(c, g);
+    if (!ok || !runner_call(c, o, r, data, out)) return false;
+    for (int i = 0; i < set->out.n && i < g->out.n; i++) {
+        const Tensor *t = g->out.v[i];
+        const Value *want = &set->out.v[i];
+        if (want->type.dt != t->type.dt || want->type.rank != t->type.rank || !type_same(&want->type, &t->type)) {
+            Text a = {0}, b = {0};
+            type_print(&t->type, &a), type_print(&want->type, &b);
+            ok = diag_error(c->d, l, "output '%s' is %s, the stored one is %s", t->name, a.s, b.s);
+            text_free(&a), text_free(&b);
+            continue;
+        }
+        Compared cmp = compare_values(t->type.dt, tensor_elements(t), out[i], want->data, tolerance_default(g, t->type.dt, o->atol, o->rtol));
+        printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, t->name, cmp.ok ? "ok" : "WRONG", cmp.max_abs, cmp.max_allowed);
+        if (!cmp.ok)
+            ok = diag_error(c->d, l, "output '%s' differs: element %lld is %.9g, expected %.9g (difference %.3g, allowed %.3g); %lld of %lld elements are wrong", t->name,
+                            (long long)cmp.at, dtype_get_f(t->type.dt, out[i], cmp.at), dtype_get_f(t->type.dt, want->data, cmp.at), cmp.max_abs, cmp.max_allowed,
+                            (long long)cmp.bad, (long long)tensor_elements(t));
+    }
+    return ok;
+}
+/* Data sets whose inputs have the same shapes share one build. */
+static bool same_shapes(const DataSet *a, const DataSet *b) {
+    if (!a || a->in.n != b->in.n) return false;
+    for (int i = 0; i < a->in.n; i++)
+        if (!type_same(&a->in.v[i].type, &b->in.v[i].type)) return false;
+    return true;
+}
+int cmd_verify(Ctx *c, Options *o) {
+    int passed = 0, failed = 0;
+    Runner r = {0};
+    DataSet *last = NULL;
+    Options user = *o;
+    for (int i = 0; i < o->data.n; i++) {
+        char **dirs;
+        int n;
+        if (!dataset_find(c, o->data.v[i], &dirs, &n)) {
+            failed++;
+            continue;
+        }
+        for (int k = 0; k < n; k++) {
+            DataSet *set = NEW(c->a, DataSet);
+            bool ok = dataset_read(c, dirs[k], set);
+            if (ok && !same_shapes(last, set)) {
+                runner_close(&r);
+                r = (Runner){0};
+                Options mine = user;
+                ok = model_bind_dims(c, &mine, o->model, set->in.v, set->in.n) && runner_open(c, &mine, &r);
+                last = ok ? set : NULL;
+                if (!ok) {
+                    runner_close(&r);
+                    puts("verify: the model was not built");
+                    return EXIT_REFUSED;
+                }
+            }
+            ok = ok && verify_set(c, o, &r, set);
+            passed += ok, failed += !ok;
+        }
+    }
+    runner_close(&r);
+    printf("verify: %d data sets agree, %d do not\n", passed, failed);
+    return failed ? EXIT_REFUSED : EXIT_DONE;
+}

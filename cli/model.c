@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model.c: the road from a model file to a program and to emitted C, shared by the commands.
+ *
+ *   Program *p = model_build(c, o, "net.onnx");   model_emit(c, o, p, "net", "out", &e);
+ */
+#include "cli.h"
+#include <ctype.h>
+#include <string.h>
+
+const char *model_id(Ctx *c, const Options *o) {
+    if (o->name) return c_name(c->a, map_new(c->a), o->name, "model");
+    const char *slash = strrchr(o->model, '/'), *base = slash ? slash + 1 : o->model;
+    const char *dot = strrchr(base, '.');
+    return c_name(c->a, map_new(c->a), arena_strndup(c->a, base, dot && dot != base ? (size_t)(dot - base) : strlen(base)), "model");
+}
+
+Program *model_build(Ctx *c, const Options *o, const char *path) {
+    if (o->target && strcmp(o->target, "c99")) {
+        diag_error(c->d, NO_LOC, "target '%s' is unknown to the C back end; this version emits for --target c99", o->target);
+        return NULL;
+    }
+    if (o->threads > 1) diag_warn(c->d, NO_LOC, "--threads %d: this version emits code for one thread; the manifest says threads 1", o->threads);
+    Graph *g = onnx_import(c, path, &o->import);
+    return g ? passes_run(c, g, &o->pass) : NULL;
+}
+
+bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e) {
+    EmitOptions eo = {.id = id, .target = "c99", .version = QUERN_VERSION, .emit_main = o->emit_main, .threads = 1};
+    if (o->weights) eo.weights = *o->weights == 'c' ? WEIGHTS_C : *o->weights == 'a' ? WEIGHTS_ASM : WEIGHTS_FILE;
+    return emit_model(c, p, &eo, dir, e);
+}
+
+/* A free axis of input i takes the extent that the data has. Bindings are by axis, so that two data sets cannot clash by name. */
+bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int nin) {
+    ImportOptions probe = o->import;
+    probe.free_dims = true;
+    Graph *g = onnx_import(c, path, &probe);
+    if (!g) return false;
+    for (int i = 0; i < g->in.n && i < nin; i++) {
+        const Tensor *t = g->in.v[i];
+        for (int k = 0; k < t->type.rank && k < in[i].type.rank; k++)
+            if (t->type.dim[k] < 0)
+                vec_push(c->a, &o->import.dims, ((DimBinding){arena_printf(c->a, "%s[%d]", t->name, k), in[i].type.dim[k], false}));
+    }
+    return true;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c: one table of options drives parsing (getopt_long), --help and docs/options.md.
+ *
+ *   quern compile net.onnx -o out --dim batch=1   ->   command 'c', model "net.onnx", dims {batch, 1}
+ */
+#define _GNU_SOURCE
+#include "cli.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct Row {
+    const char *name;
+    int letter;
+    const char *arg, *commands, *help;
+} rows[] = {
+#define OPT(name, letter, arg, commands, help) {name, letter, arg, commands, help},
+#include "options.def"
+#undef OPT
+};
+static const struct Command {
+    char letter;
+    const char *name, *operand, *help;
+} commands[] = {
+#define CMD(letter, name, run, operand, help) {letter, name, operand, help},
+#include "commands.def"
+#undef CMD
+};
+enum { NROW = sizeof rows / sizeof *rows, NCMD = sizeof commands / sizeof *commands };
+
+static void print_options(Text *t, char command) {
+    for (int i = 0; i < NROW; i++) {
+        if (!strchr(rows[i].commands, command)) continue;
+        char left[64];
+        snprintf(left, sizeof left, "%s--%s%s%s", rows[i].letter == 'o' ? "-o, " : rows[i].letter == 'h' ? "-h, " : "    ", rows[i].name,
+                 rows[i].arg ? " " : "", rows[i].arg ? rows[i].arg : "");
+        text_printf(t, "  %-34s %s\n", left, rows[i].help);
+    }
+}
+static void help_all(Text *t) {
+    text_puts(t, "quern " QUERN_VERSION ": compiles ONNX models into standalone C\n\nusage: quern COMMAND [options]\n\n");
+    for (int i = 0; i < NCMD; i++) text_printf(t, "  %-8s %-11s %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "", commands[i].help);
+    text_puts(t, "\n`quern COMMAND --help` lists a command's options; `quern --version` prints the version.\n"
+                 "Exit status: 0 done; 1 the input was refused or a check failed; 2 wrong usage; 3 a bug of ours.\n");
+}
+static void help_command(Text *t, const struct Command *cmd) {
+    text_printf(t, "usage: quern %s%s%s [options]\n\n%s\n\n", cmd->name, cmd->operand ? " " : "", cmd->operand ? cmd->operand : "", cmd->help);
+    print_options(t, cmd->letter);
+}
+static int print_and_free(Text *t, FILE *f, int status) {
+    fputs(t->s, f);
+    text_free(t);
+    return status;
+}
+void options_markdown(Text *out) {
+    text_puts(out, "# Commands and options\n\nThis page is printed by the table that parses them (`cli/options.def`).\n");
+    for (int i = 0; i < NCMD; i++) {
+        text_printf(out, "\n## quern %s%s%s\n\n%s.\n\n| option | meaning |\n| --- | --- |\n", commands[i].name, commands[i].operand ? " " : "",
+                    commands[i].operand ? commands[i].operand : "", commands[i].help);
+        for (int k = 0; k < NROW; k++) {
+            if (!strchr(rows[k].commands, commands[i].letter)) continue;
+            text_printf(out, "| `--%s%s", rows[k].name, rows[k].arg ? " " : "");
+            for (const char *p = rows[k].arg ? rows[k].arg : ""; *p; p++) text_printf(out, "%s%c", *p == '|' ? "\\" : "", *p);
+            text_printf(out, "` | %s |\n", rows[k].help);
+        }
+    }
+}
+
+static int usage(const char *fmt, const char *arg) {
+    fputs("quern: ", stderr);
+    fprintf(stderr, fmt, arg);
+    fputs("; see 'quern --help'\n", stderr);
+    return EXIT_USAGE;
+}
+static bool parse_int(const char *s, int64_t lo, int64_t hi, int64_t *v) {
+    char *end;
+    errno = 0;
+    *v = strtoll(s, &end, 10);
+    return *s && !*end && !errno && *v >= lo && *v <= hi;
+}
+static bool parse_dim(Ctx *c, Options *o, const char *arg) {
+    const char *eq = strrchr(arg, '=');
+    int64_t v;
+    if (!eq || eq == arg || !parse_int(eq + 1, 0, INT64_MAX, &v)) return false;
+    vec_push(c->a, &o->import.dims, ((DimBinding){arena_strndup(c->a, arg, (size_t)(eq - arg)), v, false}));
+    return true;
+}
+static bool parse_named(Ctx *c, Options *o, const char *arg) {
+    const char *eq = strrchr(arg, '=');
+    if (!eq || eq == arg || !eq[1]) return false;
+    vec_push(c->a, &o->input, ((Named){arena_strndup(c->a, arg, (size_t)(eq - arg)), eq + 1}));
+    return true;
+}
+static bool parse_number(const char *s, double *v) {
+    char *end;
+    *v = strtod(s, &end);
+    return *s && !*end && *v >= 0;
+}
+
+/* One option's value into Options. false: the value is wrong. */
+static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
+    const struct {
+        const char *name;
+        const char **to;
+    } strings[] = {{"output", &o->output}, {"name", &o->name}, {"target", &o->target}, {"backend", &o->backend}, {"weights", &o->weights},
+                   {"output-dir", &o->output_dir}, {"cc", &o->cc}, {"cflags", &o->cflags}, {"passes", &o->pass.list}};
+    const struct {
+        const char *name;
+        bool *to;
+    } flags[] = {{"interpret", &o->interpret}, {"json", &o->json}, {"markdown", &o->markdown}, {"emit-main", &o->emit_main}, {"time-passes", &o->pass.time}};
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        if (strcmp(name, strings[i].name) == 0) return *strings[i].to = arg, *arg != 0;
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (strcmp(name, flags[i].name) == 0) return *flags[i].to = true;
+    int64_t v;
+    if (strcmp(name, "threads") == 0) return parse_int(arg, 1, 1024, &v) && ((o->threads = (int)v), true);
+    if (strcmp(name, "dim") == 0) return parse_dim(c, o, arg);
+    if (strcmp(name, "input") == 0) return parse_named(c, o, arg);
+    if (strcmp(name, "atol") == 0) return parse_number(arg, &o->atol);
+    if (strcmp(name, "rtol") == 0) return parse_number(arg, &o->rtol);
+    if (strcmp(name, "data") == 0) vec_push(c->a, &o->data, arg);
+    if (strcmp(name, "no-rule") == 0) vec_push(c->a, &o->pass.no_rule, arg);
+    if (strcmp(name, "dump-after") == 0) vec_push(c->a, &o->pass.dump_after, arg);
+    return true;
+}
+static int check_choices(const Options *o) {
+    if (o->weights && strcmp(o->weights, "c") && strcmp(o->weights, "asm") && strcmp(o->weights, "file"))
+        return usage("--weights is '%s', expected c, asm or file", o->weights);
+    if (o->backend && strcmp(o->backend, "c")) return usage("--backend is '%s'; this version emits c", o->backend);
+    return -1;
+}
+
+int options_parse(Ctx *c, int argc, char **argv, Options *o) {
+    Text t = {0};
+    const struct Command *cmd = NULL;
+    if (argc < 2) return help_all(&t), print_and_free(&t, stderr, EXIT_USAGE);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return help_all(&t), print_and_free(&t, stdout, EXIT_DONE);
+    if (strcmp(argv[1], "--version") == 0) return puts("quern " QUERN_VERSION), EXIT_DONE;
+    if (strcmp(argv[1], "--options-markdown") == 0) return options_markdown(&t), print_and_free(&t, stdout, EXIT_DONE);
+    for (int i = 0; i < NCMD; i++)
+        if (strcmp(argv[1], commands[i].name) == 0) cmd = &commands[i];
+    if (!cmd) return usage("unknown command '%s'", argv[1]);
+    o->command = cmd->letter;
+
+    struct option longs[NROW + 1] = {{0}};
+    char shorts[2 * NROW + 2] = ":";
+    int map[NROW], n = 0;
+    for (int i = 0; i < NROW; i++) {
+        if (!strchr(rows[i].commands, cmd->letter)) continue;
+        longs[n] = (struct option){rows[i].name, rows[i].arg ? required_argument : no_argument, NULL, 1000 + n};
+        map[n++] = i;
+        if (rows[i].letter) strncat(shorts, (char[]){(char)rows[i].letter, rows[i].arg ? ':' : 0, 0}, 2);
+    }
+    opterr = 0;
+    optind = 2;
+    for (int r; (r = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
+        int row = -1;
+        if (r == ':') return usage("option '%s' needs a value", argv[optind - 1]);
+        if (r >= 1000) row = map[r - 1000];
+        for (int i = 0; i < NROW && row < 0; i++)
+            if (rows[i].letter == r && r != '?') row = i;
+        if (row < 0) return usage("unknown option '%s'", argv[optind - 1]);
+        if (strcmp(rows[row].name, "help") == 0) return help_command(&t, cmd), print_and_free(&t, stdout, EXIT_DONE);
+        if (!apply(c, o, rows[row].name, optarg)) {
+            fprintf(stderr, "quern: --%s: '%s' is not a valid value, expected %s\n", rows[row].name, optarg ? optarg : "", rows[row].arg);
+            return EXIT_USAGE;
+        }
+    }
+    if (cmd->operand && optind >= argc) return usage("%s: no model was given", cmd->name);
+    if (optind + (cmd->operand != NULL) < argc) return usage("unexpected argument '%s'", argv[optind + (cmd->operand != NULL)]);
+    o->model = cmd->operand ? argv[optind] : NULL;
+    if (cmd->letter == 'c' && !o->output) return usage("%s: no output folder was given; add -o DIR", cmd->name);
+    if (cmd->letter == 'v' && !o->data.n) return usage("%s: no data was given; add --data DIR", cmd->name);
+    return check_choices(o);
+}

@@ -1,0 +1,72 @@
+# suites.sh: the groups of tests, shared by tests/run.sh and .ci/run. Each prints lines "name: N passed, N failed[, N skipped]" into $log.
+# shellcheck shell=sh disable=SC2154,SC2086
+
+say() { printf '%s\n' "$*" | tee -a "$log"; }
+# Runs a command, shows its output, keeps its summary line; a command without one counts as one failure.
+counted() {
+    name=$1
+    shift
+    status=0
+    "$@" > "$work/out" 2>&1 < /dev/null || status=$?
+    line=$(grep -E '^[a-z_]+: [0-9]+ passed, [0-9]+ failed' "$work/out" | tail -n 1 || true)
+    if [ "$status" != 0 ]; then grep -vE ': passed|^$' "$work/out" | tail -n 60; fi
+    if [ -z "$line" ]; then line="$name: 0 passed, 1 failed"; tail -n 20 "$work/out"; fi
+    say "$name: ${line#*: }"
+}
+# One check: passes when the command succeeds.
+check() {
+    name=$1
+    shift
+    if "$@" > "$work/out" 2>&1 < /dev/null; then
+        say "$name: 1 passed, 0 failed"
+    else
+        cat "$work/out"
+        say "$name: 0 passed, 1 failed"
+    fi
+}
+skip() { say "$1: 0 passed, 0 failed, 1 skipped ($2)"; }
+
+unit() { counted "unit ($(basename "$1"))" "$1/tests/unit_tests"; }
+
+# Folders with stored data that are present here, as NAME=FOLDER.
+corpora() {
+    if [ -d /usr/share/libonnx-testdata/data ]; then echo onnx=/usr/share/libonnx-testdata/data; fi
+    if [ -d "$shared/models" ]; then echo "models=$shared/models"; fi
+}
+# corpus_all BUILD CC FLAGS EVERY
+corpus_all() {
+    [ -d "$shared/models" ] || skip "models of $shared" "the folder is absent; set QUERN_SHARED"
+    counted "corpus ($2, every $4)" "$1/tests/corpus" --work "$work/corpus" --cc "$2" --cflags "$3" --every "$4" --status "$root/tests/onnx/status.txt" $(corpora)
+    rm -rf "$work/corpus"
+}
+# sanitized BUILD CC EVERY: compiler and emitted code under ASan and UBSan
+sanitized() {
+    sh "$root/.ci/build" "$1" all -DCMAKE_C_COMPILER=$2 -DQUERN_SANITIZE=ON -DQUERN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    export ASAN_OPTIONS=detect_leaks=0
+    CK_TIMEOUT_MULTIPLIER=5 counted "unit ($(basename "$1"))" "$1/tests/unit_tests"
+    corpus_all "$1" $2 '-std=c99 -O1 -g -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined -fno-sanitize-recover=undefined' "$3"
+    unset ASAN_OPTIONS
+}
+digits() { check "examples/digits" sh "$root/examples/digits/run.sh"; }
+
+# Generated documents are fresh, scripts are clean, no file of the tree names a machine's path.
+meta() {
+    for doc in ops options; do
+        case $doc in
+        ops) "$1/quern" ops --markdown > "$work/doc" ;;
+        options) "$1/quern" --options-markdown > "$work/doc" ;;
+        esac
+        check "docs/$doc.md is fresh" diff -u "$root/docs/$doc.md" "$work/doc"
+    done
+    check "shell scripts" shellcheck -x "$root/tests/run.sh" "$root/.ci/run" "$root/.ci/install" "$root/.ci/build" "$root/examples/digits/run.sh"
+    check "packages" sh -c "! grep -vxFf '$root/.ci/packages' '$root/.ci/packages-build'"
+}
+
+total() {
+    awk -F': ' '
+        match($0, /: [0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?/) {
+            split(substr($0, RSTART + 2, RLENGTH - 2), f, /[ ,]+/)
+            p += f[1]; x += f[3]; s += f[5]
+        }
+        END { printf "%d passed, %d failed, %d skipped\n", p, x, s; exit !(x == 0 && p > 0) }' "$log"
+}
