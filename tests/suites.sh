@@ -1,5 +1,5 @@
 # suites.sh: the groups of tests, shared by tests/run.sh and .ci/run. Each prints lines "name: N passed, N failed[, N skipped]" into $log.
-# shellcheck shell=sh disable=SC2154,SC2086
+# shellcheck shell=sh disable=SC2154,SC2086,SC2046
 
 say() { printf '%s\n' "$*" | tee -a "$log"; }
 # Runs a command, shows its output, keeps its summary line; a command without one counts as one failure.
