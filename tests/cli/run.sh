@@ -1,0 +1,107 @@
+#!/bin/sh
+# run.sh QUERN: the command line's contract: exit statuses, diagnostics, reproducible and whole outputs. Ends with "cli: N passed, N failed".
+# shellcheck disable=SC2016
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+quern=$1
+model=$root/examples/digits/digits.onnx
+work=$(mktemp -d "${TMPDIR:-/tmp}/quern-cli.XXXXXX")
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+passed=0 failed=0
+export quern model work root
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL $1"; [ ! -s "$work/log" ] || sed 's/^/    /' "$work/log" | head -n 8; }
+# status WANTED NAME COMMAND: the command ends with that exit status
+status() {
+    want=$1 name=$2
+    shift 2
+    (eval "$*") > "$work/log" 2>&1 < /dev/null
+    got=$?
+    if [ "$got" = "$want" ]; then ok; else bad "$name: exit status $got, expected $want"; fi
+}
+# prints TEXT NAME COMMAND: the text is in what the command prints (both streams)
+prints() {
+    text=$1 name=$2
+    shift 2
+    (eval "$*") > "$work/log" 2>&1 < /dev/null
+    if grep -qF -- "$text" "$work/log"; then ok; else bad "$name: '$text' is not printed"; fi
+}
+
+# ---- usage
+status 2 'no command' '$quern'
+status 0 'help' '$quern --help'
+status 0 'version' '$quern --version'
+for c in compile run verify inspect ops passes; do
+    status 0 "$c --help" "\$quern $c --help"
+    prints 'usage: quern' "$c --help" "\$quern $c --help"
+done
+status 2 'unknown command' '$quern mill $model'
+status 2 'unknown option' '$quern compile $model -o $work/o --no-such'
+status 2 'no model' '$quern compile -o $work/o'
+status 2 'no output folder' '$quern compile $model'
+status 2 'two models' '$quern compile $model $model -o $work/o'
+status 2 'bad --dim' '$quern compile $model -o $work/o --dim batch'
+status 2 'bad --weights' '$quern compile $model -o $work/o --weights tape'
+status 2 'option without value' '$quern compile $model -o'
+status 2 'no data' '$quern verify $model'
+
+# ---- refusals name the place
+status 1 'absent file' '$quern compile $work/none.onnx -o $work/o'
+prints 'none.onnx: error: ' 'absent file is named' '$quern compile $work/none.onnx -o $work/o'
+: > "$work/empty.onnx"
+status 1 'empty file' '$quern compile $work/empty.onnx -o $work/o'
+head -c 3000 /dev/urandom > "$work/random.onnx"
+status 1 'random bytes' '$quern compile $work/random.onnx -o $work/o'
+status 1 'a folder' '$quern compile $work -o $work/o'
+mkfifo "$work/fifo.onnx"
+status 1 'a FIFO' 'timeout 5 $quern compile $work/fifo.onnx -o $work/o'
+status 1 'unknown dim' '$quern compile $model -o $work/o --dim nothing=1'
+status 1 'unknown pass' '$quern compile $model -o $work/o --passes fold,nothing'
+status 1 'unknown target' '$quern compile $model -o $work/o --target abacus'
+[ ! -e "$work/o" ] || [ -z "$(ls -A "$work/o")" ] && ok || bad 'a refused model leaves no files'
+
+# ---- compile
+status 0 'compile' '$quern compile $model -o $work/a --name net'
+status 0 'compile again' '$quern compile $model -o $work/b --name net'
+if diff -r "$work/a" "$work/b" > "$work/log"; then ok; else bad 'two runs give the same bytes'; fi
+if grep -rqF -e "$work" -e "$root" "$work/a" > "$work/log"; then bad 'no absolute path in the output'; else ok; fi
+status 0 'default name builds' '$quern compile $model -o $work/n && cc -std=c99 -Wall -Wextra -Werror -pedantic -O1 -I$work/n -c $work/n/digits.c -o $work/n.o'
+echo keep > "$work/a/other.txt"
+status 0 'other files stay' '$quern compile $model -o $work/a --name net && grep -q keep $work/a/other.txt'
+for w in c asm file; do
+    status 0 "--weights $w" "\$quern compile \$model -o \$work/w$w --name net --weights $w"
+    status 0 "verify --weights $w" "\$quern verify \$model --weights $w --data \$root/tests/data/digits"
+done
+status 0 '--emit-main' '$quern compile $model -o $work/m --name net --emit-main && cc -I$work/m $work/m/net_main.c $work/m/net.c -lm -o $work/m/run && $work/m/run'
+status 0 'verify, interpreted' '$quern verify $model --interpret --data $root/tests/data/digits'
+prints '1 data sets agree, 0 do not' 'verify counts' '$quern verify $model --data $root/tests/data/digits/test_data_set_0'
+cp -r "$root/tests/data/digits" "$work/wrong"
+for s in "$work"/wrong/test_data_set_*; do head -c 40 "$s/output_0.pb" > "$s/short" && cp "$s/input_0.pb" "$s/output_0.pb"; done
+status 1 'verify finds a wrong output' '$quern verify $model --data $work/wrong'
+status 0 'run' '$quern run $model'
+status 0 'run --output-dir' '$quern run $model --output-dir $work/out && ls $work/out/*.npy'
+status 1 'run, unknown input' '$quern run $model --input nothing=$work/x.npy'
+
+# ---- whole or not at all
+mkdir "$work/locked" && chmod a-w "$work/locked"
+if [ "$(id -u)" != 0 ]; then status 1 'folder that cannot be written' '$quern compile $model -o $work/locked'; else ok; fi
+status 1 'output folder is a file' '$quern compile $model -o $work/empty.onnx'
+status 1 'output below a file' '$quern compile $model -o $work/empty.onnx/x'
+status 1 'standard output full' '$quern inspect $model > /dev/full'
+status 0 'standard output closed' '$quern inspect $model | head -n 1'
+mkdir "$work/limit"
+status 1 'file size limit' '(trap "" XFSZ; ulimit -f 8; $quern compile $model -o $work/limit --name net)'
+if [ -z "$(ls -A "$work/limit")" ]; then ok; else ls "$work/limit" > "$work/log"; bad 'a full disk leaves nothing behind'; fi
+
+# ---- looking inside
+prints 'MACs' 'inspect' '$quern inspect $model'
+status 0 'inspect --json' '$quern inspect $model --json | grep -q "\"macs\""'
+status 0 'ops' '$quern ops | grep -q Conv'
+status 0 'passes' '$quern passes | grep -q fold'
+status 0 '--dump-after' '$quern compile $model -o $work/d --dump-after fold | grep -q "^graph"'
+prints 'fold' '--time-passes' '$quern compile $model -o $work/d --time-passes'
+status 0 '--no-rule' '$quern compile $model -o $work/d --passes -fuse'
+
+echo "cli: $passed passed, $failed failed"
+[ "$failed" = 0 ]
