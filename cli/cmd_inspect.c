@@ -16,8 +16,20 @@ typedef struct Totals {
     int64_t weights, macs, bytes, constants;
 } Totals;
 
+/* by_input[id]: the tensor depends on a graph input. What does not is a weight, even where folding left it computed. */
+static bool *mark_by_input(Ctx *c, const Graph *g) {
+    bool *by_input = NEW_ARRAY(c->a, bool, g->tensors.n + 1);
+    for (int i = 0; i < g->in.n; i++) by_input[g->in.v[i]->id] = true;
+    for (const Node *n = g->first; n; n = n->next) {
+        bool any = false;
+        for (int i = 0; i < n->nin; i++) any |= n->in[i] && by_input[n->in[i]->id];
+        for (int i = 0; i < n->nout; i++)
+            if (n->out[i]) by_input[n->out[i]->id] = any;
+    }
+    return by_input;
+}
 /* Elements of the constant operands that are multiplied: the weight, not bias, scales or zero points. */
-static int64_t weights_of(const Node *n) {
+static int64_t weights_of(const Node *n, const bool *by_input) {
     static const struct {
         const char *op;
         int a, b; /* operand numbers, -1: none */
@@ -29,12 +41,12 @@ static int64_t weights_of(const Node *n) {
         if (strcmp(rows[i].op, n->op->name)) continue;
         int k[2] = {rows[i].a, rows[i].b};
         for (int j = 0; j < 2; j++)
-            if (k[j] >= 0 && k[j] < n->nin && n->in[k[j]] && n->in[k[j]]->data) sum += tensor_elements(n->in[k[j]]);
+            if (k[j] >= 0 && k[j] < n->nin && n->in[k[j]] && !by_input[n->in[k[j]]->id]) sum += tensor_elements(n->in[k[j]]);
     }
     return sum;
 }
-static Layer layer_of(const Node *n) {
-    Layer l = {n, weights_of(n), n->op->macs ? n->op->macs(n) : 0, 0};
+static Layer layer_of(const Node *n, const bool *by_input) {
+    Layer l = {n, weights_of(n, by_input), n->op->macs ? n->op->macs(n) : 0, 0};
     for (int i = 0; i < n->nin; i++)
         if (n->in[i]) l.bytes += tensor_bytes(n->in[i]);
     for (int i = 0; i < n->nout; i++)
@@ -50,11 +62,11 @@ static char *type_text(Arena *a, const Tensor *t) {
 }
 static double intensity(const Layer *l) { return l->bytes ? (double)l->macs / (double)l->bytes : 0; }
 
-static void print_table(Ctx *c, const Graph *g, Totals *t) {
+static void print_table(Ctx *c, const Graph *g, const bool *by_input, Totals *t) {
     printf("%-4s %-20s %-28s %-28s %-28s %14s %16s %12s %8s\n", "#", "op", "name", "input", "output", "weights", "MACs", "bytes", "MAC/B");
     int i = 0;
     for (const Node *n = g->first; n; n = n->next, i++) {
-        Layer l = layer_of(n);
+        Layer l = layer_of(n, by_input);
         t->weights += l.weights, t->macs += l.macs, t->bytes += l.bytes;
         printf("%-4d %-20.20s %-28.28s %-28.28s %-28.28s %14lld %16lld %12lld %8.2f\n", i, n->op->name, n->loc.name ? n->loc.name : n->out[0] ? n->out[0]->name : "",
                n->nin ? type_text(c->a, n->in[0]) : "", n->nout ? type_text(c->a, n->out[0]) : "", (long long)l.weights, (long long)l.macs, (long long)l.bytes, intensity(&l));
@@ -76,10 +88,10 @@ static json_t *tensors_json(Tensor *const *v, int n) {
     }
     return list;
 }
-static void print_json(const Graph *g, Totals *t) {
+static void print_json(const Graph *g, const bool *by_input, Totals *t) {
     json_t *layers = json_array();
     for (const Node *n = g->first; n; n = n->next) {
-        Layer l = layer_of(n);
+        Layer l = layer_of(n, by_input);
         t->weights += l.weights, t->macs += l.macs, t->bytes += l.bytes;
         json_t *name = json_string(n->loc.name ? n->loc.name : "");
         json_array_append_new(layers, json_pack("{s:o, s:s, s:o, s:o, s:I, s:I, s:I, s:f}", "name", name ? name : json_string("?"), "op", n->op->name, "inputs",
@@ -97,11 +109,12 @@ int cmd_inspect(Ctx *c, Options *o) {
     Graph *g = onnx_import(c, o->model, &o->import);
     if (!g || !pass_run_one(c, g, "fold", &o->pass) || !pass_run_one(c, g, "dce", &o->pass)) return EXIT_REFUSED;
     Totals t = {0};
+    const bool *by_input = mark_by_input(c, g);
     for (int i = 0; i < g->tensors.n; i++)
         if (g->tensors.v[i]->data && g->tensors.v[i]->nuse) t.constants += tensor_elements(g->tensors.v[i]);
     if (o->json)
-        print_json(g, &t);
+        print_json(g, by_input, &t);
     else
-        print_table(c, g, &t);
+        print_table(c, g, by_input, &t);
     return EXIT_DONE;
 }
