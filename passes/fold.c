@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fold.c: one forward walk which infers types, expands rewrite rows and evaluates nodes whose operands are constants.
+ * Shape arithmetic folds here: Shape of a known type is a constant, and what follows from it is too. Evaluation is the
+ * interpreter on the op's own loop nest; there is no second evaluator. Afterwards every tensor's type is known.
+ *
+ *   s = Shape(x: float32[2,3,4])                          y = Reshape(x, [2,12])
+ *   h = Gather(s, 0); r = Concat(h, [-1])          --->
+ *   y = Reshape(x, r)
+ */
+#include "internal.h"
+#include <string.h>
+
+enum { TMP_KEEP = 4 << 20 };
+static const int64_t FOLD_MAX = (int64_t)64 << 20;   /* elements of one result */
+static const int64_t FOLD_SLACK = (int64_t)1 << 20;  /* a result may have this many elements whatever the operands */
+static const int64_t FOLD_GROWTH = 16;               /* and else this many per operand element */
+static const int64_t FOLD_MACS = (int64_t)1 << 31;   /* more work than this is left to run time */
+
+void folder_init(Folder *f, Ctx *c, Graph *g) {
+    *f = (Folder){.c = c, .g = g, .tmp = arena_new()};
+    f->nbad = g->tensors.n;
+    f->bad = NEW_ARRAY(g->a, uint8_t, f->nbad);
+}
+void folder_done(Folder *f) { arena_free(f->tmp); }
+
+static bool is_bad(const Folder *f, const Tensor *t) { return t && t->id < f->nbad && f->bad[t->id]; }
+static void mark_bad(Folder *f, const Tensor *t) {
+    if (!t) return;
+    if (t->id >= f->nbad) { /* made by a rewrite: double, so that growing stays linear */
+        int n = t->id * 2 + 64;
+        uint8_t *b = NEW_ARRAY(f->g->a, uint8_t, n);
+        memcpy(b, f->bad, (size_t)f->nbad);
+        f->bad = b, f->nbad = n;
+    }
+    f->bad[t->id] = 1;
+}
+
+static bool foldable_type(const Type *t) {
+    DClass k = t->dt > 0 && t->dt < DT_COUNT ? dtype_info[t->dt].cls : CLS_NONE;
+    return type_known(t) && k != CLS_STR && k != CLS_CPLX && k != CLS_NONE;
+}
+/* Whether a node may be evaluated now: constants only, and a result in proportion to them. */
+static bool may_fold(Folder *f, const Node *n) {
+    int64_t in = 0, out = 0, k;
+    if (n->op->flags & OPF_RANDOM) return false;
+    if (op_is(n, "Identity") && n->out[0] && n->out[0]->is_output) return false; /* what fold itself leaves at an output */
+    for (int i = 0; i < n->nin; i++) {
+        if (!n->in[i]) continue;
+        if (!n->in[i]->data || !foldable_type(&n->in[i]->type)) return false;
+        in += tensor_elements(n->in[i]);
+    }
+    for (int i = 0; i < n->op->nattr; i++)
+        if (n->attr[i].kind == ATTR_GRAPH) return false;
+    for (int i = 0; i < n->nout; i++) {
+        if (!n->out[i]) continue;
+        if (!foldable_type(&n->out[i]->type) || !type_elements(&n->out[i]->type, &k) || !add_ok(out, k, &out)) return false;
+    }
+    bool big = out > FOLD_MAX || out > in * FOLD_GROWTH + FOLD_SLACK;
+    if (!big && n->op->macs) {
+        int64_t macs = n->op->macs(n);
+        big = macs < 0 || macs > FOLD_MACS;
+    }
+    f->refused += big;
+    return !big;
+}
+
+/* Storage of a constant at the alignment its elements need (raw data of a file may stand anywhere). */
+static void *aligned_data(Arena *a, const Tensor *t) {
+    int bytes = dtype_info[t->type.dt].bits / 8;
+    if (bytes <= 1 || ((uintptr_t)t->data & (uintptr_t)(bytes - 1)) == 0) return (void *)t->data;
+    void *copy = arena_alloc(a, (size_t)tensor_bytes(t));
+    memcpy(copy, t->data, (size_t)tensor_bytes(t));
+    return copy;
+}
+
+/* Runs the node's nest. *data per output; false: it has no value now (an error was reported, or a run-time check failed). */
+static bool evaluate(Folder *f, Node *n, void **data) {
+    Ctx tc = {f->tmp, f->c->d};
+    Tensor **arg;
+    Func *fn = lower_node(&tc, f->g, n, &arg);
+    if (!fn) return false;
+    void **param = NEW_ARRAY(f->tmp, void *, fn->param.n + 1);
+    for (int i = 0; i < fn->param.n; i++) {
+        Buf *b = fn->param.v[i];
+        if (!arg[i]) { /* scratch */
+            int64_t count = 1, bytes;
+            for (int k = 0; k < b->rank; k++) count *= b->dim[k];
+            if (!dtype_bytes(b->dt, count, &bytes)) BUG("scratch of '%s' overflows", n->op->name);
+            param[i] = arena_alloc(f->tmp, (size_t)bytes);
+        } else if (arg[i]->data) {
+            param[i] = aligned_data(f->tmp, arg[i]);
+        } else {
+            int o = arg[i]->def_index;
+            if (!data[o]) data[o] = arena_alloc(f->g->a, (size_t)tensor_bytes(arg[i]));
+            param[i] = data[o];
+        }
+    }
+    return interp_run(&tc, fn, param, NULL);
+}
+
+/* The output becomes a constant; a graph output stays the output of a node, an Identity of that constant. */
+static void replace_by_const(Folder *f, Node *n, int o, const void *data) {
+    Tensor *old = n->out[o];
+    Tensor *k = tensor_const(f->g, old->is_output ? NULL : old->name, old->type.dt, old->type.rank, old->type.dim, data);
+    tensor_replace(f->g, old, k, false);
+    if (!old->is_output) return;
+    Node *copy = node_new(f->g, op_find("", "Identity"), n, n->loc, 1, &k, 1);
+    n->out[o] = NULL;
+    node_set_out(copy, 0, old);
+}
+
+/* Shape and Size look at the type alone. */
+static bool fold_shape(Folder *f, Node *n) {
+    bool shape = op_is(n, "Shape");
+    const Type *t = n->nin ? &n->in[0]->type : NULL;
+    if (!t || !n->out[0] || (!shape && !op_is(n, "Size")) || !type_known(t)) return false;
+    int64_t count;
+    if (!shape) {
+        if (!type_elements(t, &count)) return false;
+        int64_t *v = NEW(f->g->a, int64_t);
+        *v = count;
+        replace_by_const(f, n, 0, v);
+        return true;
+    }
+    int ks = op_attr_index(n->op, "start"), ke = op_attr_index(n->op, "end");
+    int64_t lo = ks >= 0 && attr_has(n, ks) ? attr_i(n, ks) : 0, hi = ke >= 0 && attr_has(n, ke) ? attr_i(n, ke) : t->rank;
+    lo = max_i64(0, min_i64(lo < 0 ? lo + t->rank : lo, t->rank));
+    hi = max_i64(lo, min_i64(hi < 0 ? hi + t->rank : hi, t->rank));
+    int64_t *v = NEW_ARRAY(f->g->a, int64_t, hi - lo);
+    for (int64_t i = lo; i < hi; i++) v[i - lo] = t->dim[i];
+    replace_by_const(f, n, 0, v);
+    return true;
+}
+
+static bool outputs_bad(Folder *f, Node *n) {
+    for (int i = 0; i < n->nout; i++) mark_bad(f, n->out[i]);
+    return false;
+}
+
+bool fold_node(Folder *f, Node *n, Node **next) {
+    *next = n->next;
+    for (int i = 0; i < n->nin; i++)
+        if (is_bad(f, n->in[i])) {
+            outputs_bad(f, n);
+            return true; /* its own error was reported already */
+        }
+    if (!node_infer(f->c, f->g, n)) return outputs_bad(f, n);
+    if (n->op->kind == OP_REWRITE) {
+        Node *before = n->prev;
+        if (!n->op->rewrite(f->c, f->g, n)) return outputs_bad(f, n);
+        node_remove(f->g, n);
+        *next = before ? before->next : f->g->first;
+        return true;
+    }
+    bool done = fold_shape(f, n);
+    if (!done && may_fold(f, n)) {
+        void **data = NEW_ARRAY(f->tmp, void *, n->nout);
+        int errors = f->c->d->errors;
+        done = evaluate(f, n, data);
+        if (f->c->d->errors > errors) return outputs_bad(f, n);
+        for (int i = 0; done && i < n->nout; i++)
+            if (n->out[i]) replace_by_const(f, n, i, data[i] ? data[i] : arena_alloc(f->g->a, 16));
+        if (arena_used(f->tmp) > TMP_KEEP) arena_free(f->tmp), f->tmp = arena_new();
+    }
+    if (done) {
+        f->folded++;
+        node_remove(f->g, n);
+    }
+    return true;
+}
+
+/* What is unknown about a type, in words. */
+static void say_unknown(const Type *t, Text *out) {
+    if (t->dt == DT_NONE) text_puts(out, "its element type");
+    if (t->rank < 0) text_printf(out, "%sits rank", out->n ? ", " : "");
+    for (int i = 0; i < t->rank; i++)
+        if (t->dim[i] < 0) text_printf(out, "%sthe extent of axis %d%s%s", out->n ? ", " : "", i, t->sym && t->sym[i] ? " = " : "", t->sym && t->sym[i] ? t->sym[i] : "");
+}
+static bool check_known(Folder *f, const Tensor *t, Loc loc) {
+    if (!t || is_bad(f, t) || type_known(&t->type)) return true;
+    Text what = {0};
+    say_unknown(&t->type, &what);
+    diag_error(f->c->d, loc, "tensor '%s' has no complete type: %s cannot be derived; declare its type in the model or bind the dimension with --dim", t->name, what.s);
+    text_free(&what);
+    mark_bad(f, t); /* say it once: what follows from it is not said again */
+    return false;
+}
+
+bool pass_fold(Run *r) {
+    Folder f;
+    folder_init(&f, r->c, r->g);
+    bool ok = true;
+    for (int i = 0; i < r->g->in.n; i++) ok &= check_known(&f, r->g->in.v[i], (Loc){r->g->file, -1, NULL, NULL});
+    for (Node *n = r->g->first, *next; n; n = next) {
+        if (!fold_node(&f, n, &next)) {
+            ok = false;
+            continue;
+        }
+    }
+    for (Node *n = r->g->first; n; n = n->next)
+        for (int i = 0; i < n->nout; i++) ok &= check_known(&f, n->out[i], n->loc);
+    folder_done(&f);
+    return ok && r->c->d->errors == 0;
+}

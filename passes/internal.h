@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: what the files of passes/ share. Nothing outside the folder includes it. */
+#ifndef QN_PASSES_INTERNAL_H
+#define QN_PASSES_INTERNAL_H
+#include "ir/fusion.h"
+#include "passes.h"
+
+/* What a pass works on. Graph passes change g; `lower` makes p; later ones change p. */
+typedef struct Run {
+    Ctx *c;
+    Graph *g;
+    Program *p;           /* NULL before `lower` */
+    const PassOptions *o;
+    Arena *tmp;           /* emptied after the pass */
+} Run;
+typedef enum PassKind {
+    PASS_NEED,  /* runs even when --passes does not name it: later passes rely on it */
+    PASS_OPT    /* may be left out; the result stays right */
+} PassKind;
+typedef bool (*PassFn)(Run *r);
+typedef struct PassRow {
+    const char *name;
+    PassFn fn;
+    PassKind kind;
+    const char *doc;
+} PassRow;
+#define PASS(name, fn, kind, doc) bool fn(Run *r);
+#define AFTER(a, b, why)
+#include "passes.def"
+#undef PASS
+#undef AFTER
+
+/* fold.c: infers, expands and evaluates one node. *next: the node to go on with. false after an error of this node. */
+typedef struct Folder {
+    Ctx *c;
+    Graph *g;
+    Arena *tmp;        /* renewed when it has grown */
+    uint8_t *bad;      /* per tensor id: its definition failed, so say nothing about its users */
+    int nbad;
+    int64_t folded, refused;
+} Folder;
+void folder_init(Folder *f, Ctx *c, Graph *g);
+void folder_done(Folder *f);
+bool fold_node(Folder *f, Node *n, Node **next);
+
+/* rules.c */
+void rules_markdown(Text *out);
+void rules_list(Text *out);
+
+/* names.c: a C identifier from a model's string, unique within `used`. */
+const char *kernel_name(Arena *a, Map *used, const char *model, const char *fallback);
+
+/* inplace.c: fills k->inplace */
+void inplace_pairs(Arena *a, Arena *tmp, Kernel *k);
+
+/* pack.c: offsets for blocks that live from kernel `first` to `last`. Returns the height. */
+typedef struct Block {
+    int64_t bytes;     /* a multiple of the alignment, or 0 */
+    int first, last;   /* kernel indices, inclusive */
+    int64_t addr;      /* result */
+} Block;
+int64_t pack_blocks(Arena *tmp, int n, Block *b, int64_t bound);
+/* alias.c: whether a node only renames elements of its operand (or, for Concat, places its operands side by side), so that it
+ * needs no kernel when the layout allows */
+bool viewable(const Node *n);
+
+/* plan.c */
+void plan_print(const Program *p, Text *out);
+int64_t pack_bound(Arena *tmp, int n, const Block *b, int nkernel); /* largest sum of bytes live at one kernel */
+
+static inline int64_t align64(int64_t n) { return (n + 63) & ~(int64_t)63; }
+static inline bool is_const(const Tensor *t) { return t && t->data; }
+static inline bool op_is(const Node *n, const char *name) {
+    const char *a = n->op->name;
+    if (n->op->domain[0]) return false;
+    while (*a && *a == *name) a++, name++;
+    return *a == *name;
+}
+#endif
