@@ -9,6 +9,8 @@ typedef struct Kernel {
     Vec(Node *) nodes;      /* the graph nodes it computes, in order */
     Vec(Tensor *) arg;      /* per f->param: the tensor whose *base* storage is handed over (NULL: scratch) */
     Vec(int64_t) scratch;   /* per f->param: arena byte offset of scratch (else -1) */
+    Vec(int) inplace;       /* pairs y, x of parameters: y may take over x's storage (found on the nest before scheduling: a
+                             * schedule must not compute an element of y twice) */
     int64_t macs;
 } Kernel;
 
