@@ -20,6 +20,7 @@ sh "$root/.ci/build" "$build_dir" all -DQUERN_TESTS=ON -DQUERN_WERROR=ON
 unit "$build_dir"
 meta "$build_dir"
 cli "$build_dir"
+inspect "$build_dir"
 corpus_all "$build_dir" cc '-std=c99 -O1 -Wall -Wextra -Werror -pedantic' 1
 digits
 every=${QUERN_TENTH:-}
