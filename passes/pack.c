@@ -58,16 +58,18 @@ static int64_t pack_scan(Arena *tmp, int n, const Block *b, bool tight, int64_t 
     for (int i = 0; i < n; i++) start[i] = end[i] = &b[i];
     qsort(start, (size_t)n, sizeof *start, by_first);
     qsort(end, (size_t)n, sizeof *end, by_last);
-    int64_t height = 0;
+    int64_t height = 0, sum = 0; /* bytes alive: with them the top says whether any gap can be large enough */
     for (int i = 0, e = 0; i < n; i++) {
         const Block *x = start[i];
         for (; e < n && end[e]->last < x->first; e++) {
             int p = alive_find(&l, addr, addr[end[e] - b]);
             memmove(l.v + p, l.v + p + 1, (size_t)(--l.n - p) * sizeof *l.v);
+            sum -= end[e]->bytes;
         }
         int64_t at = -1, room = INT64_MAX, from = 0;
-        int put = l.n;
-        for (int k = 0; k < l.n; k++) {
+        int put = l.n, top = l.n ? l.v[l.n - 1] : -1;
+        if (l.n && addr[top] + b[top].bytes - sum < x->bytes) from = addr[top] + b[top].bytes;
+        for (int k = from ? l.n : 0; k < l.n; k++) {
             int64_t gap = addr[l.v[k]] - from;
             if (gap >= x->bytes && gap < room) {
                 at = from, room = gap, put = k;
@@ -79,6 +81,7 @@ static int64_t pack_scan(Arena *tmp, int n, const Block *b, bool tight, int64_t 
         addr[x - b] = at;
         memmove(l.v + put + 1, l.v + put, (size_t)(l.n - put) * sizeof *l.v);
         l.v[put] = (int)(x - b), l.n++;
+        sum += x->bytes;
         height = max_i64(height, at + x->bytes);
     }
     return height;
