@@ -47,8 +47,9 @@ sanitized() {
     corpus_all "$1" $2 '-std=c99 -O1 -g -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined -fno-sanitize-recover=undefined' "$3"
     unset ASAN_OPTIONS
 }
-inspect() { counted inspect sh "$root/tests/inspect.sh" "$1/quern"; }
-cli() { counted cli sh "$root/tests/cli/run.sh" "$root/tests/inspect.sh" "$root/tests/tour.sh" "$1/quern"; }
+inspect() { counted inspect sh "$root/tests/inspect.sh" "$root/tests/hostile/run.sh" "$1/quern"; }
+hostile() { counted hostile sh "$root/tests/hostile/run.sh" "$1/quern"; }
+cli() { counted cli sh "$root/tests/cli/run.sh" "$root/tests/inspect.sh" "$root/tests/hostile/run.sh" "$root/tests/tour.sh" "$1/quern"; }
 digits() { check "examples/digits" sh "$root/examples/digits/run.sh"; }
 
 # Generated documents are fresh, scripts are clean, no file of the tree names a machine's path.
@@ -62,7 +63,7 @@ meta() {
     done
     sh "$root/tests/tour.sh" "$1/quern" > "$work/doc" || true
     check "docs/tour.md is fresh" diff -u "$root/docs/tour.md" "$work/doc"
-    check "shell scripts" shellcheck -x "$root/tests/run.sh" "$root/tests/cli/run.sh" "$root/tests/inspect.sh" "$root/tests/tour.sh" "$root/benchmarks/figures.sh" "$root/.ci/run" "$root/.ci/install" "$root/.ci/build" "$root/examples/digits/run.sh"
+    check "shell scripts" shellcheck -x "$root/tests/run.sh" "$root/tests/cli/run.sh" "$root/tests/inspect.sh" "$root/tests/hostile/run.sh" "$root/tests/tour.sh" "$root/benchmarks/figures.sh" "$root/.ci/run" "$root/.ci/install" "$root/.ci/build" "$root/examples/digits/run.sh"
     check "packages" sh -c "! grep -vxFf '$root/.ci/packages' '$root/.ci/packages-build'"
 }
 
