@@ -188,7 +188,7 @@ static void make_dtype(int dt) {
 }
 /* Names that try to leave a comment, a literal or an identifier; keywords; names that collide once sanitised; a very long one. */
 static void make_names(int n) {
-    static const char *const bad[] = {"*/ int pwned; /*", "\"; return 1; //", "a\nb", "int", "main", "a/b", "a.b", "a-b", "9lives", "\xc3\xa9", "??/", "\\", "%s%n", "printf", "NULL", "_", "inf"};
+    static const char *const bad[] = {"*/ int pwned; /*", "\"; return 1; //", "a\nb", "int", "main", "a/b", "a.b", "a-b", "9lives", "\xc3\xa9", "?\?/", "\\", "%s%n", "printf", "NULL", "_", "inf"};
     enum { COUNT = sizeof bad / sizeof *bad };
     Msg g = {0};
     char longer[10001];
