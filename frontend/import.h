@@ -4,6 +4,7 @@
 #define QN_FRONTEND_IMPORT_H
 #include "frontend/frontend.h"
 #include "onnx.pb-c.h"
+#include <string.h>
 
 enum {
     ONNX_NEWEST_IR = 13,
