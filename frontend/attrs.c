@@ -7,9 +7,11 @@
 #include <string.h>
 #include "frontend/import.h"
 
-static const char *const type_name[AP_COUNT] = {"undefined", "float", "int",      "string",  "tensor",        "graph",          "floats",   "ints",
-                                                "strings",   "tensors", "graphs", "sparse tensor", "sparse tensors", "type", "types"};
-static const char *const kind_name[] = {"none", "an int", "a float", "a string", "a list of ints", "a list of floats", "a list of strings", "a tensor", "a graph"};
+static const char *const type_name[AP_COUNT] = {"undefined",      "float", "int",     "string",  "tensor", "graph",
+                                                "floats",         "ints",  "strings", "tensors", "graphs", "sparse tensor",
+                                                "sparse tensors", "type",  "types"};
+static const char *const kind_name[] = {
+    "none", "an int", "a float", "a string", "a list of ints", "a list of floats", "a list of strings", "a tensor", "a graph"};
 
 const Onnx__AttributeProto *attr_resolve(const Scope *sc, const Onnx__AttributeProto *p) {
     const char *ref = pb_str(p->ref_attr_name);
@@ -59,7 +61,9 @@ static bool value_import(Importer *im, const Scope *sc, const Onnx__AttributePro
     switch (type) {
     case AP_INT: *a = (Attr){.kind = ATTR_INT, .i = p->i}; return true;
     case AP_FLOAT: *a = (Attr){.kind = ATTR_FLOAT, .f = p->f}; return true;
-    case AP_STRING: *a = (Attr){.kind = ATTR_STRING, .s = arena_strndup(ar, p->s.len ? (char *)p->s.data : "", p->s.len), .n = (int64_t)p->s.len}; return true;
+    case AP_STRING:
+        *a = (Attr){.kind = ATTR_STRING, .s = arena_strndup(ar, p->s.len ? (char *)p->s.data : "", p->s.len), .n = (int64_t)p->s.len};
+        return true;
     case AP_INTS: {
         int64_t *v = NEW_ARRAY(ar, int64_t, p->n_ints);
         if (p->n_ints) memcpy(v, p->ints, p->n_ints * sizeof *v);
@@ -74,7 +78,8 @@ static bool value_import(Importer *im, const Scope *sc, const Onnx__AttributePro
     }
     case AP_STRINGS: {
         const char **v = NEW_ARRAY(ar, const char *, p->n_strings);
-        for (size_t i = 0; i < p->n_strings; i++) v[i] = arena_strndup(ar, p->strings[i].len ? (char *)p->strings[i].data : "", p->strings[i].len);
+        for (size_t i = 0; i < p->n_strings; i++)
+            v[i] = arena_strndup(ar, p->strings[i].len ? (char *)p->strings[i].data : "", p->strings[i].len);
         *a = (Attr){.kind = ATTR_STRINGS, .ss = v, .n = (int64_t)p->n_strings};
         return true;
     }
@@ -130,7 +135,8 @@ bool attrs_finish(RawNode *r, Node *n) {
         }
         AttrKind want = op->attr[k].kind;
         /* an empty list carries no element type in old protobuf writers */
-        if (ra->a.n == 0 && ra->a.kind >= ATTR_INTS && ra->a.kind <= ATTR_STRINGS && want >= ATTR_INTS && want <= ATTR_STRINGS) ra->a.kind = want;
+        if (ra->a.n == 0 && ra->a.kind >= ATTR_INTS && ra->a.kind <= ATTR_STRINGS && want >= ATTR_INTS && want <= ATTR_STRINGS)
+            ra->a.kind = want;
         if (ra->a.kind != want) {
             ok = diag_error(r->im->c->d, r->loc, "attribute '%s' is %s; %s is expected", ra->name, kind_name[ra->a.kind], kind_name[want]);
             continue;
@@ -138,7 +144,8 @@ bool attrs_finish(RawNode *r, Node *n) {
         n->attr[k] = ra->a;
     }
     for (int k = 0; k < op->nattr; k++)
-        if (op->attr[k].required && n->attr[k].kind == ATTR_NONE) ok = diag_error(r->im->c->d, r->loc, "attribute '%s' is missing; it is required", op->attr[k].name);
+        if (op->attr[k].required && n->attr[k].kind == ATTR_NONE)
+            ok = diag_error(r->im->c->d, r->loc, "attribute '%s' is missing; it is required", op->attr[k].name);
     return ok;
 }
 
@@ -159,8 +166,9 @@ typedef enum Form { FORM_TENSOR, FORM_SPARSE, FORM_INT, FORM_INTS, FORM_FLOAT, F
 static const struct {
     const char *name;
     int type;
-} forms[FORM_NONE] = {{"value", AP_TENSOR},      {"sparse_value", AP_SPARSE_TENSOR}, {"value_int", AP_INT},       {"value_ints", AP_INTS},
-                      {"value_float", AP_FLOAT}, {"value_floats", AP_FLOATS},        {"value_string", AP_STRING}, {"value_strings", AP_STRINGS}};
+} forms[FORM_NONE] = {{"value", AP_TENSOR},        {"sparse_value", AP_SPARSE_TENSOR}, {"value_int", AP_INT},
+                      {"value_ints", AP_INTS},     {"value_float", AP_FLOAT},          {"value_floats", AP_FLOATS},
+                      {"value_string", AP_STRING}, {"value_strings", AP_STRINGS}};
 
 Tensor *constant_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, const char *name, Loc loc) {
     const Onnx__AttributeProto *q = NULL;
@@ -170,7 +178,8 @@ Tensor *constant_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, const
         const Onnx__AttributeProto *v = attr_resolve(sc, p->attribute[i]);
         Form f = 0;
         while (f < FORM_NONE && strcmp(forms[f].name, an)) f++;
-        if (f == FORM_NONE) return diag_error(im->c->d, loc, "attribute '%s' is unknown; a Constant has value, sparse_value or value_...", an), NULL;
+        if (f == FORM_NONE)
+            return diag_error(im->c->d, loc, "attribute '%s' is unknown; a Constant has value, sparse_value or value_...", an), NULL;
         if (!v) continue;
         if (q) return diag_error(im->c->d, loc, "a Constant has one value, this one has '%s' and '%s'", forms[form].name, an), NULL;
         q = v, form = f;
@@ -179,7 +188,9 @@ Tensor *constant_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, const
     int type;
     if (!attr_type(im, q, forms[form].name, loc, &type)) return NULL;
     if (type != forms[form].type)
-        return diag_error(im->c->d, loc, "attribute '%s' is of type %s; %s is expected", forms[form].name, type_name[type], type_name[forms[form].type]), NULL;
+        return diag_error(im->c->d, loc, "attribute '%s' is of type %s; %s is expected", forms[form].name, type_name[type],
+                          type_name[forms[form].type]),
+               NULL;
     switch (form) {
     case FORM_TENSOR: return tensor_import(im, q->t, name, "attribute 'value'", loc, !sc->call);
     case FORM_SPARSE: return sparse_import(im, q->sparse_tensor, name, "attribute 'sparse_value'", loc);

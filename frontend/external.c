@@ -24,11 +24,11 @@ typedef struct ExtFile {
     int64_t size, read; /* read: sum of the distinct ranges so far */
 } ExtFile;
 struct External {
-    int dir;          /* -1: not opened yet */
-    int fd;           /* of `open`, the file used last */
+    int dir; /* -1: not opened yet */
+    int fd;  /* of `open`, the file used last */
     ExtFile *open;
-    Map *file;        /* location -> ExtFile */
-    Map *range;       /* "location\noffset\nlength\ntype" -> data: equal ranges are read once */
+    Map *file;  /* location -> ExtFile */
+    Map *range; /* "location\noffset\nlength\ntype" -> data: equal ranges are read once */
 };
 
 static External *external_of(Importer *im) {
@@ -118,7 +118,8 @@ static int open_by_parts(int dir, const char *path) {
 }
 static int open_beneath(int dir, const char *path) {
 #if defined(SYS_openat2) && defined(RESOLVE_BENEATH)
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     long fd = syscall(SYS_openat2, dir, path, &how, sizeof how);
     if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return (int)fd;
 #endif
@@ -143,8 +144,8 @@ static bool file_open(Want *w, External *e) {
     if (fstat(e->fd, &st) != 0) return WANT_ERROR(w, "%s: external data '%s': %s", w->what, w->location, strerror(errno));
     if (!S_ISREG(st.st_mode)) return WANT_ERROR(w, "%s: external data '%s' are not a regular file", w->what, w->location);
     if (st.st_nlink != 1)
-        return WANT_ERROR(w, "%s: external data '%s' have %lld hard links; only a file with one name is read, copy it", w->what, w->location,
-                          (long long)st.st_nlink);
+        return WANT_ERROR(w, "%s: external data '%s' have %lld hard links; only a file with one name is read, copy it", w->what,
+                          w->location, (long long)st.st_nlink);
     if (!f) {
         f = NEW(im->tmp, ExtFile);
         f->location = w->location;
@@ -168,12 +169,14 @@ static bool read_at(int fd, char *to, int64_t n, int64_t at) {
 bool external_read(Importer *im, const Onnx__TensorProto *p, const char *what, Loc loc, int64_t bytes, void **data) {
     Want w = {.im = im, .what = what, .loc = loc};
     if (!want_parse(&w, p)) return false;
-    if (!im->dir) return diag_error(im->c->d, loc, "%s has external data ('%s'), which cannot be read here; put the data into the model", what, w.location);
+    if (!im->dir)
+        return diag_error(im->c->d, loc, "%s has external data ('%s'), which cannot be read here; put the data into the model", what,
+                          w.location);
     if (!location_ok(&w)) return false;
     if (w.length < 0) w.length = bytes;
     if (w.length != bytes)
-        return WANT_ERROR(&w, "%s: external data have length %lld, but the shape and element type want %lld bytes", what, (long long)w.length,
-                          (long long)bytes);
+        return WANT_ERROR(&w, "%s: external data have length %lld, but the shape and element type want %lld bytes", what,
+                          (long long)w.length, (long long)bytes);
     External *e = external_of(im);
     char *key = arena_printf(im->tmp, "%s\n%lld\n%lld\n%d", w.location, (long long)w.offset, (long long)w.length, (int)p->data_type);
     *data = map_get(e->range, key);

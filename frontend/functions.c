@@ -19,17 +19,18 @@ Map *opset_map(Importer *im, size_t n, Onnx__OperatorSetIdProto *const *v, const
         const char *domain = dom_str(v[i]->domain);
         int64_t version = v[i]->has_version ? v[i]->version : 0, *old = map_get(m, domain);
         if (old && *old != version) {
-            diag_error(im->c->d, file_loc(im), "%s imports domain '%s' at versions %lld and %lld; one is expected", where, *domain ? domain : "ai.onnx",
-                       (long long)*old, (long long)version);
+            diag_error(im->c->d, file_loc(im), "%s imports domain '%s' at versions %lld and %lld; one is expected", where,
+                       *domain ? domain : "ai.onnx", (long long)*old, (long long)version);
         } else if (version < 1) {
-            diag_error(im->c->d, file_loc(im), "%s imports domain '%s' at version %lld; versions start at 1", where, *domain ? domain : "ai.onnx",
-                       (long long)version);
+            diag_error(im->c->d, file_loc(im), "%s imports domain '%s' at version %lld; versions start at 1", where,
+                       *domain ? domain : "ai.onnx", (long long)version);
             version = 1;
         }
         if (!*domain && version > ONNX_NEWEST_OPSET && version < INT32_MAX)
             diag_warn(im->c->d, file_loc(im), "%s uses opset %lld; opsets up to %d are known, ops that changed later may be misread", where,
                       (long long)version, ONNX_NEWEST_OPSET);
-        if (version >= INT32_MAX) diag_error(im->c->d, file_loc(im), "%s imports an impossible opset version %lld", where, (long long)version);
+        if (version >= INT32_MAX)
+            diag_error(im->c->d, file_loc(im), "%s imports an impossible opset version %lld", where, (long long)version);
         int64_t *keep = NEW(im->tmp, int64_t);
         *keep = version;
         map_set(m, domain, keep);
@@ -41,7 +42,8 @@ bool functions_index(Importer *im, const Onnx__ModelProto *m) {
     im->functions = map_new(im->tmp);
     for (size_t i = 0; i < m->n_functions; i++) {
         const Onnx__FunctionProto *p = m->functions[i];
-        const char *key = function_key(im, p->domain, p->name, p->overload), *where = arena_printf(im->tmp, "function '%s'", pb_str(p->name));
+        const char *key = function_key(im, p->domain, p->name, p->overload),
+                   *where = arena_printf(im->tmp, "function '%s'", pb_str(p->name));
         if (map_get(im->functions, key)) {
             diag_error(im->c->d, file_loc(im), "%s of domain '%s' is defined twice", where, pb_str(p->domain));
             continue;
@@ -62,7 +64,8 @@ static bool may_nest(Importer *im, const Scope *sc, size_t nodes, Loc loc) {
     if (sc->depth >= NEST_MAX) return diag_error(im->c->d, loc, "functions and branches are nested more than %d deep", NEST_MAX);
     im->inlined += (int64_t)nodes;
     if (im->inlined > INLINED_NODES_MAX) {
-        if (im->inlined < INT32_MAX) diag_error(im->c->d, loc, "inlining functions gives more than %d nodes; the model is refused", INLINED_NODES_MAX);
+        if (im->inlined < INT32_MAX)
+            diag_error(im->c->d, loc, "inlining functions gives more than %d nodes; the model is refused", INLINED_NODES_MAX);
         im->inlined = INT32_MAX;
         return false;
     }
@@ -71,13 +74,15 @@ static bool may_nest(Importer *im, const Scope *sc, size_t nodes, Loc loc) {
 static const char *inner_prefix(Importer *im, const Scope *sc, const Onnx__NodeProto *p) {
     const char *name = *pb_str(p->name) ? p->name : pb_str(p->op_type);
     size_t n = strlen(name), m = strlen(sc->prefix);
-    if (n > 200 || m > 400) return m > 400 ? sc->prefix : arena_printf(im->tmp, "%s%.200s/", sc->prefix, "body"); /* absurd names are not multiplied */
+    if (n > 200 || m > 400)
+        return m > 400 ? sc->prefix : arena_printf(im->tmp, "%s%.200s/", sc->prefix, "body"); /* absurd names are not multiplied */
     return arena_printf(im->tmp, "%s%s/", sc->prefix, name);
 }
 /* After an error the node's outputs still get tensors, so that their readers are not reported too. */
 static void outputs_placeholder(Importer *im, Scope *sc, const Onnx__NodeProto *p) {
     for (size_t i = 0; i < p->n_output; i++)
-        if (*pb_str(p->output[i]) && !map_get(sc->value, p->output[i])) map_set(sc->value, p->output[i], tensor_new(im->g, NULL, DT_NONE, -1, NULL));
+        if (*pb_str(p->output[i]) && !map_get(sc->value, p->output[i]))
+            map_set(sc->value, p->output[i], tensor_new(im->g, NULL, DT_NONE, -1, NULL));
 }
 static void output_alias(Importer *im, Scope *sc, Scope *inner, const char *outer_name, const char *inner_name, const char *what, Loc loc) {
     if (!*pb_str(outer_name)) return;
@@ -101,10 +106,8 @@ static Map *call_attrs(Importer *im, const Scope *sc, const Function *f, const O
     for (size_t i = 0; i < p->n_attribute; i++) {
         const Onnx__AttributeProto *q = attr_resolve(sc, p->attribute[i]);
         const char *name = pb_str(p->attribute[i]->name);
-        if (!map_get(known, name))
-            diag_error(im->c->d, loc, "attribute '%s' is unknown to function '%s'", name, pb_str(f->p->name));
-        else if (q)
-            map_set(m, name, (void *)(uintptr_t)q);
+        if (!map_get(known, name)) diag_error(im->c->d, loc, "attribute '%s' is unknown to function '%s'", name, pb_str(f->p->name));
+        else if (q) map_set(m, name, (void *)(uintptr_t)q);
     }
     return m;
 }
@@ -115,8 +118,8 @@ void function_inline(Importer *im, Scope *sc, Function *f, const Onnx__NodeProto
     bool ok = true;
     if (f->active) ok = diag_error(im->c->d, loc, "%s calls itself; recursion is not part of ONNX", what);
     if (p->n_input > q->n_input || p->n_output > q->n_output)
-        ok = diag_error(im->c->d, loc, "%s takes %zu inputs and gives %zu outputs, but the node has %zu and %zu", what, q->n_input, q->n_output,
-                        p->n_input, p->n_output);
+        ok = diag_error(im->c->d, loc, "%s takes %zu inputs and gives %zu outputs, but the node has %zu and %zu", what, q->n_input,
+                        q->n_output, p->n_input, p->n_output);
     if (!ok || !may_nest(im, sc, q->n_node, loc)) {
         outputs_placeholder(im, sc, p);
         return;
@@ -149,7 +152,8 @@ bool if_inline(Importer *im, Scope *sc, const Onnx__NodeProto *p, Loc loc) {
     bool ok = g != NULL;
     if (!g) diag_error(im->c->d, loc, "attribute '%s' is missing; it is required", branch);
     if (g && (g->n_output < p->n_output || g->n_input))
-        ok = diag_error(im->c->d, loc, "%s gives %zu outputs and takes %zu inputs; %zu and 0 are expected", branch, g->n_output, g->n_input, p->n_output);
+        ok = diag_error(im->c->d, loc, "%s gives %zu outputs and takes %zu inputs; %zu and 0 are expected", branch, g->n_output, g->n_input,
+                        p->n_output);
     if (!ok || !may_nest(im, sc, g->n_node, loc)) {
         outputs_placeholder(im, sc, p);
         return true;

@@ -36,10 +36,8 @@ static bool bytes_read(int fd, Bytes *b) {
     return true;
 }
 static void bytes_free(Bytes *b) {
-    if (b->mapped)
-        munmap(b->p, b->n);
-    else
-        free(b->p);
+    if (b->mapped) munmap(b->p, b->n);
+    else free(b->p);
     *b = (Bytes){0};
 }
 static bool bytes_open(Ctx *c, const char *path, size_t limit, Bytes *b) {
@@ -49,12 +47,11 @@ static bool bytes_open(Ctx *c, const char *path, size_t limit, Bytes *b) {
     if (fd < 0) return diag_error(c->d, loc, "cannot open: %s", strerror(errno));
     struct stat st;
     bool ok = true;
-    if (fstat(fd, &st) != 0)
-        ok = diag_error(c->d, loc, "cannot read: %s", strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        ok = diag_error(c->d, loc, "is not a regular file");
+    if (fstat(fd, &st) != 0) ok = diag_error(c->d, loc, "cannot read: %s", strerror(errno));
+    else if (!S_ISREG(st.st_mode)) ok = diag_error(c->d, loc, "is not a regular file");
     else if ((uint64_t)st.st_size > limit)
-        ok = diag_error(c->d, loc, "has %lld bytes, at most %zu are read; larger models keep their weights as external data", (long long)st.st_size, limit);
+        ok = diag_error(c->d, loc, "has %lld bytes, at most %zu are read; larger models keep their weights as external data",
+                        (long long)st.st_size, limit);
     if (ok) {
         b->n = (size_t)st.st_size;
         if (b->n >= MAP_FROM) {
@@ -83,7 +80,6 @@ static void inputs_import(Importer *im, Scope *sc, const Onnx__GraphProto *p) {
         type_import(im, p->input[i]->type, what, name, &t->type);
         t->is_input = true;
         map_set(sc->value, name, t);
-        map_set(im->taken, name, t);
         vec_push(im->c->a, &im->g->in, t);
     }
 }
@@ -94,7 +90,8 @@ static void outputs_import(Importer *im, Scope *sc, const Onnx__GraphProto *p) {
         const char *name = pb_str(p->output[i]->name);
         Tensor *t = *name ? map_get(sc->value, name) : NULL;
         if (!t) {
-            diag_error(im->c->d, file_loc(im), *name ? "graph output '%s' is not computed by any node" : "graph output '%s' has no name", name);
+            diag_error(im->c->d, file_loc(im), *name ? "graph output '%s' is not computed by any node" : "graph output '%s' has no name",
+                       name);
             continue;
         }
         Type declared;
@@ -126,7 +123,8 @@ static void reads_check(Importer *im) {
                 diag_error(im->c->d, n->loc, "input '%s' is an output that is only computed in training", t->name);
         }
     for (int i = 0; i < im->g->out.n; i++)
-        if (!im->g->out.v[i]->def) diag_error(im->c->d, file_loc(im), "graph output '%s' is only computed in training", im->g->out.v[i]->name);
+        if (!im->g->out.v[i]->def)
+            diag_error(im->c->d, file_loc(im), "graph output '%s' is only computed in training", im->g->out.v[i]->name);
 }
 
 static void model_import(Importer *im, const Onnx__ModelProto *m) {
@@ -136,13 +134,15 @@ static void model_import(Importer *im, const Onnx__ModelProto *m) {
         return;
     }
     if (!m->has_ir_version || m->ir_version < 3)
-        diag_error(c->d, file_loc(im), "IR version %lld; 3 (ONNX 1.0) and later are read", (long long)(m->has_ir_version ? m->ir_version : 0));
+        diag_error(c->d, file_loc(im), "IR version %lld; 3 (ONNX 1.0) and later are read",
+                   (long long)(m->has_ir_version ? m->ir_version : 0));
     if (m->ir_version > ONNX_NEWEST_IR)
         diag_warn(c->d, file_loc(im), "IR version %lld is newer than the newest known, %d", (long long)m->ir_version, ONNX_NEWEST_IR);
     const Onnx__GraphProto *p = m->graph;
     im->g->name = arena_strdup(c->a, pb_str(p->name));
     Scope sc = {.opset = opset_map(im, m->n_opset_import, m->opset_import, "the model"), .at = {im->file, -1, NULL, NULL}, .prefix = ""};
     scope_init(im, &sc);
+    im->top = &sc;
     functions_index(im, m);
     dims_index(im);
     constants_import(im, &sc, p);
@@ -157,7 +157,8 @@ static void model_import(Importer *im, const Onnx__ModelProto *m) {
     dims_check_used(im);
 }
 
-static Graph *import_tree(Ctx *c, Parsed *parsed, const Onnx__ModelProto *m, const char *file, const char *dir, size_t bytes, const ImportOptions *o) {
+static Graph *import_tree(Ctx *c, Parsed *parsed, const Onnx__ModelProto *m, const char *file, const char *dir, size_t bytes,
+                          const ImportOptions *o) {
     Importer im = {.c = c, .tmp = arena_new(), .o = o, .file = file ? arena_strdup(c->a, file) : NULL, .dir = dir, .parsed = parsed};
     im.budget = (int64_t)(bytes > ((size_t)1 << 40) ? (size_t)1 << 40 : bytes) * 8 + (64 << 20);
     im.unsupported = map_new(im.tmp);

@@ -13,8 +13,22 @@ enum {
     INLINED_NODES_MAX = 100000 /* nodes that function bodies and branches may add up to */
 };
 enum { /* AttributeProto.type */
-    AP_UNDEFINED, AP_FLOAT, AP_INT, AP_STRING, AP_TENSOR, AP_GRAPH, AP_FLOATS, AP_INTS, AP_STRINGS, AP_TENSORS, AP_GRAPHS,
-    AP_SPARSE_TENSOR, AP_SPARSE_TENSORS, AP_TYPE_PROTO, AP_TYPE_PROTOS, AP_COUNT
+       AP_UNDEFINED,
+       AP_FLOAT,
+       AP_INT,
+       AP_STRING,
+       AP_TENSOR,
+       AP_GRAPH,
+       AP_FLOATS,
+       AP_INTS,
+       AP_STRINGS,
+       AP_TENSORS,
+       AP_GRAPHS,
+       AP_SPARSE_TENSOR,
+       AP_SPARSE_TENSORS,
+       AP_TYPE_PROTO,
+       AP_TYPE_PROTOS,
+       AP_COUNT
 };
 
 /* ---- prescan.c: bytes -> checked message tree, in bounded memory */
@@ -35,23 +49,24 @@ typedef struct Hint { /* element type and rank of a value, guessed ahead of infe
 } Hint;
 typedef struct Importer {
     Ctx *c;
-    Arena *tmp;        /* freed at the end of the import */
+    Arena *tmp; /* freed at the end of the import */
     Graph *g;
     const ImportOptions *o;
-    const char *file;  /* for diagnostics */
-    const char *dir;   /* external data must be beneath it; NULL: none allowed */
+    const char *file; /* for diagnostics */
+    const char *dir;  /* external data must be beneath it; NULL: none allowed */
     Parsed *parsed;
     External *external;
-    int64_t budget;    /* bytes that constants may take beyond what the file itself holds */
-    int errors_before; /* of the diagnostics, from earlier work */
-    int64_t inlined;   /* nodes that came from bodies */
-    Map *dims;         /* symbol or INPUT[AXIS] -> DimBinding */
-    Map *functions;    /* domain, name, overload -> Function */
-    Map *unsupported;  /* op -> Unsupported */
-    Map *taken;        /* tensor names in use */
-    Map *undeclared;   /* domains without opset_import, already told */
-    Map *shared;       /* tensors of function bodies, by address: one copy of the data */
-    Vec(Hint) hint;    /* by tensor id; old forms need it */
+    int64_t budget;          /* bytes that constants may take beyond what the file itself holds */
+    int errors_before;       /* of the diagnostics, from earlier work */
+    int64_t inlined;         /* nodes that came from bodies */
+    Map *dims;               /* symbol or INPUT[AXIS] -> DimBinding */
+    Map *functions;          /* domain, name, overload -> Function */
+    Map *unsupported;        /* op -> Unsupported */
+    const struct Scope *top; /* the main graph's */
+    Map *taken;              /* tensor names in use beside those of the main graph */
+    Map *undeclared;         /* domains without opset_import, already told */
+    Map *shared;             /* tensors of function bodies, by address: one copy of the data */
+    Vec(Hint) hint;          /* by tensor id; old forms need it */
     Map *hint_rule;
 } Importer;
 
@@ -125,7 +140,7 @@ Tensor *constant_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, const
 
 /* ---- upgrade.c */
 bool upgrade_known(const char *op); /* an old op that some row rewrites */
-bool upgrade(RawNode *r); /* rows of upgrade.def; false after an error */
+bool upgrade(RawNode *r);           /* rows of upgrade.def; false after an error */
 void hint_node(Importer *im, const Node *n);
 Type hint_of(const Importer *im, const Tensor *t); /* dt and rank only */
 

@@ -31,10 +31,13 @@ Tensor *value_find(const Scope *sc, const char *name) {
     }
     return NULL;
 }
+static bool name_taken(const Importer *im, const char *s) {
+    return map_get(im->taken, s) || map_get(im->top->pending, s) || map_get(im->top->value, s);
+}
 /* A tensor name that nobody has yet; kept in the compilation's arena. */
 const char *name_unique(Importer *im, const char *prefix, const char *name) {
     char *s = arena_printf(im->c->a, "%s%s", prefix, name);
-    if (!map_get(im->taken, s)) return map_set(im->taken, s, im), s;
+    if (!name_taken(im, s)) return map_set(im->taken, s, im), s;
     static const int tries = 1000000;
     int *next = map_get(im->taken, arena_printf(im->tmp, "%s\n#", s));
     if (!next) {
@@ -44,7 +47,7 @@ const char *name_unique(Importer *im, const char *prefix, const char *name) {
     }
     for (; *next < tries; ++*next) {
         char *t = arena_printf(im->c->a, "%s_%d", s, *next);
-        if (map_get(im->taken, t)) continue;
+        if (name_taken(im, t)) continue;
         map_set(im->taken, t, im);
         return t;
     }
@@ -86,13 +89,11 @@ static Tensor *input_find(Importer *im, Scope *sc, const char *name, int64_t ind
     Tensor *t = value_find(sc, name);
     if (t) return t == &absent_tensor ? NULL : t;
     intptr_t later = (intptr_t)map_get(sc->pending, name) - 1;
-    if (later == index)
-        diag_error(im->c->d, loc, "input '%s' is the node's own output", name);
+    if (later == index) diag_error(im->c->d, loc, "input '%s' is the node's own output", name);
     else if (later > index)
-        diag_error(im->c->d, loc, "input '%s' is computed only later, by node %lld; nodes must be in topological order and without cycles", name,
-                   (long long)later);
-    else
-        diag_error(im->c->d, loc, "input '%s' is neither an input of the graph, nor an initializer, nor an output of another node", name);
+        diag_error(im->c->d, loc, "input '%s' is computed only later, by node %lld; nodes must be in topological order and without cycles",
+                   name, (long long)later);
+    else diag_error(im->c->d, loc, "input '%s' is neither an input of the graph, nor an initializer, nor an output of another node", name);
     t = tensor_new(im->g, NULL, DT_NONE, -1, NULL);
     if (later < 0) map_set(sc->value, name, t); /* told once */
     return t;
@@ -122,12 +123,9 @@ static bool arity_check(RawNode *r, const OpDef *op) {
     bool ok = true;
     int n = r->in.n;
     if (n < op->min_in || (op->max_in >= 0 && n > op->max_in)) {
-        if (op->max_in < 0)
-            ok = diag_error(r->im->c->d, r->loc, "%d inputs; at least %d are expected", n, op->min_in);
-        else if (op->min_in == op->max_in)
-            ok = diag_error(r->im->c->d, r->loc, "%d inputs; %d are expected", n, op->min_in);
-        else
-            ok = diag_error(r->im->c->d, r->loc, "%d inputs; %d to %d are expected", n, op->min_in, op->max_in);
+        if (op->max_in < 0) ok = diag_error(r->im->c->d, r->loc, "%d inputs; at least %d are expected", n, op->min_in);
+        else if (op->min_in == op->max_in) ok = diag_error(r->im->c->d, r->loc, "%d inputs; %d are expected", n, op->min_in);
+        else ok = diag_error(r->im->c->d, r->loc, "%d inputs; %d to %d are expected", n, op->min_in, op->max_in);
     }
     for (int i = 0; i < n && i < op->min_in; i++)
         if (!r->in.v[i]) ok = diag_error(r->im->c->d, r->loc, "input %d is left out; it is required", i);
@@ -169,8 +167,7 @@ static void op_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t
     size_t nin = p->n_input, nout = p->n_output;
     while (nin && !*pb_str(p->input[nin - 1])) nin--;
     while (nout && !*pb_str(p->output[nout - 1])) nout--;
-    for (size_t i = 0; i < nin; i++)
-        vec_push(im->tmp, &r.in, *pb_str(p->input[i]) ? input_find(im, sc, p->input[i], index, loc) : NULL);
+    for (size_t i = 0; i < nin; i++) vec_push(im->tmp, &r.in, *pb_str(p->input[i]) ? input_find(im, sc, p->input[i], index, loc) : NULL);
     r.out = NEW_ARRAY(im->tmp, Tensor *, nout + 1);
     for (size_t i = 0; i < nout; i++) {
         if (!*pb_str(p->output[i])) continue;
@@ -200,13 +197,13 @@ static void outputs_index(Importer *im, Scope *sc, size_t n, Onnx__NodeProto *co
             if (!*name) continue;
             intptr_t first = (intptr_t)map_get(sc->pending, name);
             if (first) {
-                diag_error(im->c->d, node_loc(im, sc, node[i], (int64_t)i), "output '%s' is already an output of node %lld; names must differ", name,
-                           (long long)first - 1);
+                diag_error(im->c->d, node_loc(im, sc, node[i], (int64_t)i),
+                           "output '%s' is already an output of node %lld; names must differ", name, (long long)first - 1);
             } else if (map_get(sc->value, name)) {
-                diag_error(im->c->d, node_loc(im, sc, node[i], (int64_t)i), "output '%s' is also an input or initializer; names must differ", name);
+                diag_error(im->c->d, node_loc(im, sc, node[i], (int64_t)i),
+                           "output '%s' is also an input or initializer; names must differ", name);
             } else {
                 map_set(sc->pending, name, (void *)(intptr_t)(i + 1));
-                if (!sc->depth) map_set(im->taken, name, im);
             }
         }
 }
@@ -245,11 +242,12 @@ void unsupported_report(Importer *im) {
     Text t = {0};
     for (int i = 0; i < n; i++) {
         const Unsupported *u = map_value(im->unsupported, i);
-        text_printf(&t, "%s%s (%lld node%s, first %lld", i ? ", " : "", map_key(im->unsupported, i), (long long)u->count, u->count == 1 ? "" : "s",
-                    (long long)u->first.index);
+        text_printf(&t, "%s%s (%lld node%s, first %lld", i ? ", " : "", map_key(im->unsupported, i), (long long)u->count,
+                    u->count == 1 ? "" : "s", (long long)u->first.index);
         if (u->first.name && *u->first.name) text_printf(&t, " '%.80s'", u->first.name);
         text_puts(&t, ")");
     }
-    diag_error(im->c->d, file_loc(im), "%d operator%s not supported: %s; 'quern ops' lists those that are", n, n == 1 ? " is" : "s are", t.s);
+    diag_error(im->c->d, file_loc(im), "%d operator%s not supported: %s; 'quern ops' lists those that are", n, n == 1 ? " is" : "s are",
+               t.s);
     text_free(&t);
 }

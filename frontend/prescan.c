@@ -98,7 +98,8 @@ static bool scan_bytes(Scan *s, Frame *fr, const ProtobufCFieldDescriptor *f, si
         return enter(s, f->descriptor, end);
     }
     fr->seen |= bit;
-    if (f->type == PROTOBUF_C_TYPE_STRING && !text_valid(s->b + s->at, n)) return scan_error(s, start, "a name or text is not UTF-8, or holds a NUL byte");
+    if (f->type == PROTOBUF_C_TYPE_STRING && !text_valid(s->b + s->at, n))
+        return scan_error(s, start, "a name or text is not UTF-8, or holds a NUL byte");
     int wire = wire_of(f);
     if (wire == 2) return s->at = end, add_cost(s, round16(n + 1) + 16);
     if (!repeated) return scan_error(s, start, "a single number is written as a list");
@@ -106,10 +107,8 @@ static bool scan_bytes(Scan *s, Frame *fr, const ProtobufCFieldDescriptor *f, si
     if (wire != 0) return s->at = end, add_cost(s, round16(n));
     size_t count = 0, run = 0;
     for (size_t i = s->at; i < end; i++) {
-        if (!(s->b[i] & 128))
-            count++, run = 0;
-        else if (++run > 9)
-            return scan_error(s, i, "a number has more than ten bytes");
+        if (!(s->b[i] & 128)) count++, run = 0;
+        else if (++run > 9) return scan_error(s, i, "a number has more than ten bytes");
     }
     if (run) return scan_error(s, start, "a packed list ends within an element");
     s->at = end;
@@ -134,10 +133,11 @@ static bool scan_field(Scan *s, Frame *fr) {
     if (wire == 2) {
         if (!scan_varint(s, fr->end, &v)) return false;
         if (v > fr->end - s->at) {
-            return diag_error(s->c->d, (Loc){s->file, -1, NULL, NULL},
-                              "not a well-formed ONNX file: byte %zu: length %llu goes past the end of the enclosing message (%zu bytes left); "
-                              "the file may be cut off",
-                              start, (unsigned long long)v, fr->end - s->at);
+            return diag_error(
+                s->c->d, (Loc){s->file, -1, NULL, NULL},
+                "not a well-formed ONNX file: byte %zu: length %llu goes past the end of the enclosing message (%zu bytes left); "
+                "the file may be cut off",
+                start, (unsigned long long)v, fr->end - s->at);
         }
         if (v > INT32_MAX) return scan_error(s, start, "one field has 2 GiB or more, which protobuf forbids; use external data");
         return scan_bytes(s, fr, f, s->at + (size_t)v, start);

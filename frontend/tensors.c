@@ -81,14 +81,10 @@ static bool read_int32(Reader *r, uint8_t *out) {
     for (int64_t i = 0; i < count; i++) {
         if (r->dt != DT_INT32 && r->dt != DT_BOOL && (v[i] < lo || v[i] > hi))
             return READ_ERROR(r, "%s: value %d of int32_data does not fit element type %s", r->what, v[i], dtype_name(r->dt));
-        if (r->dt == DT_BOOL)
-            out[i] = v[i] != 0;
-        else if (width == 8)
-            out[i] = (uint8_t)v[i];
-        else if (width == 16)
-            memcpy(out + 2 * i, &(uint16_t){(uint16_t)v[i]}, 2);
-        else
-            memcpy(out + 4 * i, &v[i], 4);
+        if (r->dt == DT_BOOL) out[i] = v[i] != 0;
+        else if (width == 8) out[i] = (uint8_t)v[i];
+        else if (width == 16) memcpy(out + 2 * i, &(uint16_t){(uint16_t)v[i]}, 2);
+        else memcpy(out + 4 * i, &v[i], 4);
     }
     return true;
 }
@@ -99,8 +95,8 @@ static bool read_typed(Reader *r, Field f, void **data) {
     if (bits < 8) want = r->bytes;
     if (dtype_info[r->dt].cls == CLS_CPLX && !mul_ok(want, 2, &want)) want = -1;
     if (want < 0 || have != (uint64_t)want)
-        return READ_ERROR(r, "%s: %s has %zu values, but the shape and element type %s want %lld", r->what, field_name[f], have, dtype_name(r->dt),
-                          (long long)want);
+        return READ_ERROR(r, "%s: %s has %zu values, but the shape and element type %s want %lld", r->what, field_name[f], have,
+                          dtype_name(r->dt), (long long)want);
     if (f == F_STRING) return read_strings(r, data);
     uint8_t *out = *data = arena_alloc(r->im->c->a, (size_t)r->bytes);
     const void *in = field_data(r->p, f);
@@ -121,8 +117,8 @@ static bool read_raw(Reader *r, void **data) {
     const ProtobufCBinaryData *raw = &r->p->raw_data;
     if (r->dt == DT_STRING) return READ_ERROR(r, "%s: strings cannot be in raw_data; string_data is expected", r->what);
     if (raw->len != (uint64_t)r->bytes)
-        return READ_ERROR(r, "%s: raw_data has %zu bytes, but the shape and element type %s want %lld", r->what, raw->len, dtype_name(r->dt),
-                          (long long)r->bytes);
+        return READ_ERROR(r, "%s: raw_data has %zu bytes, but the shape and element type %s want %lld", r->what, raw->len,
+                          dtype_name(r->dt), (long long)r->bytes);
     *data = arena_alloc(r->im->c->a, raw->len);
     if (raw->len) memcpy(*data, raw->data, raw->len);
     if (r->once) parsed_release(r->im->parsed, raw->data);
@@ -172,8 +168,8 @@ static bool proto_read(Reader *r, Type *t, void **data) {
     } else if (sources > 1) {
         return READ_ERROR(r, "%s has data in more than one field", r->what);
     } else if (used != F_NONE && used != f) {
-        return READ_ERROR(r, "%s: element type %s is kept in %s or raw_data, but the data are in %s", r->what, dtype_name(r->dt), field_name[f],
-                          field_name[used]);
+        return READ_ERROR(r, "%s: element type %s is kept in %s or raw_data, but the data are in %s", r->what, dtype_name(r->dt),
+                          field_name[f], field_name[used]);
     } else if (used == F_NONE && (p->has_raw_data || p->n_external_data == 0) && r->dt != DT_STRING) {
         ok = read_raw(r, data);
     } else {
@@ -229,7 +225,8 @@ Tensor *sparse_import(Importer *im, const Onnx__SparseTensorProto *p, const char
         return READ_ERROR(&r, "%s: a sparse tensor needs 1-D values of a whole-byte type and int64 indices", what), NULL;
     if (!shape_import(&r, p->dims, p->n_dims, &t)) return NULL;
     if (!(linear && ti.dim[0] == nnz) && !(ti.rank == 2 && ti.dim[0] == nnz && ti.dim[1] == t.rank))
-        return READ_ERROR(&r, "%s: %lld values want indices of shape [%lld] or [%lld,%d]", what, (long long)nnz, (long long)nnz, (long long)nnz, t.rank),
+        return READ_ERROR(&r, "%s: %lld values want indices of shape [%lld] or [%lld,%d]", what, (long long)nnz, (long long)nnz,
+                          (long long)nnz, t.rank),
                NULL;
     if (!budget_take(im, loc, what, r.bytes)) return NULL;
     const int64_t *index = raw_index;
@@ -282,7 +279,8 @@ bool onnx_write_tensor(Ctx *c, const char *path, const Value *v) {
     int64_t n;
     Loc loc = {path, -1, NULL, NULL};
     if (!type_known(&v->type) || !type_elements(&v->type, &n)) return diag_error(c->d, loc, "a tensor of unknown type cannot be written");
-    if (v->bytes > INT32_MAX - 4096) return diag_error(c->d, loc, "%lld bytes are more than one tensor file may have (2 GiB)", (long long)v->bytes);
+    if (v->bytes > INT32_MAX - 4096)
+        return diag_error(c->d, loc, "%lld bytes are more than one tensor file may have (2 GiB)", (long long)v->bytes);
     Arena *tmp = arena_new();
     Onnx__TensorProto t = ONNX__TENSOR_PROTO__INIT;
     t.name = arena_strdup(tmp, v->name ? v->name : "");

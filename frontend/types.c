@@ -13,7 +13,8 @@ bool dims_index(Importer *im) {
     im->dims = map_new(im->tmp);
     for (int i = 0; im->o && i < im->o->dims.n; i++) {
         DimBinding *b = &im->o->dims.v[i], *old = map_get(im->dims, b->name);
-        if (b->value < 0) ok = diag_error(im->c->d, file_loc(im), "--dim %s=%lld: an extent cannot be negative", b->name, (long long)b->value);
+        if (b->value < 0)
+            ok = diag_error(im->c->d, file_loc(im), "--dim %s=%lld: an extent cannot be negative", b->name, (long long)b->value);
         if (old && old->value != b->value)
             ok = diag_error(im->c->d, file_loc(im), "--dim %s is given as %lld and as %lld; give it once", b->name, (long long)old->value,
                             (long long)b->value);
@@ -43,7 +44,8 @@ void dims_check_used(Importer *im) {
         if (b->used) continue;
         Text t = {0};
         put_free_dims(&t, im->g);
-        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no input has such a dimension; still free: %s", b->name, (long long)b->value, t.s);
+        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no input has such a dimension; still free: %s", b->name, (long long)b->value,
+                   t.s);
         text_free(&t);
     }
 }
@@ -54,20 +56,16 @@ void inputs_check_free(Importer *im) {
         Text found = {0}, flags = {0};
         int n = 0;
         if (t->type.rank < 0)
-            diag_error(im->c->d, file_loc(im), "input '%s' has no declared shape; give every extent: --dim '%s[0]=1' --dim '%s[1]=...'", t->name,
-                       t->name, t->name);
+            diag_error(im->c->d, file_loc(im), "input '%s' has no declared shape; give every extent: --dim '%s[0]=1' --dim '%s[1]=...'",
+                       t->name, t->name, t->name);
         for (int k = 0; k < t->type.rank; k++) {
             if (t->type.dim[k] >= 0) continue;
             const char *sym = t->type.sym ? t->type.sym[k] : NULL;
-            if (sym)
-                text_printf(&found, "%s'%s' (axis %d)", n ? ", " : "", sym, k);
-            else
-                text_printf(&found, "%s(axis %d)", n ? ", " : "", k);
+            if (sym) text_printf(&found, "%s'%s' (axis %d)", n ? ", " : "", sym, k);
+            else text_printf(&found, "%s(axis %d)", n ? ", " : "", k);
             bool quote = sym && strspn(sym, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(sym);
-            if (!sym)
-                text_printf(&flags, " --dim '%s[%d]=1'", t->name, k);
-            else
-                text_printf(&flags, quote ? " --dim '%s=1'" : " --dim %s=1", sym);
+            if (!sym) text_printf(&flags, " --dim '%s[%d]=1'", t->name, k);
+            else text_printf(&flags, quote ? " --dim '%s=1'" : " --dim %s=1", sym);
             n++;
         }
         if (n) diag_error(im->c->d, file_loc(im), "input '%s' has free dimension%s %s; add%s", t->name, n > 1 ? "s" : "", found.s, flags.s);
@@ -82,15 +80,16 @@ static bool dim_import(Importer *im, const Onnx__TensorShapeProto__Dimension *p,
     const char *sym = NULL;
     if (p && p->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE) v = p->dim_value;
     if (p && p->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && *pb_str(p->dim_param)) sym = p->dim_param;
-    if (v < DIM_UNKNOWN) return diag_error(im->c->d, file_loc(im), "%s: extent of axis %d is %lld; extents cannot be negative", what, k, (long long)v);
+    if (v < DIM_UNKNOWN)
+        return diag_error(im->c->d, file_loc(im), "%s: extent of axis %d is %lld; extents cannot be negative", what, k, (long long)v);
     DimBinding *b = axis_binding(im, input, k), *s = sym ? map_get(im->dims, sym) : NULL;
     if (s && !b) b = s;
     if (s) s->used = true;
     if (b) {
         b->used = true;
         if (v >= 0 && v != b->value)
-            return diag_error(im->c->d, file_loc(im), "--dim %s=%lld: axis %d of %s has the fixed extent %lld", b->name, (long long)b->value, k, what,
-                              (long long)v);
+            return diag_error(im->c->d, file_loc(im), "--dim %s=%lld: axis %d of %s has the fixed extent %lld", b->name,
+                              (long long)b->value, k, what, (long long)v);
         v = b->value;
     }
     t->dim[k] = v;
@@ -126,7 +125,8 @@ bool type_import(Importer *im, const Onnx__TypeProto *p, const char *what, const
     Diags *d = im->c->d;
     *t = (Type){.dt = DT_NONE, .rank = -1};
     if (!p || p->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !p->tensor_type) {
-        if (input) return diag_error(d, file_loc(im), "%s is %s; only tensors are supported", what, p ? kind_name(p) : "of no declared type");
+        if (input)
+            return diag_error(d, file_loc(im), "%s is %s; only tensors are supported", what, p ? kind_name(p) : "of no declared type");
         return true; /* of a value inside: its node says more */
     }
     const Onnx__TypeProto__Tensor *q = p->tensor_type;
@@ -146,7 +146,8 @@ bool type_import(Importer *im, const Onnx__TypeProto *p, const char *what, const
     for (int k = 0; k < t->rank; k++) ok &= dim_import(im, q->shape->dim[k], what, input, k, t);
     if (!ok) return false;
     for (int k = 0; k < t->rank; k++)
-        if (t->dim[k] > 0 && !mul_ok(count, t->dim[k], &count)) return diag_error(d, file_loc(im), "%s: the product of its extents overflows", what);
+        if (t->dim[k] > 0 && !mul_ok(count, t->dim[k], &count))
+            return diag_error(d, file_loc(im), "%s: the product of its extents overflows", what);
     if (t->dt && type_elements(t, &n) && !dtype_bytes(t->dt, n, &bytes))
         return diag_error(d, file_loc(im), "%s: its size in bytes overflows", what);
     return true;

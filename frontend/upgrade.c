@@ -49,7 +49,8 @@ Tensor *raw_scalar(RawNode *r, const Tensor *like, double v) {
     return tensor_scalar(r->im->g, dt == DT_NONE ? DT_FLOAT32 : dt, v);
 }
 bool raw_kind(RawNode *r, const char *name, const Attr *a, AttrKind want) {
-    return a->kind == want || RAW_ERROR(r, "attribute '%s' of %s has another type than its opset %lld gives it", name, r->op, (long long)r->version);
+    return a->kind == want ||
+           RAW_ERROR(r, "attribute '%s' of %s has another type than its opset %lld gives it", name, r->op, (long long)r->version);
 }
 
 /* "name 2" -> name and 2. */
@@ -167,12 +168,14 @@ bool upgrade(RawNode *r) {
 static const struct {
     const char *rule, *ops;
 } hint_rules[] = {
-    {"s", "Conv ConvTranspose MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool BatchNormalization InstanceNormalization "
-          "LRN LpNormalization Dropout Identity Softmax LogSoftmax Hardmax Concat Slice Pad Transpose Tile Resize Upsample Clip Split "
-          "MeanVarianceNormalization GroupNormalization LayerNormalization DepthToSpace SpaceToDepth CumSum ReverseSequence Trilu "
-          "ScatterElements ScatterND GatherElements"},
-    {"d", "Squeeze Unsqueeze Expand Gather GatherND MatMul ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum "
-          "ReduceLogSumExp ReduceSumSquare Einsum RNN GRU LSTM TopK"},
+    {"s",
+     "Conv ConvTranspose MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool BatchNormalization InstanceNormalization "
+     "LRN LpNormalization Dropout Identity Softmax LogSoftmax Hardmax Concat Slice Pad Transpose Tile Resize Upsample Clip Split "
+     "MeanVarianceNormalization GroupNormalization LayerNormalization DepthToSpace SpaceToDepth CumSum ReverseSequence Trilu "
+     "ScatterElements ScatterND GatherElements"},
+    {"d",
+     "Squeeze Unsqueeze Expand Gather GatherND MatMul ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum "
+     "ReduceLogSumExp ReduceSumSquare Einsum RNN GRU LSTM TopK"},
     {"2", "Gemm Flatten"},
     {"r", "Reshape"},
     {"B", "Equal Less Greater LessOrEqual GreaterOrEqual And Or Xor Not IsNaN IsInf"},
@@ -207,7 +210,8 @@ void hint_node(Importer *im, const Node *n) {
     Type h = hint_of(im, n->in[0]);
     if (*rule == 'd') h.rank = -1;
     if (*rule == '2') h.rank = 2;
-    if (*rule == 'r') h.rank = n->nin > 1 && n->in[1] && n->in[1]->data && n->in[1]->type.rank == 1 ? (int)min_i64(n->in[1]->type.dim[0], 99) : -1;
+    if (*rule == 'r')
+        h.rank = n->nin > 1 && n->in[1] && n->in[1]->data && n->in[1]->type.rank == 1 ? (int)min_i64(n->in[1]->type.dim[0], 99) : -1;
     for (int i = 1; (*rule == 'b' || *rule == 'B') && i < n->nin; i++) {
         int rank = n->in[i] ? hint_of(im, n->in[i]).rank : 0;
         h.rank = h.rank < 0 || rank < 0 ? -1 : rank > h.rank ? rank : h.rank;

@@ -19,7 +19,7 @@ Tensor *raw_out(RawNode *r, int i);                       /* NULL: not wanted */
 /* A node before this one with one fresh output. */
 Tensor *raw_build(RawNode *r, const char *op, int nin, Tensor *const *in);
 Tensor *raw_build_as(RawNode *r, const char *op, int nin, Tensor *const *in, Tensor *out); /* defines `out` */
-Tensor *raw_scalar(RawNode *r, const Tensor *like, double v); /* of the element type of `like` */
-bool raw_kind(RawNode *r, const char *name, const Attr *a, AttrKind want); /* error when it is another */
+Tensor *raw_scalar(RawNode *r, const Tensor *like, double v);                              /* of the element type of `like` */
+bool raw_kind(RawNode *r, const char *name, const Attr *a, AttrKind want);                 /* error when it is another */
 #define RAW_ERROR(r, ...) diag_error((r)->im->c->d, (r)->loc, __VA_ARGS__)
 #endif

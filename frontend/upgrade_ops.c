@@ -28,8 +28,9 @@ bool up_broadcast(RawNode *r, const char *arg) {
     if (!a || !b) return true; /* the arity check tells */
     int ra = hint_of(r->im, a).rank, rb = hint_of(r->im, b).rank;
     if (ra < 0 || rb < 0)
-        return RAW_ERROR(r, "broadcasting along axis %lld (opset 6) needs the ranks of both inputs, which this model does not declare; "
-                            "convert it to opset 7",
+        return RAW_ERROR(r,
+                         "broadcasting along axis %lld (opset 6) needs the ranks of both inputs, which this model does not declare; "
+                         "convert it to opset 7",
                          (long long)axis.i);
     int64_t at = axis.i < 0 ? axis.i + ra : axis.i;
     if (at < 0 || at + rb > ra) return RAW_ERROR(r, "axis %lld does not place %d axes within %d", (long long)axis.i, rb, ra);
@@ -58,7 +59,8 @@ bool up_tile(RawNode *r, const char *arg) {
         return RAW_ERROR(r, "tiles and axis (opset 1) must be constants of one element");
     nt = dtype_get_i(tt->type.dt, tt->data, 0), na = dtype_get_i(ta->type.dt, ta->data, 0);
     int rank = hint_of(r->im, x).rank;
-    if (rank < 0 || rank > QN_MAX_RANK || na < 0 || na >= rank) return RAW_ERROR(r, "axis %lld needs an input of known, larger rank (opset 1)", (long long)na);
+    if (rank < 0 || rank > QN_MAX_RANK || na < 0 || na >= rank)
+        return RAW_ERROR(r, "axis %lld needs an input of known, larger rank (opset 1)", (long long)na);
     for (int i = 0; i < rank; i++) repeats[i] = i == na ? nt : 1;
     r->in.n = 1;
     raw_set_in(r, 1, tensor_i64s(r->im->g, repeats, rank));
@@ -127,7 +129,8 @@ bool up_batch_norm(RawNode *r, const char *arg) {
     (void)arg;
     Attr a;
     raw_take(r, "is_test", &a);
-    if (raw_take(r, "spatial", &a) && a.i == 0) return RAW_ERROR(r, "spatial=0 (statistics per element, dropped in opset 9) is not supported");
+    if (raw_take(r, "spatial", &a) && a.i == 0)
+        return RAW_ERROR(r, "spatial=0 (statistics per element, dropped in opset 9) is not supported");
     for (int i = 1; i < r->nout; i++)
         if (r->out[i]) diag_warn(r->im->c->d, r->loc, "output '%s' is of training and is left out", r->out[i]->name);
     if (r->nout > 1) r->nout = 1;
@@ -158,8 +161,8 @@ bool up_group_norm(RawNode *r, const char *arg) {
 
 bool up_cast_name(RawNode *r, const char *arg) {
     (void)arg;
-    static const char *const name[] = {"FLOAT",  "UINT8", "INT8",    "UINT16", "INT16",  "INT32",  "INT64",
-                                       "STRING", "BOOL",  "FLOAT16", "DOUBLE", "UINT32", "UINT64", "COMPLEX64", "COMPLEX128"};
+    static const char *const name[] = {"FLOAT", "UINT8",   "INT8",   "UINT16", "INT16",  "INT32",     "INT64",     "STRING",
+                                       "BOOL",  "FLOAT16", "DOUBLE", "UINT32", "UINT64", "COMPLEX64", "COMPLEX128"};
     const Attr *a = raw_attr(r, "to");
     if (!a || a->kind != ATTR_STRING) return true;
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)

@@ -104,7 +104,8 @@ Onnx__TensorProto *om_init(OnnxGraph *g, const char *name, int dt, int rank, con
     return t;
 }
 void om_external(Arena *a, Onnx__TensorProto *t, const char *key, const char *value) {
-    Onnx__StringStringEntryProto **v = NEW_ARRAY(a, Onnx__StringStringEntryProto *, t->n_external_data + 1), *e = NEW(a, Onnx__StringStringEntryProto);
+    Onnx__StringStringEntryProto **v = NEW_ARRAY(a, Onnx__StringStringEntryProto *, t->n_external_data + 1),
+                                 *e = NEW(a, Onnx__StringStringEntryProto);
     onnx__string_string_entry_proto__init(e);
     e->key = arena_strdup(a, key);
     e->value = arena_strdup(a, value);
@@ -159,7 +160,8 @@ void om_attr_ref(Arena *a, Onnx__NodeProto *n, const char *name, int type, const
     om_attr(a, n, name, type)->ref_attr_name = arena_strdup(a, of);
 }
 
-Onnx__FunctionProto *om_function(OnnxModel *m, const char *domain, const char *name, const char *in, const char *out, OnnxGraph *body, int opset) {
+Onnx__FunctionProto *om_function(OnnxModel *m, const char *domain, const char *name, const char *in, const char *out, OnnxGraph *body,
+                                 int opset) {
     Arena *a = m->g.a;
     Onnx__FunctionProto *f = NEW(a, Onnx__FunctionProto);
     onnx__function_proto__init(f);

@@ -49,7 +49,8 @@ void om_attr_t(Arena *a, Onnx__NodeProto *n, const char *name, Onnx__TensorProto
 void om_attr_g(Arena *a, Onnx__NodeProto *n, const char *name, OnnxGraph *g);
 void om_attr_ref(Arena *a, Onnx__NodeProto *n, const char *name, int type, const char *of);
 /* The function's nodes are those of `body` when the model is packed. */
-Onnx__FunctionProto *om_function(OnnxModel *m, const char *domain, const char *name, const char *in, const char *out, OnnxGraph *body, int opset);
+Onnx__FunctionProto *om_function(OnnxModel *m, const char *domain, const char *name, const char *in, const char *out, OnnxGraph *body,
+                                 int opset);
 Onnx__GraphProto *om_graph(OnnxGraph *g);
 void *om_pack(OnnxModel *m, size_t *bytes); /* in the arena */
 #endif

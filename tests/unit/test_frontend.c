@@ -45,8 +45,8 @@ static char *said_all(Run *r) {
     return s;
 }
 #define ck_said(r, part) ck_assert_msg(strstr(said_all(r), part) != NULL, "expected '%s' in:\n%s", part, said_all(r))
-#define ck_ok(r) ck_assert_msg((r)->g && (r)->d.errors == 0, "unexpected errors:\n%s", said_all(r))
-#define ck_refused(r) ck_assert_msg(!(r)->g && (r)->d.errors > 0, "the model was accepted")
+#define ck_ok(r)         ck_assert_msg((r)->g && (r)->d.errors == 0, "unexpected errors:\n%s", said_all(r))
+#define ck_refused(r)    ck_assert_msg(!(r)->g && (r)->d.errors > 0, "the model was accepted")
 
 /* y = LeakyRelu(x + w): small, yet with an input, an initializer, attributes and two nodes. */
 static OnnxModel *small_model(Arena *a) {
@@ -226,19 +226,20 @@ START_TEST(malformed_wire) {
         size_t n;
         const char *says;
     } t[] = {
-        {"\x3a\x00\x3a\x00", 4, "there twice"},                                               /* two graphs */
-        {"\x3b\x3c", 2, "groups"},                                                            /* a group */
-        {"\x02\x00", 2, "field number"},                                                      /* field 0 */
-        {"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, "more than ten bytes"},      /* an 11-byte number */
-        {"\x3a\x05\x0a", 3, "length 5 goes past the end"},                                    /* longer than the file */
-        {"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "goes past the end"},            /* 2^64-1 */
+        {"\x3a\x00\x3a\x00", 4, "there twice"},                                          /* two graphs */
+        {"\x3b\x3c", 2, "groups"},                                                       /* a group */
+        {"\x02\x00", 2, "field number"},                                                 /* field 0 */
+        {"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, "more than ten bytes"}, /* an 11-byte number */
+        {"\x3a\x05\x0a", 3, "length 5 goes past the end"},                               /* longer than the file */
+        {"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "goes past the end"},       /* 2^64-1 */
         {"\x12\x03"
-         "a\0b", 5, "NUL"},                                                                   /* producer_name */
+         "a\0b",
+         5, "NUL"}, /* producer_name */
         {"\x12\x02\xc3\x28", 4, "UTF-8"},
         {"\x0f", 1, "wire type"},
         {"\x08", 1, "cut off"},
-        {"\x0a\x01\x08", 3, "single number is written as a list"},                            /* ir_version as bytes */
-        {"\x38\x01", 2, "another wire type"},                                                 /* graph as a number */
+        {"\x0a\x01\x08", 3, "single number is written as a list"}, /* ir_version as bytes */
+        {"\x38\x01", 2, "another wire type"},                      /* graph as a number */
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         Run r;
@@ -287,7 +288,9 @@ static void self_loop(Arena *a, OnnxModel *m) { (void)a, om_node(&m->g, "Add", "
 static void dangling(Arena *a, OnnxModel *m) { (void)a, om_output(&m->g, "gone", DT_FLOAT32, 0, NULL, NULL); }
 static void no_op_type(Arena *a, OnnxModel *m) { (void)a, om_node(&m->g, "-", "x", "r"); }
 static void attr_unknown(Arena *a, OnnxModel *m) { om_attr_i(a, m->g.node.v[1], "colour", 3); }
-static void attr_kind(Arena *a, OnnxModel *m) { m->g.node.v[1]->attribute = NULL, m->g.node.v[1]->n_attribute = 0, om_attr_s(a, m->g.node.v[1], "alpha", "x"); }
+static void attr_kind(Arena *a, OnnxModel *m) {
+    m->g.node.v[1]->attribute = NULL, m->g.node.v[1]->n_attribute = 0, om_attr_s(a, m->g.node.v[1], "alpha", "x");
+}
 static void attr_twice(Arena *a, OnnxModel *m) { om_attr_f(a, m->g.node.v[1], "alpha", 3); }
 static void attr_tag(Arena *a, OnnxModel *m) { (void)a, m->g.node.v[1]->attribute[0]->type = 2; }
 static void attr_type_77(Arena *a, OnnxModel *m) { (void)a, m->g.node.v[1]->attribute[0]->type = 77; }
@@ -446,7 +449,8 @@ START_TEST(sparse_becomes_dense) {
         Onnx__SparseTensorProto *s = NEW(r.a, Onnx__SparseTensorProto);
         onnx__sparse_tensor_proto__init(s);
         s->values = om_tensor(r.a, "sp", DT_FLOAT32, 1, DIMS(2), (float[]){5, 7}, 8);
-        s->indices = linear ? om_tensor(r.a, "", DT_INT64, 1, DIMS(2), DIMS(1, 5), 16) : om_tensor(r.a, "", DT_INT64, 2, DIMS(2, 2), DIMS(0, 1, 1, 2), 32);
+        s->indices = linear ? om_tensor(r.a, "", DT_INT64, 1, DIMS(2), DIMS(1, 5), 16)
+                            : om_tensor(r.a, "", DT_INT64, 2, DIMS(2, 2), DIMS(0, 1, 1, 2), 32);
         s->n_dims = 2;
         s->dims = (int64_t[]){2, 3};
         vec_push(r.a, &m->g.sparse, s);
