@@ -61,6 +61,7 @@ struct OpDef {
     /* filled at start-up (ops_init): */
     int nattr;
     AttrSpec *attr;
+    int result;                /* EXPR without infer: the input whose element type the output has; -1: bool */
 };
 
 void ops_init(void);                                       /* parses attribute specs and formulas once; idempotent, not thread safe */
@@ -92,6 +93,10 @@ struct Lower {
     Vec(Stmt *) open;         /* open blocks, innermost last */
     struct Fusion *fusion;    /* what is inlined and what follows a store; NULL: nothing */
     Vec(Buf *) tensor_buf;    /* buffers made so far */
+    Vec(Buf *) scratch;       /* those of lower_temp which are too large for the stack */
+    Map *names;               /* identifiers in use: buffers and variables never share one */
+    int64_t stack;            /* bytes of MEM_STACK buffers so far */
+    bool may_let;             /* statements may be appended while an expression is built (not inside an inlined one) */
 };
 Expr *lower_load(Lower *L, Node *n, int input, Expr *const *idx);           /* idx has the rank of that input */
 Expr *lower_load_b(Lower *L, Node *n, int input, const Type *as, Expr *const *idx); /* idx in a broader shape `as`: broadcasting applied */
@@ -110,6 +115,8 @@ Expr *lower_get(Lower *L, Buf *b, Expr *const *idx);
 void lower_put(Lower *L, Buf *b, Expr *const *idx, Expr *val, RedOp red);
 /* Call of a runtime routine: integer arguments, then the tensors' storage (dense; inputs are materialised). */
 void lower_call(Lower *L, const char *name, int narg, Expr *const *arg, int nbuf, Buf *const *buf, uint32_t writes);
+/* formula_build of our own text; values that are named more than once are bound with lower_let where statements may be appended. */
+Expr *lower_formula(Lower *L, const char *formula, int n, const char *const *name, Expr *const *value);
 Buf *lower_tensor(Lower *L, Tensor *t); /* the buffer of a materialised tensor (for lower_call and lower_get) */
 static inline Expr *lower_int(Lower *L, int64_t v) { return e_int(L->a, v); }
 
