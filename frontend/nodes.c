@@ -161,12 +161,13 @@ static int64_t version_of(Importer *im, const Scope *sc, const char *domain, Loc
 
 /* The node as it is in the file, with operands resolved. */
 static void op_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t index, Loc loc) {
-    RawNode r = {.im = im, .sc = sc, .loc = loc, .op = arena_strdup(im->tmp, pb_str(p->op_type))};
-    r.domain = arena_strdup(im->tmp, dom_str(p->domain));
+    RawNode r = {.im = im, .sc = sc, .loc = loc, .op = pb_str(p->op_type), .domain = dom_str(p->domain)};
     int errors = im->c->d->errors;
     size_t nin = p->n_input, nout = p->n_output;
     while (nin && !*pb_str(p->input[nin - 1])) nin--;
     while (nout && !*pb_str(p->output[nout - 1])) nout--;
+    r.in.v = NEW_ARRAY(im->tmp, Tensor *, nin);
+    r.in.cap = (int)nin;
     for (size_t i = 0; i < nin; i++) vec_push(im->tmp, &r.in, *pb_str(p->input[i]) ? input_find(im, sc, p->input[i], index, loc) : NULL);
     r.out = NEW_ARRAY(im->tmp, Tensor *, nout + 1);
     for (size_t i = 0; i < nout; i++) {
