@@ -37,6 +37,8 @@ static void mark_bad(Folder *f, const Tensor *t) {
 
 static bool foldable_type(const Type *t) {
     DClass k = t->dt > 0 && t->dt < DT_COUNT ? dtype_info[t->dt].cls : CLS_NONE;
+    for (int i = 0; t->sym && i < t->rank; i++)
+        if (t->sym[i]) return false; /* the extent is only a bound: it depends on values */
     return type_known(t) && k != CLS_STR && k != CLS_CPLX && k != CLS_NONE;
 }
 /* Whether a node may be evaluated now: constants only, and a result in proportion to them. */

@@ -27,6 +27,7 @@ typedef struct Fuse {
     int *size;        /* by order: operations of its inlined expression */
     int64_t *live;    /* by order: bytes alive while the node runs */
     int64_t peak;     /* their maximum before any fusion */
+    int *mark, stamp; /* by order: a set of nodes */
 } Fuse;
 
 static bool plain_type(const Tensor *t) {
@@ -112,19 +113,50 @@ static void add_member(Fuse *f, Group *g, Node *n, NodeRole role) {
     f->group[n->order] = g;
 }
 
-/* Bytes of values inside g which need no storage once n is a member. */
-static int64_t freed_by(const Fuse *f, const Group *g, const Node *n) {
-    int64_t freed = 0;
-    for (int i = 0; i < n->nin; i++) {
-        const Tensor *t = n->in[i];
-        if (group_of(f, t) != g || t->is_output) continue;
-        bool inside = true, seen = false;
-        int looked = 0;
-        for (const Use *u = t->uses; u && inside; u = u->next) inside = ++looked <= GROUP_MAX && (u->node == n || f->group[u->node->order] == g);
-        for (int k = 0; k < i; k++) seen |= n->in[k] == t;
-        if (inside && !seen) freed += bytes_of(t);
+/* Bytes of the values of a set of nodes (those marked) which somebody outside it needs. */
+static int64_t stored_bytes(const Fuse *f, Node *const *set, int n) {
+    int64_t sum = 0;
+    for (int i = 0; i < n; i++) {
+        const Tensor *t = set[i]->out[0];
+        if (!t || t->is_output) continue;
+        bool outside = t->nuse > LOOK;
+        for (const Use *u = t->uses; u && !outside; u = u->next) outside = f->mark[u->node->order] != f->stamp;
+        if (outside) sum += bytes_of(t);
     }
-    return freed;
+    return sum;
+}
+/* Whether u could be a point of g once the marked nodes are in it. */
+static bool could_join(const Fuse *f, const Group *g, const Node *u) {
+    if (f->mark[u->order] == f->stamp || f->group[u->order] || u->op->kind != OP_EXPR || !fusible(u)) return false;
+    if (!same_dims(&u->out[0]->type, &g->anchor->out[0]->type)) return false;
+    for (int i = 0; i < u->nin; i++) {
+        const Tensor *t = u->in[i];
+        if (!t || !t->def) continue;
+        const Group *h = f->group[t->def->order];
+        if (f->mark[t->def->order] != f->stamp && (!h || h->place >= g->place)) return false;
+    }
+    return true;
+}
+/* How many bytes more the group stores with n in it, when everything that can follow n follows: in c * sigmoid(c) the sigmoid
+ * alone is a second value to store, but once the product is computed here too neither is. */
+static int64_t growth(Fuse *f, const Group *g, Node *n) {
+    Node *set[GROUP_MAX + 1];
+    int m = 0;
+    f->stamp++;
+    for (int i = 0; i < g->n; i++) {
+        f->mark[g->member[i]->order] = f->stamp;
+        if (g->member[i]->role != ROLE_INLINE) set[m++] = g->member[i];
+    }
+    int64_t before = stored_bytes(f, set, m);
+    f->mark[n->order] = f->stamp, set[m++] = n;
+    int64_t alone = stored_bytes(f, set, m) - before;
+    for (int i = 0, last = 0; alone > 0 && m < GROUP_MAX && i < m; i++) {
+        const Tensor *t = set[i]->out[0];
+        for (const Use *u = t && t->nuse <= GROUP_MAX ? t->uses : NULL; u && m < GROUP_MAX; u = u->next)
+            if (could_join(f, g, u->node)) f->mark[u->node->order] = f->stamp, set[m++] = u->node;
+        if (i + 1 == m && m > last) last = m, i = -1; /* again: a node may have waited for its other operand */
+    }
+    return min_i64(alone, stored_bytes(f, set, m) - before);
 }
 /* n becomes a point of the group of the operand that is computed last. */
 static bool join(Fuse *f, Node *n) {
@@ -140,13 +172,12 @@ static bool join(Fuse *f, Node *n) {
         if (group_of(f, t) != g) continue;
         if (t->def->role == ROLE_INLINE || t->def_index != 0 || !same_dims(&t->type, &n->out[0]->type)) return false;
     }
-    int64_t more = (n->out[0]->is_output ? 0 : bytes_of(n->out[0])) - freed_by(f, g, n);
-    if (!room(f, g->place, n->order, more)) return false;
+    if (!room(f, g->place, n->order, growth(f, g, n))) return false;
     add_member(f, g, n, ROLE_POINT);
     return true;
 }
 
-/* How often n reads each element of operand i; 0: an index map may be inlined, arithmetic may not; -1: nothing may. */
+/* How often n reads each element of operand i; 0: often, but in an order of its own, so a transpose may be inlined; -1: nothing may. */
 static int64_t reads(const Node *n, int i) {
     static const char *const once[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1", "ReduceL2"};
     int64_t in = max_i64(tensor_elements(n->in[i]), 1);
@@ -182,7 +213,7 @@ static void try_inline(Fuse *f, Group *g, Node *n, int i) {
     Group *h = f->group[p->order];
     if (h == g || h->anchor != p || h->points != 1 || h->n + g->n > GROUP_MAX) return;
     int64_t times = reads(n, i);
-    if (times < 0 || (times != 1 && !is_index_map(p))) return;
+    if (times < 0 || (times != 1 && !is_index_map(p)) || (times == 0 && !op_is(p, "Transpose"))) return;
     if (times != 1 && h->n > 1) return;
     int repeat = n->op->kind == OP_EXPR ? occurrences(n->op->meaning, i) : 1;
     if (f->size[n->order] + repeat * f->size[p->order] > EXPR_MAX) return;
@@ -219,6 +250,7 @@ bool pass_fuse(Run *r) {
     Fuse f = {.g = g, .tmp = r->tmp, .node = NEW_ARRAY(r->tmp, Node *, n + 1), .group = NEW_ARRAY(r->tmp, Group *, n + 1)};
     f.size = NEW_ARRAY(r->tmp, int, n + 1);
     f.live = NEW_ARRAY(r->tmp, int64_t, n + 1);
+    f.mark = NEW_ARRAY(r->tmp, int, n + 1);
     graph_number(g);
     for (Node *d = g->first; d; d = d->next) f.node[o++] = d;
     profile(&f, n);

@@ -61,6 +61,8 @@ static const char *kernel_comment(Graph *g, const Kernel *k) {
     return s;
 }
 
+Func *lower_node(Ctx *c, Graph *g, Node *n, Tensor ***args) { return lower_kernel(c, g, 1, &n, "node", args); }
+
 static Kernel *lower_group(Run *r, Map *used, int n, Node *const *v) {
     Graph *g = r->g;
     const Node *lead = v[0];

@@ -52,10 +52,6 @@ static bool all_ints(Arena *a, const Tensor *t, int64_t want) { /* absent counts
 }
 GUARD(pads_zero) { return guard_same_as_x(m) && all_ints(m->g->a, VAR(m, 'p'), 0); }
 GUARD(whole_slice) { return guard_same_as_x(m) && all_ints(m->g->a, VAR(m, 't'), 1); }
-GUARD(not_training) {
-    double v = 0;
-    return !VAR(m, 't') || (const_f(VAR(m, 't'), &v) && v == 0);
-}
 static bool c_is(const Match *m, double want) {
     double v;
     return guard_same_as_x(m) && const_f(VAR(m, 'c'), &v) && v == want;
