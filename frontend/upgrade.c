@@ -35,7 +35,10 @@ void raw_set_in(RawNode *r, int i, Tensor *t) {
 }
 Tensor *raw_build_as(RawNode *r, const char *op, int nin, Tensor *const *in, Tensor *out) {
     const OpDef *d = op_find("", op);
-    if (!d) BUG("upgrade builds unknown op '%s'", op);
+    if (!d) {
+        RAW_ERROR(r, "the form of opset %lld needs operator %s, which is not supported", (long long)r->version, op);
+        return out;
+    }
     Node *n = node_new(r->im->g, d, NULL, r->loc, nin, in, 1);
     node_set_out(n, 0, out);
     hint_node(r->im, n);

@@ -142,7 +142,7 @@ static Tensor *per_channel(RawNode *r, Tensor *t, Tensor *times, Tensor *groups)
     Tensor *column = raw_build(r, "Unsqueeze", 2, (Tensor *[]){t, tensor_i64s(g, (int64_t[]){1}, 1)});
     Tensor *shape = raw_build(r, "Concat", 2, (Tensor *[]){groups, times});
     Node *concat = shape->def;
-    node_set_i(concat, op_attr_index(concat->op, "axis"), 0);
+    if (concat) node_set_i(concat, op_attr_index(concat->op, "axis"), 0);
     Tensor *wide = raw_build(r, "Expand", 2, (Tensor *[]){column, shape});
     return raw_build(r, "Reshape", 2, (Tensor *[]){wide, tensor_i64s(g, (int64_t[]){-1}, 1)});
 }
