@@ -20,6 +20,8 @@ typedef struct Emitted {
 } Emitted;
 /* Writes ID.c, ID.h, ID.json and what they need into dir (created if absent): all of them or none. */
 bool emit_model(Ctx *c, const Program *p, const EmitOptions *o, const char *dir, Emitted *out);
+/* Removes the temporary files of an unfinished emit_model; async-signal-safe, for the driver's handlers. */
+void emit_cleanup_temps(void);
 
 /* How one Func is printed. */
 typedef struct EmitStyle {
@@ -30,6 +32,7 @@ void emit_func(Text *out, const Func *f, const EmitStyle *s, bool is_static, con
 /* The helper functions (conversions, wrapping integer division …) that `f` needs are added to `set`; print them first. */
 typedef struct HelperSet {
     uint64_t bits;
+    uint64_t more[3];
 } HelperSet;
 void emit_helpers_of(const Func *f, HelperSet *set);
 void emit_helpers(Text *out, const HelperSet *set);

@@ -1,0 +1,35 @@
+# Turns files into one C source with a table name -> bytes (codegen/embedded.h). Included by CMakeLists.txt it defines
+# quern_embed(OUT FILES…); run as a script it writes the source:
+#   cmake -DOUT=embedded.c -DROOT=/source -DLIST=list.txt -P embed.cmake
+if(CMAKE_SCRIPT_MODE_FILE)
+  file(STRINGS ${LIST} files)
+  set(arrays "")
+  set(rows "")
+  set(n 0)
+  foreach(file ${files})
+    file(READ ${ROOT}/${file} hex HEX)
+    string(LENGTH "${hex}" len)
+    math(EXPR bytes "${len} / 2")
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," data "${hex}")
+    string(REGEX REPLACE "(0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,)" "\\1\n" data "${data}")
+    string(APPEND arrays "static const unsigned char f${n}[] = {\n${data}0};\n")
+    string(APPEND rows "    {\"${file}\", (const char *)f${n}, ${bytes}},\n")
+    math(EXPR n "${n} + 1")
+  endforeach()
+  file(WRITE ${OUT} "/* made by cmake/embed.cmake */\n#include \"codegen/embedded.h\"\n${arrays}const Embedded embedded_files[] = {\n${rows}    {0, 0, 0}};\n")
+  return()
+endif()
+
+set(QUERN_EMBED_SCRIPT ${CMAKE_CURRENT_LIST_FILE})
+function(quern_embed out)
+  set(list ${CMAKE_BINARY_DIR}/gen/embed.txt)
+  set(paths "")
+  string(REPLACE ";" "\n" lines "${ARGN}")
+  file(CONFIGURE OUTPUT ${list} CONTENT "${lines}\n" @ONLY)
+  foreach(file ${ARGN})
+    list(APPEND paths ${CMAKE_SOURCE_DIR}/${file})
+  endforeach()
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DROOT=${CMAKE_SOURCE_DIR} -DLIST=${list} -P ${QUERN_EMBED_SCRIPT}
+    DEPENDS ${paths} ${list} ${QUERN_EMBED_SCRIPT})
+endfunction()

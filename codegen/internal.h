@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: what the files of codegen/ share: the state of one function's printing. Nothing outside includes it. */
+#ifndef QN_CODEGEN_INTERNAL_H
+#define QN_CODEGEN_INTERNAL_H
+#include "codegen.h"
+
+/* Helper functions that emitted code may need: enum, name as in the text that defines it. */
+typedef enum Helper {
+#define HELPER(e, name) HELP_##e,
+#include "helpers.def"
+#undef HELPER
+    HELP_COUNT
+} Helper;
+void helper_add(HelperSet *s, Helper h);
+bool helper_has(const HelperSet *s, Helper h);
+
+/* C operator precedences, loosest first. */
+enum { P_TOP, P_COND, P_LOR, P_LAND, P_OR, P_XOR, P_AND, P_EQ, P_REL, P_SHIFT, P_ADD, P_MUL, P_UNARY, P_POST };
+
+typedef struct Bound { /* of the exact mathematical value */
+    bool ok;
+    int64_t lo, hi; /* inclusive */
+} Bound;
+
+typedef struct VarInfo {
+    const char *name; /* in the text; NULL while out of scope */
+    Bound b;
+    int wide;         /* bits of its C type: 32 or 64 */
+    int uses;
+    int lanes;        /* > 0: a let inside a vector loop that holds that many lanes */
+} VarInfo;
+
+typedef enum RegKind {
+    REG_MEMORY,  /* parameter or array: name[offset] */
+    REG_SCALARS, /* one variable per element */
+    REG_VECTORS  /* one vector variable per `lanes` elements */
+} RegKind;
+typedef struct BufInfo {
+    const char *name;
+    RegKind kind;
+    int lanes;         /* REG_VECTORS; 0 undecided, -1 conflicting */
+    int loads, stores, calls;
+    int64_t count;     /* elements, or vectors */
+    uint8_t *used;     /* per element or vector: mentioned at all, bit 0; declared, bit 1; declared at its first store, bit 2; loaded, bit 3 */
+    bool lane_private; /* rank 0, lives inside a vector loop: one value per lane */
+    bool subscript;    /* an access whose last index is not constant */
+} BufInfo;
+
+typedef struct Memo { /* what is known of an expression node while the generation lasts */
+    const Expr *e;
+    Bound b;
+    int bound_gen, shape_gen, share_gen;
+    bool vec;         /* shape */
+    bool free, load;  /* of this statement: evaluated whatever the conditions say; contains a load */
+    int count, size;  /* of this statement: how often it is used; operations inside, capped */
+    const char *name; /* of this statement: the constant that holds it */
+} Memo;
+typedef struct MemoTable {
+    Memo *v;
+    int n, cap;
+    int bound_gen, shape_gen, share_gen;
+} MemoTable;
+
+typedef struct Emit {
+    Arena *a;           /* freed with the function's text */
+    const Func *f;
+    EmitStyle style;
+    HelperSet *helpers;
+    Text *out;          /* the body so far */
+    int indent;
+    VarInfo *var;       /* by id */
+    BufInfo *buf;       /* by id */
+    Map *taken;         /* names in scope -> non-NULL */
+    Vec(const char *) scope; /* names in the order they were taken, NULL marks the start of a scope */
+    MemoTable *memo;
+    Vec(const Expr *) shared; /* of the statement being printed: candidates, operands first */
+    Text pre;           /* what must stand before the statement being printed */
+    int nstmt;          /* C statements printed in the current block */
+    int in_index;       /* inside an index: overflow means an access out of bounds, so plain arithmetic will do */
+    const Var *vec;     /* of the vector loop being printed, NULL outside */
+    int lanes;
+    int64_t vec_lo;
+    uint64_t vtypes[2]; /* vector types used, in registers and in memory: bits as in vec_type */
+    bool wide_vectors;  /* 64-byte vectors occur */
+    bool returns;       /* calls of routines: returns their status */
+    bool no_offset;     /* the caller adds the parameters' offsets */
+    bool math, limits;  /* needs <math.h>, names of <stdint.h> */
+} Emit;
+
+/* emit_prep.c */
+Func *emit_expand(Arena *a, const Func *f);
+void emit_analyse(Emit *E);
+bool vec_loop_ok(Emit *E, const Stmt *loop);
+
+/* emit_bound.c */
+Memo *memo_of(const Emit *E, const Expr *e);
+bool bound_in(Bound b, DType t);
+bool bound_32(Bound b);
+Bound e_bound(const Emit *E, const Expr *e);
+Bound e_bound_exact(const Emit *E, const Expr *e); /* before it wraps */
+
+/* emit_expr.c */
+void put_expr(Emit *E, Text *t, const Expr *e, int prec);
+void put_index(Emit *E, Text *t, const Expr *e, int prec); /* overflow is impossible where the access is in bounds */
+Expr *flat_index(Emit *E, const Buf *b, Expr *const *idx);
+void put_access(Emit *E, Text *t, const Buf *b, Expr *const *idx); /* the lvalue */
+void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec);
+void put_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr *val, RedOp red, bool declare);
+int64_t reg_element(const Emit *E, const Buf *b, Expr *const *idx); /* -1: not constant */
+void put_reg_name(const Emit *E, Text *t, const Buf *b, int64_t element);
+void put_literal(Emit *E, Text *t, const Expr *e, int prec);
+const char *c_type(DType t);
+bool is_wide(const Emit *E, const Expr *e); /* an int64 expression whose C type has 64 bits */
+
+/* emit_share.c */
+void share_statement(Emit *E, Expr *const *idx, int nidx, const Expr *val); /* constants for what the statement uses repeatedly go to E->pre */
+const char *shared_name(const Emit *E, const Expr *e);
+const char *pre_constant(Emit *E, const char *want, const char *type, const char *value);
+
+/* emit_vec.c */
+bool vec_shape(const Emit *E, const Expr *e);      /* does it differ between lanes */
+const char *vec_type(Emit *E, DType t, bool memory);
+void put_vec(Emit *E, Text *t, const Expr *e, int prec);
+void put_vec_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr *val, RedOp red, bool declare);
+bool lane_coefficient(const Expr *e, const Var *v, int64_t *k); /* e = k*v + something without v */
+void put_vec_typedefs(const Emit *E, Text *t, int indent);
+bool expr_uses(const Expr *e, const Var *v);
+
+/* emit_stmt.c */
+void put_block(Emit *E, const Stmt *block);
+void put_indent(const Emit *E, Text *t);
+const char *scope_name(Emit *E, const char *want);
+void scope_open(Emit *E);
+void scope_close(Emit *E);
+bool red_bin(RedOp r, BinOp *op); /* false: RED_NONE */
+
+/* emit_c.c */
+typedef struct EmitFunc {
+    const char *name;         /* NULL: the Func's */
+    bool is_static, no_offset, canonical; /* canonical: parameters are called p0, p1 … and no comment: a key for sharing */
+    const bool *restrict_ok;
+    const char *comment;      /* instead of the Func's; NULL: that */
+} EmitFunc;
+typedef struct EmitNeeds {
+    HelperSet helpers;
+    bool math, returns;
+} EmitNeeds;
+void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc *o, EmitNeeds *needs);
+void put_comment(Text *out, const char *s, int indent); /* a block comment; the text can neither close it nor break a line */
+
+/* emit_helpers.c: helper text, each piece once and after what it needs */
+typedef struct HelperText HelperText;
+HelperText *helper_text_new(Arena *a);
+bool helper_text_put(HelperText *h, Text *out, const char *name); /* false: no such helper or routine */
+void helper_text_set(HelperText *h, Text *out, const HelperSet *set);
+bool helper_text_math(const HelperText *h);   /* what was printed needs <math.h>, */
+bool helper_text_string(const HelperText *h); /* <string.h> */
+
+/* names.c */
+bool name_reserved(const char *s);
+#endif
