@@ -185,6 +185,18 @@ static bool infer_expr(Infer *x) {
     return broadcast_to(x, k < 0 ? DT_BOOL : n->in[k < n->nin && n->in[k] ? k : 0]->type.dt);
 }
 
+bool infer_declared(Infer *x, int i, DType dt, const char *why) {
+    const Tensor *t = x->n->out[i];
+    Type known = t ? t->type : (Type){.rank = 0};
+    known.dt = dt;
+    if (!type_known(&known))
+        return infer_error(x, "the shape of output %d depends on %s, which is not constant; declare the output's shape in the model or make it constant", i, why);
+    const char **sym = t ? t->type.sym : NULL;
+    if (!infer_out(x, i, dt, known.rank, known.dim)) return false;
+    if (t) x->n->out[i]->type.sym = sym;
+    return true;
+}
+
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out) {
     if (axis < -rank || axis >= rank)
         return infer_error(x, "axis %lld is out of range; for rank %d it is expected to be from %d to %d", (long long)axis, rank, -rank, rank - 1);

@@ -77,6 +77,7 @@ bool infer_error(Infer *x, const char *fmt, ...) __attribute__((format(printf, 2
 bool infer_same(Infer *x);                                  /* every output: type of input 0 */
 bool infer_broadcast(Infer *x);                             /* output 0: broadcast of all inputs, dtype of input 0 */
 bool infer_out(Infer *x, int i, DType dt, int rank, const int64_t *dim); /* checks element count for overflow; merges with a declared type */
+bool infer_declared(Infer *x, int i, DType dt, const char *why); /* output i, whose extents depend on run-time values: the declared ones; else an error */
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out); /* negative axes; error when out of range */
 bool broadcast_dims(int nshape, const Type *const *t, int *rank, int64_t *dim);
 /* Integers of input i: constant, else false with *n = -1 and no error (the caller decides). Absent: *n = 0 and v NULL, true. */

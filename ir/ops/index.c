@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* index.c: ops whose indices are data: gathers, scatters, OneHot, and running sums. A negative index counts from the end; one
+ * that is out of range is brought to the nearest end, so that no access leaves its tensor.
+ *
+ *   Gather(x: float32[5,4], i: int64[3])   ->   out[a,b] = x[clamp(i[a] < 0 ? i[a]+5 : i[a], 0, 4), b]
+ */
+#include "../ops.h"
+#include <string.h>
+
+/* Whether every value of a constant index operand is already in [0, extent). */
+static bool indices_plain(const Tensor *t, int64_t extent) {
+    int64_t n;
+    if (!t->data || !type_elements(&t->type, &n)) return false;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t v = dtype_get_i(t->type.dt, t->data, i);
+        if (v < 0 || v >= extent) return false;
+    }
+    return true;
+}
+static Expr *wrap_index(Lower *L, Expr *i, int64_t extent) {
+    Arena *a = L->a;
+    int64_t v;
+    i = e_cast(a, DT_INT64, i);
+    if (e_is_int(i, &v)) return e_int(a, max_i64(0, min_i64(v < 0 ? v + extent : v, extent - 1)));
+    i = e_select(a, e_lt(a, i, e_int(a, 0)), e_add(a, i, e_int(a, extent)), i);
+    return e_max(a, e_int(a, 0), e_min(a, i, e_int(a, extent - 1)));
+}
+/* Element `at` of index operand `input`, fit for an axis of extent d. The test of all values is made only for small operands. */
+static Expr *index_at(Lower *L, Node *n, int input, Expr *const *at, int64_t d) {
+    Expr *i = lower_load(L, n, input, at);
+    int64_t count;
+    if (n->in[input]->data && type_elements(&n->in[input]->type, &count) && count > 1 && count <= 65536 && indices_plain(n->in[input], d))
+        return e_cast(L->a, DT_INT64, i);
+    return wrap_index(L, i, d);
+}
+static bool check_not_empty(Infer *x, int64_t extent, int axis) {
+    int64_t n;
+    if (extent > 0 || (x->n->out[0] && type_elements(&x->n->out[0]->type, &n) && n == 0)) return true;
+    return infer_error(x, "axis %d has no elements to take", axis);
+}
+
+/* ---- Gather */
+bool infer_gather(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type;
+    int64_t dim[QN_MAX_RANK];
+    int axis, rank = 0;
+    if (t->rank < 1) return infer_error(x, "input 0 '%s' is a scalar; at least one axis is expected", x->n->in[0]->name);
+    if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
+    if (t->rank + i->rank - 1 > QN_MAX_RANK) return infer_error(x, "the output would have rank %d; at most %d is supported", t->rank + i->rank - 1, QN_MAX_RANK);
+    for (int k = 0; k < axis; k++) dim[rank++] = t->dim[k];
+    for (int k = 0; k < i->rank; k++) dim[rank++] = i->dim[k];
+    for (int k = axis + 1; k < t->rank; k++) dim[rank++] = t->dim[k];
+    return infer_out(x, 0, t->dt, rank, dim) && check_not_empty(x, t->dim[axis], axis);
+}
+Expr *compute_gather(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    const Type *t = &n->in[0]->type;
+    int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + t->rank : attr_i(n, 0)), ri = n->in[1]->type.rank;
+    Expr *at[QN_MAX_RANK];
+    for (int k = 0; k < axis; k++) at[k] = idx[k];
+    at[axis] = index_at(L, n, 1, idx + axis, t->dim[axis]);
+    for (int k = axis + 1; k < t->rank; k++) at[k] = idx[k - 1 + ri];
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- GatherElements */
+bool infer_gather_elements(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type;
+    int axis;
+    if (t->rank != i->rank || t->rank < 1) return infer_error(x, "data and indices have ranks %d and %d; the same rank is expected", t->rank, i->rank);
+    if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
+    for (int k = 0; k < t->rank; k++)
+        if (k != axis && i->dim[k] > t->dim[k]) return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k, (long long)t->dim[k]);
+    return infer_out(x, 0, t->dt, i->rank, i->dim) && check_not_empty(x, t->dim[axis], axis);
+}
+Expr *compute_gather_elements(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    const Type *t = &n->in[0]->type;
+    int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + t->rank : attr_i(n, 0));
+    Expr *at[QN_MAX_RANK];
+    for (int k = 0; k < t->rank; k++) at[k] = idx[k];
+    at[axis] = index_at(L, n, 1, idx, t->dim[axis]);
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- GatherND: the last axis of indices holds index tuples */
+bool infer_gather_nd(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type;
+    int64_t b = attr_i(x->n, 0), dim[2 * QN_MAX_RANK];
+    int rank = 0;
+    if (i->rank < 1 || t->rank < 1) return infer_error(x, "data and indices have ranks %d and %d; at least 1 is expected", t->rank, i->rank);
+    int64_t len = i->dim[i->rank - 1];
+    if (b < 0 || b >= i->rank || b + len > t->rank)
+        return infer_error(x, "batch_dims %lld and index tuples of length %lld do not fit data of rank %d", (long long)b, (long long)len, t->rank);
+    for (int64_t k = 0; k < b; k++)
+        if (t->dim[k] != i->dim[k]) return infer_error(x, "batch axis %lld has the extents %lld and %lld", (long long)k, (long long)t->dim[k], (long long)i->dim[k]);
+    for (int k = 0; k < i->rank - 1; k++) dim[rank++] = i->dim[k];
+    for (int64_t k = b + len; k < t->rank; k++) dim[rank++] = t->dim[k];
+    if (rank > QN_MAX_RANK) return infer_error(x, "the output would have rank %d; at most %d is supported", rank, QN_MAX_RANK);
+    if (!infer_out(x, 0, t->dt, rank, dim)) return false;
+    for (int64_t k = b; k < b + len; k++)
+        if (!check_not_empty(x, t->dim[k], (int)k)) return false;
+    return true;
+}
+Expr *compute_gather_nd(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    const Type *t = &n->in[0]->type, *it = &n->in[1]->type;
+    int64_t b = attr_i(n, 0), len = it->dim[it->rank - 1];
+    int lead = it->rank - 1;
+    Expr *at[QN_MAX_RANK], *tuple[QN_MAX_RANK];
+    for (int k = 0; k < lead; k++) tuple[k] = idx[k];
+    for (int64_t k = 0; k < b; k++) at[k] = idx[k];
+    for (int64_t k = 0; k < len; k++) {
+        tuple[lead] = e_int(L->a, k);
+        at[b + k] = index_at(L, n, 1, tuple, t->dim[b + k]);
+    }
+    for (int64_t k = b + len; k < t->rank; k++) at[k] = idx[lead + k - b - len];
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- scatters: the data are copied, then updated in the order of the updates */
+static const struct {
+    const char *name;
+    RedOp op;
+} reductions[] = {{"none", RED_NONE}, {"add", RED_ADD}, {"mul", RED_MUL}, {"max", RED_MAX}, {"min", RED_MIN}};
+static bool reduction_of(const Node *n, int attr, RedOp *op) {
+    for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++)
+        if (strcmp(attr_s(n, attr), reductions[i].name) == 0) return *op = reductions[i].op, true;
+    return false;
+}
+static Buf *copy_data(Lower *L, Node *n) {
+    Buf *y = lower_tensor(L, n->out[0]);
+    Expr *idx[QN_MAX_RANK];
+    lower_loops(L, NULL, &n->out[0]->type, idx);
+    lower_put(L, y, idx, lower_load(L, n, 0, idx), RED_NONE);
+    lower_ends(L, n->out[0]->type.rank);
+    return y;
+}
+bool infer_scatter_elements(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type, *u = &x->n->in[2]->type;
+    int axis;
+    RedOp op;
+    int64_t count;
+    if (!reduction_of(x->n, 1, &op)) return infer_error(x, "reduction is '%s'; none, add, mul, max or min is expected", attr_s(x->n, 1));
+    if (t->rank != i->rank || t->rank != u->rank || t->rank < 1)
+        return infer_error(x, "data, indices and updates have ranks %d, %d and %d; the same rank is expected", t->rank, i->rank, u->rank);
+    if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
+    for (int k = 0; k < t->rank; k++) {
+        if (i->dim[k] != u->dim[k]) return infer_error(x, "indices and updates have the extents %lld and %lld in axis %d", (long long)i->dim[k], (long long)u->dim[k], k);
+        if (k != axis && i->dim[k] > t->dim[k]) return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k, (long long)t->dim[k]);
+    }
+    if (t->dim[axis] == 0 && type_elements(i, &count) && count > 0) return infer_error(x, "axis %d has no elements to update", axis);
+    return infer_out(x, 0, t->dt, t->rank, t->dim);
+}
+bool lower_scatter_elements(Lower *L, Node *n) {
+    const Type *t = &n->in[0]->type;
+    int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + t->rank : attr_i(n, 0));
+    Expr *idx[QN_MAX_RANK], *at[QN_MAX_RANK];
+    RedOp op = RED_NONE;
+    reduction_of(n, 1, &op);
+    Buf *y = copy_data(L, n);
+    lower_loops(L, NULL, &n->in[1]->type, idx);
+    for (int k = 0; k < t->rank; k++) at[k] = idx[k];
+    at[axis] = lower_let(L, "at", index_at(L, n, 1, idx, t->dim[axis]));
+    lower_put(L, y, at, lower_load(L, n, 2, idx), op);
+    lower_ends(L, t->rank);
+    return true;
+}
+bool infer_scatter_nd(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type, *u = &x->n->in[2]->type;
+    RedOp op;
+    int64_t count;
+    if (!reduction_of(x->n, 0, &op)) return infer_error(x, "reduction is '%s'; none, add, mul, max or min is expected", attr_s(x->n, 0));
+    if (i->rank < 1 || t->rank < 1) return infer_error(x, "data and indices have ranks %d and %d; at least 1 is expected", t->rank, i->rank);
+    int64_t len = i->dim[i->rank - 1];
+    if (len > t->rank) return infer_error(x, "index tuples have length %lld, but data have rank %d", (long long)len, t->rank);
+    bool ok = u->rank == i->rank - 1 + t->rank - len;
+    for (int k = 0; ok && k < u->rank; k++) ok = u->dim[k] == (k < i->rank - 1 ? i->dim[k] : t->dim[len + k - (i->rank - 1)]);
+    if (!ok) return infer_error(x, "the shape of updates is expected to be that of indices without its last axis, then data's axes from %lld on", (long long)len);
+    for (int64_t k = 0; k < len; k++)
+        if (t->dim[k] == 0 && type_elements(u, &count) && count > 0) return infer_error(x, "axis %lld has no elements to update", (long long)k);
+    return infer_out(x, 0, t->dt, t->rank, t->dim);
+}
+bool lower_scatter_nd(Lower *L, Node *n) {
+    const Type *t = &n->in[0]->type, *it = &n->in[1]->type, *ut = &n->in[2]->type;
+    int lead = it->rank - 1;
+    int64_t len = it->dim[lead], count;
+    Expr *idx[QN_MAX_RANK], *tuple[QN_MAX_RANK], *at[QN_MAX_RANK];
+    RedOp op = RED_NONE;
+    reduction_of(n, 0, &op);
+    Buf *y = copy_data(L, n);
+    if (type_elements(ut, &count) && count == 0) return true;
+    for (int k = 0; k < lead; k++) idx[k] = tuple[k] = lower_loop(L, arena_printf(L->a, "i%d", k), it->dim[k]);
+    for (int64_t k = 0; k < len; k++) { /* once per tuple, outside the loops over the slice */
+        tuple[lead] = e_int(L->a, k);
+        at[k] = lower_let(L, "at", index_at(L, n, 1, tuple, t->dim[k]));
+    }
+    for (int k = lead; k < ut->rank; k++) {
+        idx[k] = lower_loop(L, arena_printf(L->a, "i%d", k), ut->dim[k]);
+        at[len + k - lead] = idx[k];
+    }
+    lower_put(L, y, at, lower_load(L, n, 2, idx), op);
+    lower_ends(L, ut->rank);
+    return true;
+}
+
+/* ---- OneHot: indices, depth, values [off, on] */
+bool infer_one_hot(Infer *x) {
+    const Type *i = &x->n->in[0]->type, *v = &x->n->in[2]->type;
+    int64_t dim[QN_MAX_RANK], count;
+    int axis;
+    if (v->rank != 1 || v->dim[0] != 2) return infer_error(x, "values is expected to be one axis of 2: off and on");
+    if (!type_elements(&x->n->in[1]->type, &count) || count != 1) return infer_error(x, "depth is expected to have one element");
+    if (i->rank + 1 > QN_MAX_RANK) return infer_error(x, "the output would have rank %d; at most %d is supported", i->rank + 1, QN_MAX_RANK);
+    if (!infer_axis(x, attr_i(x->n, 0), i->rank + 1, &axis)) return false;
+    if (!x->n->in[1]->data) {
+        if (!infer_declared(x, 0, v->dt, "depth")) return false;
+        return x->n->out[0]->type.rank == i->rank + 1 || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, i->rank + 1);
+    }
+    for (int k = 0; k <= i->rank; k++) dim[k] = k < axis ? i->dim[k] : k > axis ? i->dim[k - 1] : dtype_get_i(x->n->in[1]->type.dt, x->n->in[1]->data, 0);
+    return infer_out(x, 0, v->dt, i->rank + 1, dim);
+}
+Expr *compute_one_hot(Lower *L, Node *n, int out, Expr *const *idx) {
+    Arena *a = L->a;
+    const Type *o = &n->out[out]->type;
+    int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + o->rank : attr_i(n, 0));
+    Expr *at[QN_MAX_RANK], *zero = e_int(a, 0), *one = e_int(a, 1);
+    for (int k = 0; k + 1 < o->rank; k++) at[k] = idx[k < axis ? k : k + 1];
+    Expr *i = e_cast(a, DT_INT64, lower_load(L, n, 0, at)), *depth = e_int(a, o->dim[axis]);
+    i = e_select(a, e_lt(a, i, zero), e_add(a, i, depth), i);
+    return e_select(a, e_eq(a, i, idx[axis]), lower_load(L, n, 2, &one), lower_load(L, n, 2, &zero));
+}
+
+/* ---- CumSum and CumProd: one running value along an axis. An axis known only at run time gives one nest per axis. */
+bool infer_cumulate(Infer *x) {
+    const Tensor *k = x->n->in[1];
+    int axis;
+    int64_t count;
+    if (!type_elements(&k->type, &count) || count != 1) return infer_error(x, "axis is expected to have one element");
+    if (k->data && !infer_axis(x, dtype_get_i(k->type.dt, k->data, 0), x->n->in[0]->type.rank, &axis)) return false;
+    return infer_same(x);
+}
+static void cumulate_along(Lower *L, Node *n, int axis, BinOp op) {
+    const Type *t = &n->out[0]->type;
+    bool exclusive = attr_i(n, 0), reverse = attr_i(n, 1);
+    DType ct = dtype_compute(t->dt);
+    Expr *idx[QN_MAX_RANK];
+    for (int k = 0; k < t->rank; k++)
+        if (k != axis) idx[k] = lower_loop(L, arena_printf(L->a, "i%d", k), t->dim[k]);
+    Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
+    lower_put(L, acc, NULL, e_lit(L->a, ct, op == BIN_MUL), RED_NONE);
+    Expr *i = lower_loop(L, arena_printf(L->a, "i%d", axis), t->dim[axis]);
+    idx[axis] = reverse ? e_sub(L->a, e_int(L->a, t->dim[axis] - 1), i) : i;
+    if (exclusive) {
+        Expr *x = lower_let(L, "x", lower_load(L, n, 0, idx)); /* the output may take over the input's storage */
+        lower_store(L, n, 0, idx, lower_get(L, acc, NULL));
+        lower_put(L, acc, NULL, x, op == BIN_MUL ? RED_MUL : RED_ADD);
+    } else {
+        lower_put(L, acc, NULL, lower_load(L, n, 0, idx), op == BIN_MUL ? RED_MUL : RED_ADD);
+        lower_store(L, n, 0, idx, lower_get(L, acc, NULL));
+    }
+    lower_ends(L, t->rank);
+}
+static bool lower_cumulate(Lower *L, Node *n, BinOp op) {
+    const Tensor *k = n->in[1];
+    int rank = n->in[0]->type.rank;
+    if (k->data) {
+        int64_t axis = dtype_get_i(k->type.dt, k->data, 0);
+        cumulate_along(L, n, (int)(axis < 0 ? axis + rank : axis), op);
+        return true;
+    }
+    Expr *zero[QN_MAX_RANK];
+    for (int i = 0; i < QN_MAX_RANK; i++) zero[i] = e_int(L->a, 0);
+    Expr *axis = lower_let(L, "axis", wrap_index(L, lower_load(L, n, 1, zero), rank));
+    for (int i = 0; i < rank; i++) {
+        lower_if(L, e_eq(L->a, axis, e_int(L->a, i)));
+        cumulate_along(L, n, i, op);
+        lower_end(L);
+    }
+    return true;
+}
+bool lower_cumsum(Lower *L, Node *n) { return lower_cumulate(L, n, BIN_ADD); }
+bool lower_cumprod(Lower *L, Node *n) { return lower_cumulate(L, n, BIN_MUL); }
+
+/* ---- Col2Im: each pixel adds up the columns whose blocks cover it */
+enum { C2I_DILATIONS, C2I_PADS, C2I_STRIDES };
+static int64_t listed(const Node *n, int attr, int i, int64_t def) { return attr_has(n, attr) && n->attr[attr].n > i ? n->attr[attr].is[i] : def; }
+static int64_t col2im_count(const Node *n, int k, int ns, int64_t image, int64_t block) { /* positions of a block along axis k */
+    int64_t span = listed(n, C2I_DILATIONS, k, 1) * (block - 1) + 1, pads = listed(n, C2I_PADS, k, 0) + listed(n, C2I_PADS, k + ns, 0);
+    return image + pads < span ? 0 : (image + pads - span) / listed(n, C2I_STRIDES, k, 1) + 1;
+}
+bool infer_col2im(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    const int64_t *image, *block;
+    int64_t ni, nb, dim[QN_MAX_RANK], size = 1, columns = 1;
+    if (t->rank != 3) return infer_error(x, "the input has rank %d; 3 is expected", t->rank);
+    if (!infer_ints(x, 2, &block, &nb)) return infer_error(x, "block_shape is not constant; a constant is expected");
+    if (nb < 1 || nb + 2 > QN_MAX_RANK) return infer_error(x, "block_shape has %lld entries", (long long)nb);
+    int64_t known[QN_MAX_RANK];
+    if (!infer_ints(x, 1, &image, &ni)) {
+        if (!infer_declared(x, 0, t->dt, "image_shape")) return false;
+        ni = x->n->out[0]->type.rank - 2;
+        for (int i = 0; i < ni; i++) known[i] = x->n->out[0]->type.dim[i + 2];
+        image = known;
+    }
+    if (ni != nb) return infer_error(x, "image_shape and block_shape have %lld and %lld entries", (long long)ni, (long long)nb);
+    for (int i = 0; i < nb; i++) {
+        int64_t d = listed(x->n, C2I_DILATIONS, i, 1), s = listed(x->n, C2I_STRIDES, i, 1);
+        if (block[i] < 1 || image[i] < 0 || d < 1 || s < 1 || d > INT32_MAX || block[i] > INT32_MAX || image[i] > INT32_MAX)
+            return infer_error(x, "axis %d: the block, its dilation and stride are expected to be positive", i);
+        if (!mul_ok(size, block[i], &size) || !mul_ok(columns, col2im_count(x->n, i, (int)nb, image[i], block[i]), &columns)) return infer_error(x, "the blocks are too large");
+        dim[i + 2] = image[i];
+    }
+    if (t->dim[1] % size || t->dim[2] != columns)
+        return infer_error(x, "the input is expected to have a multiple of %lld rows and %lld columns", (long long)size, (long long)columns);
+    dim[0] = t->dim[0], dim[1] = t->dim[1] / size;
+    return infer_out(x, 0, t->dt, (int)nb + 2, dim);
+}
+bool lower_col2im(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *o = &n->out[0]->type;
+    int ns = o->rank - 2;
+    int64_t nb;
+    const int64_t *block = const_i64s(a, n->in[2], &nb);
+    Expr *idx[QN_MAX_RANK], *row, *col = e_int(a, 0), *ok = e_lit_i(a, DT_BOOL, 1);
+    DType ct = dtype_compute(o->dt);
+    lower_loops(L, NULL, o, idx);
+    Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
+    lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
+    row = idx[1];
+    for (int k = 0; k < ns; k++) {
+        int64_t s = listed(n, C2I_STRIDES, k, 1), count = col2im_count(n, k, ns, o->dim[k + 2], block[k]);
+        Expr *b = lower_loop(L, arena_printf(a, "k%d", k), block[k]);
+        Expr *at = e_sub(a, e_add(a, idx[k + 2], e_int(a, listed(n, C2I_PADS, k, 0))), e_mul(a, b, e_int(a, listed(n, C2I_DILATIONS, k, 1))));
+        Expr *pos = e_div(a, at, e_int(a, s));
+        ok = e_bin(a, BIN_LAND, ok, e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at), e_lt(a, pos, e_int(a, count))));
+        if (s > 1) ok = e_bin(a, BIN_LAND, ok, e_eq(a, e_mod(a, at, e_int(a, s)), e_int(a, 0)));
+        row = e_add(a, e_mul(a, row, e_int(a, block[k])), b);
+        col = e_add(a, e_mul(a, col, e_int(a, count)), pos);
+    }
+    lower_if(L, ok);
+    lower_put(L, acc, NULL, lower_load(L, n, 0, (Expr *[]){idx[0], row, col}), RED_ADD);
+    lower_end(L);
+    lower_ends(L, ns);
+    lower_store(L, n, 0, idx, lower_get(L, acc, NULL));
+    lower_ends(L, o->rank);
+    return true;
+}

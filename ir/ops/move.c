@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* move.c: ops that put elements elsewhere: transposes, slices, pads, tiles, blocks. Where possible an op is an index map, so that
+ * it vanishes into its reader. Parameters that are not constant are read at run time and clamped: no index leaves its tensor.
+ *
+ *   Slice(x: float32[10], start 2, end 9, step 3)   ->   out[i] = x[2 + 3*i]
+ */
+#include "../ops.h"
+#include <string.h>
+
+static Expr *in_bounds(Lower *L, Expr *i, int64_t extent) { /* 0 <= i < extent */
+    return e_bin(L->a, BIN_LAND, e_le(L->a, e_int(L->a, 0), i), e_lt(L->a, i, e_int(L->a, extent)));
+}
+static Expr *clamp_to(Lower *L, Expr *i, int64_t extent) { return e_max(L->a, e_int(L->a, 0), e_min(L->a, i, e_int(L->a, extent - 1))); }
+/* Element k of a 1-D (or 0-D) integer operand, as int64: a literal when it is constant. */
+static Expr *int_at(Lower *L, Node *n, int input, int64_t k) {
+    Tensor *t = n->in[input];
+    int64_t count;
+    const int64_t *v = const_i64s(L->a, t, &count);
+    if (v) return e_int(L->a, v[k]);
+    Expr *i = e_int(L->a, k);
+    return e_cast(L->a, DT_INT64, lower_load(L, n, input, &i));
+}
+/* The remainder with the sign of the divisor, for a positive one. */
+static Expr *mod_up(Lower *L, Expr *i, int64_t m) {
+    Expr *n = e_int(L->a, m);
+    return e_mod(L->a, e_add(L->a, e_mod(L->a, i, n), n), n);
+}
+
+/* ---- Transpose */
+bool infer_transpose(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    const Attr *p = &x->n->attr[0];
+    int64_t dim[QN_MAX_RANK], seen = 0;
+    if (p->kind != ATTR_NONE && p->n != t->rank)
+        return infer_error(x, "perm has %lld entries, but the input has rank %d", (long long)p->n, t->rank);
+    for (int i = 0; i < t->rank; i++) {
+        int axis = t->rank - 1 - i;
+        if (p->kind != ATTR_NONE && !infer_axis(x, p->is[i], t->rank, &axis)) return false;
+        if (seen >> axis & 1) return infer_error(x, "perm names axis %d twice", axis);
+        seen |= (int64_t)1 << axis;
+        dim[i] = t->dim[axis];
+    }
+    return infer_out(x, 0, t->dt, t->rank, dim);
+}
+Expr *compute_transpose(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    Expr *at[QN_MAX_RANK];
+    int rank = n->in[0]->type.rank;
+    for (int i = 0; i < rank; i++) {
+        int64_t axis = attr_has(n, 0) ? n->attr[0].is[i] : rank - 1 - i;
+        at[axis < 0 ? axis + rank : axis] = idx[i];
+    }
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- Concat: one nest per operand, so that nothing is tested per element */
+bool infer_concat(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    int64_t dim[QN_MAX_RANK];
+    int axis;
+    if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
+    memcpy(dim, t->dim, sizeof dim);
+    for (int i = 1; i < x->n->nin; i++) {
+        if (!x->n->in[i]) return infer_error(x, "input %d is left out; it is required", i);
+        const Type *u = &x->n->in[i]->type;
+        bool same = u->rank == t->rank;
+        for (int k = 0; same && k < t->rank; k++) same = k == axis || u->dim[k] == t->dim[k];
+        if (!same) {
+            Text s = {0};
+            type_print(u, &s), text_puts(&s, ", but the first is "), type_print(t, &s);
+            infer_error(x, "input %d is %s; only axis %d may differ", i, s.s, axis);
+            text_free(&s);
+            return false;
+        }
+        if (!add_ok(dim[axis], u->dim[axis], &dim[axis])) return infer_error(x, "the output's extent of axis %d overflows", axis);
+    }
+    return infer_out(x, 0, t->dt, t->rank, dim);
+}
+bool lower_concat(Lower *L, Node *n) {
+    int rank = n->out[0]->type.rank;
+    int64_t axis = attr_i(n, 0) < 0 ? attr_i(n, 0) + rank : attr_i(n, 0), at = 0;
+    for (int i = 0; i < n->nin; i++) {
+        const Type *t = &n->in[i]->type;
+        Expr *idx[QN_MAX_RANK], *to[QN_MAX_RANK];
+        int64_t count;
+        if (type_elements(t, &count) && count == 0) continue;
+        lower_loops(L, NULL, t, idx);
+        memcpy(to, idx, sizeof to);
+        to[axis] = e_add(L->a, idx[axis], e_int(L->a, at));
+        lower_store(L, n, 0, to, lower_load(L, n, i, idx));
+        lower_ends(L, rank);
+        at += t->dim[axis];
+    }
+    return true;
+}
+
+/* ---- Split */
+enum { SPLIT_AXIS, SPLIT_PARTS };
+bool infer_split(Infer *x) {
+    const Node *n = x->n;
+    const Type *t = &n->in[0]->type;
+    const int64_t *v;
+    int64_t count, dim[QN_MAX_RANK], parts = attr_has(n, SPLIT_PARTS) ? attr_i(n, SPLIT_PARTS) : n->nout, sum = 0;
+    int axis;
+    if (!infer_axis(x, attr_i(n, SPLIT_AXIS), t->rank, &axis)) return false;
+    if (!infer_ints(x, 1, &v, &count)) {
+        for (int i = 0; i < n->nout; i++)
+            if (!infer_declared(x, i, t->dt, "the split input")) return false;
+        return true;
+    }
+    if (v && count != n->nout) return infer_error(x, "split has %lld entries, but there are %d outputs", (long long)count, n->nout);
+    if (!v && (parts < 1 || parts < n->nout)) return infer_error(x, "num_outputs is %lld, but there are %d outputs", (long long)parts, n->nout);
+    memcpy(dim, t->dim, sizeof dim);
+    int64_t each = ceil_div(t->dim[axis], parts);
+    for (int i = 0; i < n->nout; i++) {
+        int64_t part = v ? v[i] : max_i64(0, min_i64(each, t->dim[axis] - i * each)); /* the last one may be smaller */
+        if (part < 0 || !add_ok(sum, part, &sum) || sum > t->dim[axis])
+            return infer_error(x, "the parts add up to more than the extent %lld of axis %d", (long long)t->dim[axis], axis);
+        dim[axis] = part;
+        if (!infer_out(x, i, t->dt, t->rank, dim)) return false;
+    }
+    if (v && sum != t->dim[axis]) return infer_error(x, "the parts add up to %lld, but axis %d has %lld", (long long)sum, axis, (long long)t->dim[axis]);
+    return true;
+}
+Expr *compute_split(Lower *L, Node *n, int out, Expr *const *idx) {
+    const Type *t = &n->in[0]->type;
+    int64_t axis = attr_i(n, SPLIT_AXIS), parts = attr_has(n, SPLIT_PARTS) ? attr_i(n, SPLIT_PARTS) : n->nout, count;
+    if (axis < 0) axis += t->rank;
+    const int64_t *v = n->nin > 1 && n->in[1] ? const_i64s(L->a, n->in[1], &count) : NULL;
+    Expr *at[QN_MAX_RANK], *from = e_int(L->a, 0);
+    for (int i = 0; i < out; i++) {
+        Expr *part = v                                                 ? e_int(L->a, v[i])
+                     : n->nin > 1 && n->in[1] ? int_at(L, n, 1, i)
+                                                                       : e_int(L->a, ceil_div(t->dim[axis], parts));
+        from = e_add(L->a, from, part);
+    }
+    memcpy(at, idx, sizeof(Expr *) * (size_t)t->rank);
+    at[axis] = e_add(L->a, idx[axis], from);
+    if (!v && n->nin > 1 && n->in[1]) at[axis] = clamp_to(L, at[axis], t->dim[axis]);
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- Slice: data, starts, ends, axes, steps */
+static int64_t operand_count(const Node *n, int i) {
+    if (i >= n->nin || !n->in[i]) return -1;
+    return n->in[i]->type.rank == 0 ? 1 : n->in[i]->type.dim[0];
+}
+bool infer_slice(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    const int64_t *v[5] = {NULL};
+    int64_t c[5], dim[QN_MAX_RANK], seen = 0;
+    bool known = true;
+    for (int i = 1; i < 5; i++) known &= infer_ints(x, i, &v[i], &c[i]);
+    int64_t n = operand_count(x->n, 1);
+    for (int i = 2; i < 5; i++)
+        if (operand_count(x->n, i) >= 0 && operand_count(x->n, i) != n)
+            return infer_error(x, "input %d has %lld entries, but starts has %lld", i, (long long)operand_count(x->n, i), (long long)n);
+    if (n > t->rank) return infer_error(x, "%lld axes are sliced, but the input has rank %d", (long long)n, t->rank);
+    if (!known) {
+        if (!infer_declared(x, 0, t->dt, "starts, ends, axes or steps")) return false;
+        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+    }
+    memcpy(dim, t->dim, sizeof dim);
+    for (int64_t i = 0; i < n; i++) {
+        int axis = (int)i;
+        if (v[3] && !infer_axis(x, v[3][i], t->rank, &axis)) return false;
+        if (seen >> axis & 1) return infer_error(x, "axis %d is given twice", axis);
+        seen |= (int64_t)1 << axis;
+        int64_t d = t->dim[axis], step = v[4] ? v[4][i] : 1, s = v[1][i], e = v[2][i];
+        if (step == 0) return infer_error(x, "the step of axis %d is 0", axis);
+        if (s < 0) s = s < -d ? -1 : s + d;
+        if (e < 0) e = e < -d ? -1 : e + d;
+        if (step > 0) {
+            s = max_i64(0, min_i64(s, d)), e = max_i64(0, min_i64(e, d));
+            dim[axis] = e > s ? (e - s - 1) / step + 1 : 0;
+        } else {
+            s = max_i64(0, min_i64(s, d - 1)), e = max_i64(-1, min_i64(e, d - 1));
+            dim[axis] = d > 0 && s > e ? (int64_t)((uint64_t)(s - e - 1) / (0 - (uint64_t)step)) + 1 : 0;
+        }
+    }
+    return infer_out(x, 0, t->dt, t->rank, dim);
+}
+/* Start and step of one axis; entry j of starts and steps, wrapped and clamped as ONNX says. */
+static Expr *slice_start(Lower *L, Node *n, int64_t j, int64_t d, Expr *step) {
+    Arena *a = L->a;
+    Expr *s = int_at(L, n, 1, j), *zero = e_int(a, 0), *last = e_int(a, d);
+    s = e_select(a, e_lt(a, s, zero), e_add(a, s, last), s);
+    s = e_max(a, s, zero);
+    return e_min(a, s, e_select(a, e_lt(a, step, zero), e_int(a, d - 1), last));
+}
+Expr *compute_slice(Lower *L, Node *n, int out, Expr *const *idx) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type;
+    int64_t count = operand_count(n, 1), nax = 0;
+    bool has_axes = n->nin > 3 && n->in[3], has_steps = n->nin > 4 && n->in[4], known = n->in[1]->data && (!has_steps || n->in[4]->data);
+    const int64_t *axes = has_axes ? const_i64s(a, n->in[3], &nax) : NULL;
+    Expr *at[QN_MAX_RANK];
+    (void)out;
+    for (int k = 0; k < t->rank; k++) at[k] = idx[k];
+    for (int64_t j = 0; j < count; j++) {
+        Expr *step = has_steps ? int_at(L, n, 4, j) : e_int(a, 1);
+        for (int k = 0; k < t->rank; k++) {
+            if (!has_axes ? k != j : axes && k != (axes[j] < 0 ? axes[j] + t->rank : axes[j])) continue;
+            Expr *i = e_add(a, slice_start(L, n, j, t->dim[k], step), e_mul(a, idx[k], step));
+            if (!known || (has_axes && !axes)) i = clamp_to(L, i, t->dim[k]);
+            if (has_axes && !axes) { /* which axis it is shows at run time */
+                Expr *ax = int_at(L, n, 3, j);
+                Expr *here = e_bin(a, BIN_LOR, e_eq(a, ax, e_int(a, k)), e_eq(a, ax, e_int(a, k - t->rank)));
+                i = e_select(a, here, i, at[k]);
+            }
+            at[k] = i;
+        }
+    }
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- Pad: data, pads, value, axes */
+static const char *const pad_modes[] = {"constant", "reflect", "edge", "wrap"};
+static int pad_mode(const Node *n) {
+    for (int i = 0; i < 4; i++)
+        if (strcmp(attr_s(n, 0), pad_modes[i]) == 0) return i;
+    return -1;
+}
+bool infer_pad(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    const int64_t *p, *axes;
+    int64_t np, na, dim[QN_MAX_RANK], seen = 0;
+    if (pad_mode(x->n) < 0) return infer_error(x, "mode is '%s'; constant, reflect, edge or wrap is expected", attr_s(x->n, 0));
+    bool known = infer_ints(x, 1, &p, &np);
+    known &= infer_ints(x, 3, &axes, &na);
+    int64_t n = operand_count(x->n, 3) >= 0 ? operand_count(x->n, 3) : t->rank;
+    if (operand_count(x->n, 1) != 2 * n)
+        return infer_error(x, "pads has %lld entries; %lld are expected: a begin and an end per axis", (long long)operand_count(x->n, 1), (long long)(2 * n));
+    if (n > t->rank) return infer_error(x, "%lld axes are given, but the input has rank %d", (long long)n, t->rank);
+    if (!known) {
+        if (!infer_declared(x, 0, t->dt, "pads or axes")) return false;
+        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+    }
+    memcpy(dim, t->dim, sizeof dim);
+    for (int64_t i = 0; i < n; i++) {
+        int axis = (int)i;
+        if (axes && !infer_axis(x, axes[i], t->rank, &axis)) return false;
+        if (seen >> axis & 1) return infer_error(x, "axis %d is given twice", axis);
+        seen |= (int64_t)1 << axis;
+        if (!add_ok(dim[axis], p[i], &dim[axis]) || !add_ok(dim[axis], p[n + i], &dim[axis])) return infer_error(x, "the pads of axis %d overflow", axis);
+        if (pad_mode(x->n) && t->dim[axis] == 0 && dim[axis] > 0) return infer_error(x, "axis %d has no elements to repeat", axis);
+    }
+    return infer_out(x, 0, t->dt, t->rank, dim);
+}
+/* Begin and end padding of an axis, 0 where none is given. */
+static void pads_of(Lower *L, Node *n, int axis, Expr **begin, Expr **end) {
+    Arena *a = L->a;
+    int rank = n->in[0]->type.rank;
+    int64_t nax, count = operand_count(n, 1) / 2;
+    bool has_axes = n->nin > 3 && n->in[3];
+    const int64_t *axes = has_axes ? const_i64s(a, n->in[3], &nax) : NULL;
+    *begin = *end = e_int(a, 0);
+    for (int64_t j = 0; j < count; j++) {
+        if (!has_axes ? axis != j : axes && axis != (axes[j] < 0 ? axes[j] + rank : axes[j])) continue;
+        Expr *b = int_at(L, n, 1, j), *e = int_at(L, n, 1, count + j);
+        if (has_axes && !axes) {
+            Expr *ax = int_at(L, n, 3, j);
+            Expr *here = e_bin(a, BIN_LOR, e_eq(a, ax, e_int(a, axis)), e_eq(a, ax, e_int(a, axis - rank)));
+            b = e_select(a, here, b, *begin), e = e_select(a, here, e, *end);
+        }
+        *begin = b, *end = e;
+    }
+}
+/* Position i (which may lie outside) brought into an axis of extent d. */
+static Expr *pad_index(Lower *L, int mode, Expr *i, int64_t d, Expr *begin, Expr *end) {
+    Arena *a = L->a;
+    if (mode == 2) return clamp_to(L, i, d);
+    if (mode == 3) return mod_up(L, i, d);
+    if (d == 1) return e_int(a, 0);
+    int64_t b, e;
+    Expr *top = e_int(a, d - 1);
+    if (!e_is_int(begin, &b) || !e_is_int(end, &e) || b >= d || e >= d) i = mod_up(L, i, 2 * (d - 1)); /* back and forth */
+    i = e_un(a, UN_ABS, i);
+    return e_sub(a, top, e_un(a, UN_ABS, e_sub(a, top, i)));
+}
+Expr *compute_pad(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type, *o = &n->out[0]->type;
+    int mode = pad_mode(n);
+    Expr *at[QN_MAX_RANK], *inside = e_lit_i(a, DT_BOOL, 1), *zero[QN_MAX_RANK];
+    int64_t b, e, count;
+    for (int k = 0; k < t->rank; k++) {
+        Expr *begin, *end;
+        pads_of(L, n, k, &begin, &end);
+        at[k] = e_sub(a, idx[k], begin);
+        bool fixed = e_is_int(begin, &b) && e_is_int(end, &e);
+        if (fixed && b <= 0 && e <= 0) continue;
+        if (mode)
+            at[k] = pad_index(L, mode, at[k], t->dim[k], begin, end);
+        else if (fixed && b <= 0) /* one comparison where only one end can be left */
+            inside = e_bin(a, BIN_LAND, inside, e_lt(a, at[k], e_int(a, t->dim[k])));
+        else if (fixed && e <= 0)
+            inside = e_bin(a, BIN_LAND, inside, e_le(a, e_int(a, 0), at[k]));
+        else
+            inside = e_bin(a, BIN_LAND, inside, in_bounds(L, at[k], t->dim[k]));
+    }
+    DType ct = dtype_compute(o->dt);
+    for (int k = 0; k < QN_MAX_RANK; k++) zero[k] = e_int(a, 0);
+    Expr *fill = !mode && n->nin > 2 && n->in[2] ? lower_load(L, n, 2, zero) : e_lit(a, ct, 0);
+    if (type_elements(t, &count) && count == 0) return fill;
+    return e_select(a, inside, lower_load(L, n, 0, at), fill);
+}
+
+/* ---- Tile */
+bool infer_tile(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    const int64_t *v;
+    int64_t n, dim[QN_MAX_RANK];
+    if (operand_count(x->n, 1) != t->rank)
+        return infer_error(x, "repeats has %lld entries, but the input has rank %d", (long long)operand_count(x->n, 1), t->rank);
+    if (!infer_ints(x, 1, &v, &n)) {
+        if (!infer_declared(x, 0, t->dt, "repeats")) return false;
+        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+    }
+    for (int i = 0; i < t->rank; i++)
+        if (v[i] < 0 || !mul_ok(t->dim[i], v[i], &dim[i])) return infer_error(x, "repeats has %lld for axis %d", (long long)v[i], i);
+    return infer_out(x, 0, t->dt, t->rank, dim);
+}
+Expr *compute_tile(Lower *L, Node *n, int out, Expr *const *idx) {
+    const Type *t = &n->in[0]->type, *o = &n->out[out]->type;
+    Expr *at[QN_MAX_RANK];
+    for (int k = 0; k < t->rank; k++) at[k] = t->dim[k] == o->dim[k] ? idx[k] : e_mod(L->a, idx[k], e_int(L->a, max_i64(1, t->dim[k])));
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- DepthToSpace, SpaceToDepth */
+bool infer_depth_to_space(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    int64_t b = attr_i(x->n, 0), dim[4];
+    const char *mode = attr_s(x->n, 1);
+    if (t->rank != 4) return infer_error(x, "the input has rank %d; 4 is expected", t->rank);
+    if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0) return infer_error(x, "mode is '%s'; DCR or CRD is expected", mode);
+    if (b <= 0 || b > INT32_MAX || t->dim[1] % (b * b)) return infer_error(x, "the %lld channels are not a multiple of blocksize %lld squared", (long long)t->dim[1], (long long)b);
+    dim[0] = t->dim[0], dim[1] = t->dim[1] / (b * b);
+    if (!mul_ok(t->dim[2], b, &dim[2]) || !mul_ok(t->dim[3], b, &dim[3])) return infer_error(x, "the output's extents overflow");
+    return infer_out(x, 0, t->dt, 4, dim);
+}
+Expr *compute_depth_to_space(Lower *L, Node *n, int out, Expr *const *idx) {
+    Arena *a = L->a;
+    Expr *b = e_int(a, attr_i(n, 0)), *dy = e_mod(a, idx[2], b), *dx = e_mod(a, idx[3], b);
+    Expr *depth = e_int(a, n->out[out]->type.dim[1]), *block = e_add(a, e_mul(a, dy, b), dx), *c;
+    if (strcmp(attr_s(n, 1), "DCR") == 0)
+        c = e_add(a, e_mul(a, block, depth), idx[1]);
+    else
+        c = e_add(a, e_mul(a, idx[1], e_mul(a, b, b)), block);
+    return lower_load(L, n, 0, (Expr *[]){idx[0], c, e_div(a, idx[2], b), e_div(a, idx[3], b)});
+}
+bool infer_space_to_depth(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    int64_t b = attr_i(x->n, 0), dim[4];
+    if (t->rank != 4) return infer_error(x, "the input has rank %d; 4 is expected", t->rank);
+    if (b <= 0 || b > INT32_MAX || t->dim[2] % b || t->dim[3] % b)
+        return infer_error(x, "height %lld or width %lld is not a multiple of blocksize %lld", (long long)t->dim[2], (long long)t->dim[3], (long long)b);
+    dim[0] = t->dim[0], dim[2] = t->dim[2] / b, dim[3] = t->dim[3] / b;
+    if (!mul_ok(t->dim[1], b * b, &dim[1])) return infer_error(x, "the output's channels overflow");
+    return infer_out(x, 0, t->dt, 4, dim);
+}
+Expr *compute_space_to_depth(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    Arena *a = L->a;
+    Expr *b = e_int(a, attr_i(n, 0)), *c = e_int(a, n->in[0]->type.dim[1]), *block = e_div(a, idx[1], c);
+    Expr *y = e_add(a, e_mul(a, idx[2], b), e_div(a, block, b)), *x = e_add(a, e_mul(a, idx[3], b), e_mod(a, block, b));
+    return lower_load(L, n, 0, (Expr *[]){idx[0], e_mod(a, idx[1], c), y, x});
+}
+
+/* ---- Trilu */
+bool infer_trilu(Infer *x) {
+    int64_t count;
+    if (x->n->in[0]->type.rank < 2) return infer_error(x, "the input has rank %d; at least 2 is expected", x->n->in[0]->type.rank);
+    if (x->n->nin > 1 && x->n->in[1] && (!type_elements(&x->n->in[1]->type, &count) || count != 1))
+        return infer_error(x, "input 1 '%s' is expected to have one element", x->n->in[1]->name);
+    return infer_same(x);
+}
+Expr *compute_trilu(Lower *L, Node *n, int out, Expr *const *idx) {
+    Arena *a = L->a;
+    const Type *t = &n->out[out]->type;
+    Expr *k = n->nin > 1 && n->in[1] ? int_at(L, n, 1, 0) : e_int(a, 0), *diagonal = e_add(a, idx[t->rank - 2], k);
+    Expr *keep = attr_i(n, 0) ? e_le(a, diagonal, idx[t->rank - 1]) : e_le(a, idx[t->rank - 1], diagonal);
+    return e_select(a, keep, lower_load(L, n, 0, idx), e_lit(a, dtype_compute(t->dt), 0));
+}
+
+/* ---- ReverseSequence */
+enum { REV_BATCH, REV_TIME };
+bool infer_reverse_sequence(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *len = &x->n->in[1]->type;
+    int batch, time;
+    if (!infer_axis(x, attr_i(x->n, REV_BATCH), t->rank, &batch) || !infer_axis(x, attr_i(x->n, REV_TIME), t->rank, &time)) return false;
+    if (batch == time) return infer_error(x, "batch_axis and time_axis are both %d", batch);
+    if (len->rank != 1 || len->dim[0] != t->dim[batch]) return infer_error(x, "sequence_lens is expected to have one axis of %lld", (long long)t->dim[batch]);
+    return infer_same(x);
+}
+Expr *compute_reverse_sequence(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    Arena *a = L->a;
+    int rank = n->in[0]->type.rank;
+    int64_t batch = attr_i(n, REV_BATCH), time = attr_i(n, REV_TIME);
+    if (batch < 0) batch += rank;
+    if (time < 0) time += rank;
+    Expr *at[QN_MAX_RANK], *t = idx[time];
+    memcpy(at, idx, sizeof(Expr *) * (size_t)rank);
+    Expr *len = e_min(a, e_cast(a, DT_INT64, lower_load(L, n, 1, &idx[batch])), e_int(a, n->in[0]->type.dim[time]));
+    at[time] = e_select(a, e_lt(a, t, len), e_sub(a, e_sub(a, len, e_int(a, 1)), t), t);
+    return lower_load(L, n, 0, at);
+}
+
+/* ---- CenterCropPad */
+bool infer_center_crop_pad(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    const Attr *axes = &x->n->attr[0];
+    const int64_t *v;
+    int64_t n, dim[QN_MAX_RANK];
+    if (!infer_ints(x, 1, &v, &n)) {
+        if (!infer_declared(x, 0, t->dt, "the shape input")) return false;
+        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+    }
+    if (n != (axes->kind == ATTR_NONE ? t->rank : axes->n)) return infer_error(x, "the shape has %lld entries; one per axis is expected", (long long)n);
+    memcpy(dim, t->dim, sizeof dim);
+    for (int64_t i = 0; i < n; i++) {
+        int axis = (int)i;
+        if (axes->kind != ATTR_NONE && !infer_axis(x, axes->is[i], t->rank, &axis)) return false;
+        dim[axis] = v[i];
+    }
+    return infer_out(x, 0, t->dt, t->rank, dim);
+}
+Expr *compute_center_crop_pad(Lower *L, Node *n, int out, Expr *const *idx) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type, *o = &n->out[out]->type;
+    Expr *at[QN_MAX_RANK], *inside = e_lit_i(a, DT_BOOL, 1);
+    for (int k = 0; k < t->rank; k++) {
+        int64_t more = o->dim[k] - t->dim[k];
+        at[k] = more >= 0 ? e_sub(a, idx[k], e_int(a, more / 2)) : e_add(a, idx[k], e_int(a, -more / 2));
+        if (more > 0) inside = e_bin(a, BIN_LAND, inside, in_bounds(L, at[k], t->dim[k]));
+    }
+    return e_select(a, inside, lower_load(L, n, 0, at), e_lit(a, dtype_compute(o->dt), 0));
+}
