@@ -81,7 +81,7 @@ void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc
     const char *comment = o->comment ? o->comment : f->comment;
     if (comment && !o->canonical) put_comment(out, comment, 0);
     if (E->wide_vectors) text_puts(out, width_attribute);
-    if (s->attribute) text_printf(out, "%s\n", s->attribute);
+    if (s->attribute) text_printf(out, "%s ", s->attribute);
     put_signature(E, out, o, name);
     put_vec_typedefs(E, out, 1);
     for (int i = 0; i < f->param.n; i++) {

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model.h: what the files that write one emitted model share. */
+#ifndef QN_CODEGEN_MODEL_H
+#define QN_CODEGEN_MODEL_H
+#include "internal.h"
+
+enum { WEIGHTS_HEADER = 64, C_WEIGHTS_LIMIT = 256 * 1024 };
+
+typedef struct Shared { /* one C function and the kernels that call it */
+    const Kernel *first;
+    const char *name;
+    bool *restrict_ok;
+    bool returns;
+    int count;
+    Text also;            /* names of the other kernels, the first few */
+} Shared;
+typedef struct Model {
+    Ctx *c;
+    Arena *a;
+    const Program *p;
+    const EmitOptions *o;
+    const char *id;
+    EmitStyle style;
+    WeightsMode weights;  /* never WEIGHTS_AUTO */
+    int64_t arena_bytes, state_bytes, shift; /* shift: what the state needs beyond the plan's */
+    uint64_t hash;        /* of the weights image */
+    Map *used;            /* names at file scope and of ID_run's parameters */
+    const char **in, **out;       /* parameter names */
+    const char **arena_name;      /* per tensor id: name in the table of arena offsets, or NULL */
+    const char **const_name;      /* per tensor id: member of the weights */
+    Vec(Shared *) fn;
+    Shared **of;          /* per kernel */
+    EmitNeeds needs;
+    HelperText *helpers;
+    bool math;            /* INFINITY or NAN among printed weights */
+} Model;
+
+/* model_weights.c */
+void weights_struct(Model *m, Text *t);              /* struct weights and, in C mode, the data */
+uint64_t weights_hash(const Program *p);
+bool weights_write(const Program *p, uint64_t hash, bool (*put)(void *user, const void *data, size_t n), void *user); /* header and image */
+void weights_asm(const Model *m, Text *t);           /* ID_weights.S */
+void weights_bind(const Model *m, Text *t);          /* ID_bind */
+/* model_run.c */
+void run_names(Model *m);
+void run_table(Model *m, Text *t);                   /* the arena's offsets */
+void run_kernels(Model *m, Text *t);
+void run_entries(Model *m, Text *t);                 /* ID_run, ID_invoke, ID_set_threads, ID_release */
+void run_signature(const Model *m, Text *t);         /* int ID_run(…) without a semicolon */
+bool param_overlaps(const Kernel *k, int i, int j);
+/* model_header.c, model_manifest.c, model_main.c */
+void model_header(const Model *m, Text *t);
+void model_manifest(const Model *m, const Emitted *e, Text *t);
+void model_main(const Model *m, Text *t);
+
+/* model_files.c: temporary files which become the real ones together */
+typedef struct OutFile {
+    const char *name;   /* relative */
+    const char *path, *temp;
+    int fd;
+} OutFile;
+typedef struct OutSet {
+    Ctx *c;
+    const char *dir;
+    bool made_dir;
+    Vec(OutFile) f;
+} OutSet;
+bool out_begin(OutSet *s, Ctx *c, const char *dir);
+bool out_open(OutSet *s, const char *name);          /* the file that out_put writes to */
+bool out_put(void *set, const void *data, size_t n);
+bool out_text(OutSet *s, const char *name, Text *t); /* a whole file; frees t */
+bool out_commit(OutSet *s);
+bool out_fail(OutSet *s);                            /* removes everything; returns false */
+void out_forget(OutSet *s, const char *name);        /* a file of an earlier run that this one does not write */
+#endif

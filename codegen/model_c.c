@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model_c.c: a planned program -> ID.c, ID.h, ID.json and, where the weights are not in ID.c, ID.weights and ID_weights.S.
+ * All text is made first; the files appear together or not at all. Nothing depends on time, place or addresses.
+ *
+ *   emit_model(c, p, &(EmitOptions){.id = "net"}, "out", &e)   --->   out/net.c  out/net.h  out/net.json
+ */
+#include "model.h"
+#include <string.h>
+
+static void put_source(Model *m, Text *t) {
+    Text body = {0}, kernels = {0};
+    const Program *p = m->p;
+    run_names(m);
+    run_kernels(m, &kernels); /* first: what they need is declared before them */
+    weights_struct(m, &body);
+    if (m->weights == WEIGHTS_FILE) text_puts(&body, "/* The arena's first bytes. */\nstruct state {\n    const void *weights;\n};\n\n");
+    run_table(m, &body);
+
+    text_puts(t, "/* SPDX-License-Identifier: 0BSD */\n");
+    Text head = {0};
+    text_printf(&head, "%s.c: a neural network compiled to C by Quern %s.\n", m->id, m->o->version ? m->o->version : "");
+    text_printf(&head, "%d kernels, %lld multiply-accumulates, %lld bytes of weights, %lld bytes of working memory.", p->k.n, (long long)p->macs,
+                (long long)p->weights_bytes, (long long)m->arena_bytes);
+    put_comment(t, head.s, 0);
+    text_free(&head);
+    text_printf(t, "#include \"%s.h\"\n", m->id);
+    if (m->needs.math || m->math || helper_text_math(m->helpers)) text_puts(t, "#include <math.h>\n");
+    if (helper_text_string(m->helpers) || m->weights == WEIGHTS_FILE) text_puts(t, "#include <string.h>\n");
+    if (p->k.n)
+        text_puts(t, "\n/* Kernels stay functions of their own: less stack, faster compilation. */\n"
+                     "#if defined(__GNUC__)\n#define KERNEL __attribute__((noinline))\n#else\n#define KERNEL\n#endif\n");
+    text_puts(t, "\n");
+    if (body.n) text_putn(t, body.s, body.n);
+    if (kernels.n) text_putn(t, kernels.s, kernels.n);
+    text_free(&body), text_free(&kernels);
+    run_entries(m, t);
+}
+static WeightsMode weights_mode(const EmitOptions *o, const Program *p) {
+    if (o->weights == WEIGHTS_FILE) return WEIGHTS_FILE;
+    bool any = false;
+    for (int i = 0; i < p->consts.n; i++) any |= tensor_bytes(p->consts.v[i]) > 0;
+    if (!any) return WEIGHTS_C;
+    if (o->weights != WEIGHTS_AUTO) return o->weights;
+    return p->weights_bytes <= C_WEIGHTS_LIMIT ? WEIGHTS_C : WEIGHTS_ASM;
+}
+static bool write_all(Model *m, OutSet *s, Emitted *out) {
+    Ctx *c = m->c;
+    const char *id = m->id;
+    Text source = {0}, header = {0}, manifest = {0}, extra = {0};
+    put_source(m, &source);
+    model_header(m, &header);
+    out->text_bytes = (int64_t)(source.n + header.n);
+    vec_push(c->a, &out->sources, arena_printf(c->a, "%s.c", id));
+    if (m->weights == WEIGHTS_ASM) vec_push(c->a, &out->sources, arena_printf(c->a, "%s_weights.S", id));
+    model_manifest(m, out, &manifest);
+    bool ok = out_text(s, arena_printf(c->a, "%s.c", id), &source);
+    ok = ok && out_text(s, arena_printf(c->a, "%s.h", id), &header);
+    ok = ok && out_text(s, arena_printf(c->a, "%s.json", id), &manifest);
+    text_free(&source), text_free(&header), text_free(&manifest);
+    if (ok && m->weights == WEIGHTS_ASM) {
+        weights_asm(m, &extra);
+        ok = out_text(s, arena_printf(c->a, "%s_weights.S", id), &extra);
+    }
+    if (ok && m->weights != WEIGHTS_C) ok = out_open(s, arena_printf(c->a, "%s.weights", id)) && weights_write(m->p, m->hash, out_put, s);
+    if (ok && m->o->emit_main) {
+        model_main(m, &extra);
+        ok = out_text(s, arena_printf(c->a, "%s_main.c", id), &extra);
+    }
+    if (!ok || !out_commit(s)) return false;
+    if (m->weights != WEIGHTS_ASM) out_forget(s, arena_printf(c->a, "%s_weights.S", id));
+    if (m->weights == WEIGHTS_C) out_forget(s, arena_printf(c->a, "%s.weights", id));
+    return true;
+}
+bool emit_model(Ctx *c, const Program *p, const EmitOptions *o, const char *dir, Emitted *out) {
+    Arena *a = arena_new();
+    Model m = {.c = c, .a = a, .p = p, .o = o, .id = o->id, .weights = weights_mode(o, p), .style = {.attribute = "KERNEL"}};
+    int64_t state = m.weights == WEIGHTS_FILE ? 64 : 0;
+    m.shift = max_i64(0, state - p->state_bytes);
+    m.state_bytes = p->state_bytes + m.shift;
+    m.arena_bytes = max_i64(p->arena_bytes + m.shift, 64);
+    m.used = map_new(a);
+    m.helpers = helper_text_new(a);
+    if (m.weights != WEIGHTS_C) m.hash = weights_hash(p);
+    *out = (Emitted){0};
+    OutSet s;
+    bool ok = out_begin(&s, c, dir) && write_all(&m, &s, out);
+    if (!ok) out_fail(&s);
+    arena_free(a);
+    return ok;
+}

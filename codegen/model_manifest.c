@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model_manifest.c: ID.json, what tools need to know of an emitted model; the fields are those of DESIGN section 5.
+ *
+ *   {"name": "net", …, "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3], "symbols": null, "max_bytes": 12}], …}
+ */
+#include "model.h"
+#include <string.h>
+
+/* Length of a valid UTF-8 sequence at s, 0 if there is none. */
+static int utf8_length(const unsigned char *s) {
+    int n = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2 : (s[0] & 0xF0) == 0xE0 ? 3 : s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    if (n == 3 && ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F))) return 0;
+    if (n == 4 && ((s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F))) return 0;
+    return n;
+}
+static void put_string(Text *t, const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    text_puts(t, "\"");
+    while (*s) {
+        int n = utf8_length(s);
+        if (n == 1 && (*s == '"' || *s == '\\'))
+            text_printf(t, "\\%c", *s);
+        else if (n == 0 || *s < 32 || *s == 127)
+            text_printf(t, "\\u%04x", *s); /* a byte that is no text: as Latin-1 */
+        else
+            text_putn(t, (const char *)s, (size_t)n);
+        s += n ? n : 1;
+    }
+    text_puts(t, "\"");
+}
+static void put_tensor(Text *t, const Tensor *k, const char *end) {
+    bool symbolic = false;
+    text_puts(t, "    {\"name\": ");
+    put_string(t, k->name);
+    text_printf(t, ", \"dtype\": \"%s\", \"shape\": [", dtype_name(k->type.dt));
+    for (int i = 0; i < k->type.rank; i++) {
+        text_printf(t, "%s%lld", i ? ", " : "", (long long)k->type.dim[i]);
+        symbolic |= k->type.sym && k->type.sym[i];
+    }
+    text_puts(t, symbolic ? "], \"symbols\": [" : "], \"symbols\": null");
+    for (int i = 0; symbolic && i < k->type.rank; i++) {
+        if (i) text_puts(t, ", ");
+        if (k->type.sym[i])
+            put_string(t, k->type.sym[i]);
+        else
+            text_puts(t, "null");
+    }
+    text_printf(t, "%s, \"max_bytes\": %lld}%s\n", symbolic ? "]" : "", (long long)tensor_bytes(k), end);
+}
+void model_manifest(const Model *m, const Emitted *e, Text *t) {
+    const Graph *g = m->p->g;
+    text_puts(t, "{\n  \"name\": ");
+    put_string(t, m->id);
+    text_puts(t, ",\n  \"quern_version\": ");
+    put_string(t, m->o->version ? m->o->version : "");
+    text_puts(t, ",\n  \"target\": ");
+    put_string(t, m->o->target ? m->o->target : "c99");
+    text_puts(t, ",\n  \"cflags\": \"\",\n  \"sources\": [");
+    for (int i = 0; i < e->sources.n; i++) {
+        if (i) text_puts(t, ", ");
+        put_string(t, e->sources.v[i]);
+    }
+    text_printf(t,
+                "],\n  \"threads\": 1,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
+                "  \"dynamic\": false,\n  \"inputs\": [\n",
+                (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs);
+    for (int i = 0; i < g->in.n; i++) put_tensor(t, g->in.v[i], i + 1 < g->in.n ? "," : "");
+    text_puts(t, "  ],\n  \"outputs\": [\n");
+    for (int i = 0; i < g->out.n; i++) put_tensor(t, g->out.v[i], i + 1 < g->out.n ? "," : "");
+    text_puts(t, "  ]\n}\n");
+}

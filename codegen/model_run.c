@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model_run.c: the body of ID.c: the table of arena offsets, one C function per distinct kernel, and the entry points. Kernels
+ * whose nests print alike (up to the names and offsets of their operands) share one function.
+ *
+ *   conv1(x, ID_weights.conv1_w, (float *)(a + AT_conv1));   relu(…)   …
+ */
+#include "model.h"
+#include <string.h>
+
+static Tensor *base_of(Tensor *t) { return t->view ? t->view->base : t; }
+
+/* ---- names: the interface first, so that it does not depend on what the kernels are called */
+void run_names(Model *m) {
+    static const char *const own[] = {"arena", "a", "w", "weights", "state", "inputs", "input_dims", "outputs", "output_dims", "bytes", "n", "p",
+                                      "word", "hash", "i", "r", "KERNEL", "same_dims", "copy_dims", "f", "size_t", "char"};
+    const Graph *g = m->p->g;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) map_set(m->used, own[i], (void *)(intptr_t)1);
+    m->in = NEW_ARRAY(m->a, const char *, g->in.n + 1);
+    m->out = NEW_ARRAY(m->a, const char *, g->out.n + 1);
+    m->arena_name = NEW_ARRAY(m->a, const char *, g->tensors.n + 1);
+    m->const_name = NEW_ARRAY(m->a, const char *, g->tensors.n + 1);
+    for (int i = 0; i < g->in.n; i++) m->in[i] = c_name(m->a, m->used, g->in.v[i]->name, "x");
+    for (int i = 0; i < g->out.n; i++) m->out[i] = c_name(m->a, m->used, g->out.v[i]->name, "y");
+    Map *members = map_new(m->a);
+    for (int i = 0; i < 4; i++) map_set(members, ((const char *[]){"pad", "pad0", "pad1", "pad2"})[i], (void *)(intptr_t)1);
+    for (int i = 0; i < m->p->consts.n; i++) {
+        const Tensor *k = m->p->consts.v[i];
+        const char *name = c_name(m->a, members, k->name, "constant");
+        m->const_name[k->id] = strncmp(name, "pad", 3) ? name : c_name(m->a, members, arena_printf(m->a, "w_%.60s", name), "constant");
+    }
+}
+
+/* ---- which parameters may be `restrict` */
+typedef struct Range64 {
+    int object;       /* 0 arena, 1 constants, then inputs and outputs */
+    int64_t lo, hi;   /* bytes */
+    bool written;
+} Range64;
+static Range64 param_range(const Kernel *k, int i) {
+    const Buf *b = k->f->param.v[i];
+    int64_t first = b->offset, last = b->offset, bits = dtype_info[b->dt].bits;
+    for (int d = 0; d < b->rank; d++) {
+        if (b->dim[d] <= 0) return (Range64){.object = -1};
+        int64_t span = (b->dim[d] - 1) * b->stride[d];
+        if (span > 0) last += span;
+        else first += span;
+    }
+    Range64 r = {0, first * bits / 8, ((last + 1) * bits + 7) / 8, b->written};
+    if (!k->arg.v[i]) {
+        r.lo += k->scratch.v[i], r.hi += k->scratch.v[i];
+        return r;
+    }
+    const Tensor *t = base_of(k->arg.v[i]);
+    if (t->store == ST_ARENA) r.lo += t->addr, r.hi += t->addr;
+    if (t->store == ST_CONST) r.object = 1;
+    if (t->store == ST_INPUT) r.object = 2 + 2 * (int)t->addr;
+    if (t->store == ST_OUTPUT) r.object = 3 + 2 * (int)t->addr;
+    return r;
+}
+static bool overlap(const Range64 *x, const Range64 *y) {
+    return x->object >= 0 && x->object == y->object && x->lo < y->hi && y->lo < x->hi && (x->written || y->written);
+}
+bool param_overlaps(const Kernel *k, int i, int j) {
+    Range64 x = param_range(k, i), y = param_range(k, j);
+    return overlap(&x, &y);
+}
+static bool *restrict_flags(Model *m, const Kernel *k) {
+    int n = k->f->param.n;
+    bool *ok = NEW_ARRAY(m->a, bool, n + 1);
+    Range64 *r = NEW_ARRAY(m->a, Range64, n + 1);
+    for (int i = 0; i < n; i++) ok[i] = n <= 512, r[i] = param_range(k, i);
+    for (int i = 0; i < n && n <= 512; i++)
+        for (int j = i + 1; j < n; j++)
+            if (overlap(&r[i], &r[j])) ok[i] = ok[j] = false;
+    return ok;
+}
+
+/* ---- sharing */
+static void find_shared(Model *m) {
+    const Program *p = m->p;
+    Map *seen = map_new(m->a);
+    m->of = NEW_ARRAY(m->a, Shared *, p->k.n + 1);
+    for (int i = 0; i < p->k.n; i++) {
+        const Kernel *k = p->k.v[i];
+        bool *ok = restrict_flags(m, k);
+        Text t = {0};
+        EmitNeeds needs = {0};
+        emit_func_with(&t, k->f, &m->style, &(EmitFunc){.canonical = true, .is_static = true, .no_offset = true, .restrict_ok = ok}, &needs);
+        Shared *s = map_get(seen, t.s);
+        if (!s) {
+            s = NEW(m->a, Shared);
+            s->first = k, s->restrict_ok = ok, s->returns = needs.returns;
+            s->name = c_name(m->a, m->used, k->f->name, "kernel");
+            map_set(seen, arena_strdup(m->a, t.s), s);
+            vec_push(m->a, &m->fn, s);
+        } else if (s->count <= 6)
+            text_printf(&s->also, "%s%s", s->count > 1 ? ", " : "", k->f->name);
+        s->count++;
+        m->of[i] = s;
+        text_free(&t);
+    }
+}
+/* The routines that calls name are helpers like any other. */
+static void routines_of(Model *m, Text *t, const Stmt *s) {
+    switch (s->k) {
+    case S_CALL:
+        if (strcmp(s->u.call.name, "prefetch") && !helper_text_put(m->helpers, t, s->u.call.name))
+            BUG("no embedded file defines the routine '%s'", s->u.call.name);
+        break;
+    case S_FOR: routines_of(m, t, s->u.loop.body); break;
+    case S_IF:
+        routines_of(m, t, s->u.cond.then);
+        if (s->u.cond.other) routines_of(m, t, s->u.cond.other);
+        break;
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) routines_of(m, t, s->u.block.v[i]);
+        break;
+    default: break;
+    }
+}
+void run_kernels(Model *m, Text *t) {
+    find_shared(m);
+    Text kernels = {0}, helpers = {0};
+    for (int i = 0; i < m->fn.n; i++) {
+        Shared *s = m->fn.v[i];
+        Text comment = {0};
+        text_printf(&comment, "%s", s->first->f->comment ? s->first->f->comment : s->first->f->name);
+        if (s->count > 1) text_printf(&comment, "\nThe same for %s%s", s->also.s, s->count > 7 ? " and others." : ".");
+        emit_func_with(&kernels, s->first->f, &m->style,
+                       &(EmitFunc){.name = s->name, .is_static = true, .no_offset = true, .restrict_ok = s->restrict_ok, .comment = comment.s}, &m->needs);
+        text_puts(&kernels, "\n");
+        text_free(&comment), text_free(&s->also);
+        routines_of(m, &helpers, s->first->f->body);
+    }
+    helper_text_set(m->helpers, &helpers, &m->needs.helpers);
+    if (helpers.n) {
+        text_putn(t, helpers.s, helpers.n);
+        text_puts(t, "\n");
+    }
+    if (kernels.n) text_putn(t, kernels.s, kernels.n);
+    text_free(&helpers), text_free(&kernels);
+}
+
+/* ---- the arena */
+static const char *scratch_name(Model *m, int kernel, int param) {
+    return arena_printf(m->a, "%lld", (long long)(m->p->k.v[kernel]->scratch.v[param] + m->shift));
+}
+static void table_row(Text *t, const char *name, int64_t at, const Tensor *k) {
+    Text what = {0}, safe = {0};
+    type_print(&k->type, &what);
+    text_printf(&what, " %.64s", k->name);
+    put_comment(&safe, what.s, 0);
+    text_printf(t, "#define AT_%-24s %10lld %s", name, (long long)at, safe.s);
+    text_free(&what), text_free(&safe);
+}
+void run_table(Model *m, Text *t) {
+    const Program *p = m->p;
+    Map *names = map_new(m->a);
+    bool any = false;
+    for (int i = 0; i < p->k.n; i++)
+        for (int j = 0; j < p->k.v[i]->arg.n; j++) {
+            Tensor *k = p->k.v[i]->arg.v[j];
+            if (!k) continue;
+            k = base_of(k);
+            if (k->store != ST_ARENA || m->arena_name[k->id]) continue;
+            if (!any) text_puts(t, "/* Where tensors live in the arena, in bytes. Those whose lifetimes do not meet share storage. */\n");
+            any = true;
+            m->arena_name[k->id] = c_name(m->a, names, k->name, "t");
+            table_row(t, m->arena_name[k->id], k->addr + m->shift, k);
+        }
+    if (any) text_puts(t, "\n");
+}
+
+/* ---- the entry points */
+static const char *type_of(const Tensor *t) { return dtype_info[t->type.dt].ctype; }
+void run_signature(const Model *m, Text *t) {
+    const Graph *g = m->p->g;
+    Text head = {0};
+    text_printf(&head, "int %s_run(", m->id);
+    int indent = (int)head.n, column = indent + 11;
+    text_puts(&head, "void *arena");
+    for (int i = 0; i < g->in.n + g->out.n; i++) {
+        const Tensor *k = i < g->in.n ? g->in.v[i] : g->out.v[i - g->in.n];
+        const char *one = i < g->in.n ? arena_printf(m->a, "const %s *%s", type_of(k), m->in[i]) : arena_printf(m->a, "%s *%s", type_of(k), m->out[i - g->in.n]);
+        bool wrap = column + (int)strlen(one) > 126;
+        if (wrap) text_printf(&head, ",\n%*s%s", indent, "", one);
+        else text_printf(&head, ", %s", one);
+        column = (wrap ? indent : column + 2) + (int)strlen(one);
+    }
+    text_puts(&head, ")");
+    text_putn(t, head.s, head.n);
+    text_free(&head);
+}
+static bool packed(DType t) { return dtype_info[t].bits < 8; }
+/* The pointer that a kernel gets for its parameter i. */
+static void put_argument(Model *m, Text *t, int kernel, int i) {
+    const Kernel *k = m->p->k.v[kernel];
+    const Buf *b = k->f->param.v[i];
+    const char *type = dtype_info[b->dt].ctype;
+    int64_t off = packed(b->dt) ? 0 : b->offset;
+    if (!k->arg.v[i]) {
+        text_printf(t, "(%s *)(a + %s)", type, scratch_name(m, kernel, i));
+        return;
+    }
+    const Tensor *base = base_of(k->arg.v[i]);
+    if (tensor_bytes(base) == 0) {
+        text_puts(t, "NULL");
+        return;
+    }
+    const char *cast = strcmp(type, type_of(base)) ? arena_printf(m->a, "(%s%s *)", b->written ? "" : "const ", type) : "";
+    switch (base->store) {
+    case ST_INPUT: text_printf(t, "%s%s", cast, m->in[base->addr]); break;
+    case ST_OUTPUT: text_printf(t, "%s%s", cast, m->out[base->addr]); break;
+    case ST_CONST:
+        if (m->weights == WEIGHTS_C) text_printf(t, "%sweights.%s", cast, m->const_name[base->id]);
+        else if (m->weights == WEIGHTS_ASM) text_printf(t, "%s%s_weights.%s", cast, m->id, m->const_name[base->id]);
+        else text_printf(t, "%sw->%s", cast, m->const_name[base->id]);
+        break;
+    case ST_ARENA: text_printf(t, "(%s *)(a + AT_%s)", type, m->arena_name[base->id]); break;
+    default: BUG("tensor '%s' was not planned", base->name);
+    }
+    if (off) text_printf(t, " + %lld", (long long)off);
+}
+static void put_call(Model *m, Text *t, int kernel) {
+    const Kernel *k = m->p->k.v[kernel];
+    const Shared *s = m->of[kernel];
+    if (s->count > 1 && k->f->comment) put_comment(t, k->f->comment, 1);
+    size_t line = t->n;
+    text_printf(t, s->returns ? "    if (%s(" : "    %s(", s->name);
+    int indent = (int)(t->n - line);
+    for (int i = 0; i < k->f->param.n; i++) {
+        Text one = {0};
+        put_argument(m, &one, kernel, i);
+        if (i && t->n - line + one.n > 126) {
+            text_puts(t, ",\n");
+            line = t->n;
+            text_printf(t, "%*s", indent, "");
+        } else if (i)
+            text_puts(t, ", ");
+        text_putn(t, one.s, one.n);
+        text_free(&one);
+    }
+    if (s->returns) text_printf(t, ")) return %s_E_BOUND;\n", m->id);
+    else text_puts(t, ");\n");
+}
+static bool uses_store(const Model *m, StoreKind store) {
+    for (int i = 0; i < m->p->k.n; i++) {
+        const Kernel *k = m->p->k.v[i];
+        for (int j = 0; j < k->arg.n; j++) {
+            if (!k->arg.v[j] ? store == ST_ARENA : (base_of(k->arg.v[j])->store == store && tensor_bytes(base_of(k->arg.v[j])) > 0)) return true;
+        }
+    }
+    return false;
+}
+static void put_run(Model *m, Text *t) {
+    const Graph *g = m->p->g;
+    run_signature(m, t);
+    text_puts(t, " {\n");
+    if (uses_store(m, ST_ARENA)) text_puts(t, "    char *a = arena;\n");
+    bool file = m->weights == WEIGHTS_FILE, weights = file && uses_store(m, ST_CONST);
+    if (weights) text_puts(t, "    const struct weights *w;\n");
+    text_printf(t, "    if (!arena || (uintptr_t)arena %% 64) return %s_E_ARENA;\n", m->id);
+    for (int i = 0; i < g->in.n; i++)
+        if (tensor_bytes(g->in.v[i])) text_printf(t, "    if (!%s) return %s_E_INPUT;\n", m->in[i], m->id);
+        else text_printf(t, "    (void)%s;\n", m->in[i]);
+    for (int i = 0; i < g->out.n; i++)
+        if (tensor_bytes(g->out.v[i])) text_printf(t, "    if (!%s) return %s_E_OUTPUT;\n", m->out[i], m->id);
+        else text_printf(t, "    (void)%s;\n", m->out[i]);
+    if (file) text_printf(t, "    if (!((struct state *)arena)->weights) return %s_E_WEIGHTS;\n", m->id);
+    if (weights) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
+    for (int i = 0; i < g->out.n; i++) { /* unused bits of the last byte are 0 */
+        const Tensor *k = g->out.v[i];
+        if (packed(k->type.dt) && tensor_elements(k) * dtype_info[k->type.dt].bits % 8)
+            text_printf(t, "    %s[%lld] = 0;\n", m->out[i], (long long)(tensor_bytes(k) - 1));
+    }
+    text_puts(t, "\n");
+    for (int i = 0; i < m->p->k.n; i++) put_call(m, t, i);
+    text_printf(t, "    return %s_OK;\n}\n\n", m->id);
+}
+static void put_dims_tables(const Model *m, Text *t) {
+    const Graph *g = m->p->g;
+    for (int i = 0; i < g->in.n + g->out.n; i++) {
+        const Tensor *k = i < g->in.n ? g->in.v[i] : g->out.v[i - g->in.n];
+        if (!k->type.rank) continue;
+        text_printf(t, "static const int64_t dims_%s[] = {", i < g->in.n ? m->in[i] : m->out[i - g->in.n]);
+        for (int d = 0; d < k->type.rank; d++) text_printf(t, "%s%lld", d ? ", " : "", (long long)k->type.dim[d]);
+        text_puts(t, "};\n");
+    }
+}
+static void put_invoke(Model *m, Text *t) {
+    const Graph *g = m->p->g;
+    bool in_dims = false, out_dims = false;
+    for (int i = 0; i < g->in.n; i++) in_dims |= g->in.v[i]->type.rank > 0;
+    for (int i = 0; i < g->out.n; i++) out_dims |= g->out.v[i]->type.rank > 0;
+    put_dims_tables(m, t);
+    if (in_dims)
+        text_puts(t, "static int same_dims(const int64_t *given, const int64_t *dims, int n) {\n"
+                     "    for (int i = 0; given && i < n; i++)\n        if (given[i] != dims[i]) return 0;\n    return 1;\n}\n");
+    if (out_dims)
+        text_puts(t, "static void copy_dims(int64_t *to, const int64_t *dims, int n) {\n    for (int i = 0; to && i < n; i++) to[i] = dims[i];\n}\n");
+    text_printf(t,
+                "\nint %s_invoke(void *arena, const void *const *inputs, const int64_t *const *input_dims, void *const *outputs,\n"
+                "%*sint64_t *const *output_dims) {\n    int r;\n",
+                m->id, (int)strlen(m->id) + 12, "");
+    if (g->in.n) text_printf(t, "    if (!inputs) return %s_E_INPUT;\n", m->id);
+    else text_puts(t, "    (void)inputs;\n");
+    if (g->out.n) text_printf(t, "    if (!outputs) return %s_E_OUTPUT;\n", m->id);
+    else text_puts(t, "    (void)outputs;\n");
+    if (in_dims) {
+        text_puts(t, "    if (input_dims) {\n");
+        for (int i = 0; i < g->in.n; i++)
+            if (g->in.v[i]->type.rank)
+                text_printf(t, "        if (!same_dims(input_dims[%d], dims_%s, %d)) return %s_E_SHAPE;\n", i, m->in[i], g->in.v[i]->type.rank, m->id);
+        text_puts(t, "    }\n");
+    } else
+        text_puts(t, "    (void)input_dims;\n");
+    text_printf(t, "    r = %s_run(arena", m->id);
+    for (int i = 0; i < g->in.n; i++) text_printf(t, ",%s inputs[%d]", i % 8 == 7 ? "\n       " : "", i);
+    for (int i = 0; i < g->out.n; i++) text_printf(t, ",%s outputs[%d]", i % 8 == 7 ? "\n       " : "", i);
+    text_puts(t, ");\n");
+    if (out_dims) {
+        text_puts(t, "    if (r == 0 && output_dims) {\n");
+        for (int i = 0; i < g->out.n; i++)
+            if (g->out.v[i]->type.rank) text_printf(t, "        copy_dims(output_dims[%d], dims_%s, %d);\n", i, m->out[i], g->out.v[i]->type.rank);
+        text_puts(t, "    }\n");
+    } else
+        text_puts(t, "    (void)output_dims;\n");
+    text_puts(t, "    return r;\n}\n\n");
+}
+void run_entries(Model *m, Text *t) {
+    put_run(m, t);
+    put_invoke(m, t);
+    text_printf(t,
+                "int %s_set_threads(void *arena, int n) {\n    if (!arena || (uintptr_t)arena %% 64) return %s_E_ARENA;\n"
+                "    return n == 1 ? %s_OK : %s_E_THREADS;\n}\n\n",
+                m->id, m->id, m->id, m->id);
+    if (m->weights == WEIGHTS_FILE) weights_bind(m, t);
+    text_printf(t, "void %s_release(void *arena) { %s }\n", m->id,
+                m->weights == WEIGHTS_FILE ? "if (arena) ((struct state *)arena)->weights = NULL;" : "(void)arena;");
+}
