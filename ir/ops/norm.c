@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* norm.c: normalisations over a block of axes: LayerNormalization, RMSNormalization, InstanceNormalization, GroupNormalization, and LRN,
+ * LpNormalization. Mean and variance are taken in two passes, in the computing type.
+ *
+ *   for each block:  mean = sum x / n;  var = sum (x-mean)^2 / n;  y = (x-mean) / sqrt(var+eps) * scale + bias
+ */
+#include "../ops.h"
+#include <string.h>
+
+enum { LN_AXIS, LN_EPSILON, LN_STASH };
+
+/* Sum over the block's loops of fn(x). */
+typedef struct Block {
+    Node *n;
+    const Type *t;
+    int first; /* axes [first, rank) form the block */
+    int64_t count;
+    Expr *idx[QN_MAX_RANK];
+} Block;
+static void block_loops(Lower *L, Block *b) {
+    for (int i = b->first; i < b->t->rank; i++) b->idx[i] = lower_loop(L, arena_printf(L->a, "k%d", i), b->t->dim[i]);
+}
+static void block_ends(Lower *L, const Block *b) { lower_ends(L, b->t->rank - b->first); }
+static Expr *mean_of(Lower *L, Block *b, const char *name, Expr *centre, bool square) {
+    DType t = dtype_compute(b->t->dt);
+    Buf *acc = lower_temp(L, "acc", t, 0, NULL);
+    lower_put(L, acc, NULL, e_lit(L->a, t, 0), RED_NONE);
+    block_loops(L, b);
+    Expr *x = lower_load(L, b->n, 0, b->idx);
+    if (centre) x = e_sub(L->a, x, centre);
+    if (square) x = lower_let(L, "d", x), x = e_mul(L->a, x, x);
+    lower_put(L, acc, NULL, x, RED_ADD);
+    block_ends(L, b);
+    return lower_let(L, name, e_div(L->a, lower_get(L, acc, NULL), e_lit(L->a, t, (double)b->count)));
+}
+static Expr *inverse_root(Lower *L, Expr *var, float eps) {
+    Expr *s = e_call1(L->a, CALL_SQRT, e_add(L->a, var, e_lit(L->a, var->t, eps)));
+    return lower_let(L, "inv", e_div(L->a, e_lit(L->a, var->t, 1), s));
+}
+
+bool infer_layer_norm(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    int axis;
+    int64_t dim[QN_MAX_RANK];
+    if (!infer_axis(x, attr_i(x->n, LN_AXIS), t->rank, &axis)) return false;
+    for (int i = 0; i < t->rank; i++) dim[i] = i < axis ? t->dim[i] : 1;
+    for (int o = 1; o < x->n->nout; o++)
+        if (x->n->out[o] && !infer_out(x, o, t->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32, t->rank, dim)) return false;
+    return infer_same(x);
+}
+/* LayerNormalization and, without mean and bias, RMSNormalization. */
+bool lower_layer_norm(Lower *L, Node *n) {
+    const Type *t = &n->in[0]->type;
+    bool rms = strcmp(n->op->name, "RMSNormalization") == 0;
+    int64_t axis = attr_i(n, LN_AXIS);
+    Block b = {.n = n, .t = t, .first = (int)(axis < 0 ? axis + t->rank : axis), .count = 1};
+    for (int i = b.first; i < t->rank; i++) b.count *= t->dim[i];
+    for (int i = 0; i < b.first; i++) b.idx[i] = lower_loop(L, arena_printf(L->a, "i%d", i), t->dim[i]);
+    Expr *mean = rms ? NULL : mean_of(L, &b, "mean", NULL, false);
+    Expr *inv = inverse_root(L, mean_of(L, &b, "var", mean, true), attr_f(n, LN_EPSILON));
+    Expr *stat[QN_MAX_RANK];
+    for (int i = 0; i < t->rank; i++) stat[i] = i < b.first ? b.idx[i] : e_int(L->a, 0);
+    if (n->nout > 1 && n->out[1]) lower_store(L, n, 1, stat, mean);
+    if (n->nout > 2 && n->out[2]) lower_store(L, n, 2, stat, inv);
+    block_loops(L, &b);
+    Expr *x = lower_load(L, n, 0, b.idx);
+    if (mean) x = e_sub(L->a, x, mean);
+    x = e_mul(L->a, e_mul(L->a, x, inv), lower_load_b(L, n, 1, t, b.idx));
+    if (n->nin > 2 && n->in[2]) x = e_add(L->a, x, lower_load_b(L, n, 2, t, b.idx));
+    lower_store(L, n, 0, b.idx, x);
+    block_ends(L, &b);
+    lower_ends(L, b.first);
+    return true;
+}
+
+/* ---- per instance: every channel, or group of channels, of every sample */
+enum { IN_EPSILON, GN_GROUPS };
+bool infer_instance_norm(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    if (t->rank < 2) return infer_error(x, "the input has %d dims, expected at least 2", t->rank);
+    for (int i = 1; i < 3; i++)
+        if (x->n->in[i]->type.rank != 1 || x->n->in[i]->type.dim[0] != t->dim[1])
+            return infer_error(x, "input %d is not a vector of %lld elements, one a channel", i, (long long)t->dim[1]);
+    if (x->n->op->nattr > GN_GROUPS) {
+        int64_t g = attr_i(x->n, GN_GROUPS);
+        if (g < 1 || t->dim[1] % g) return infer_error(x, "num_groups is %lld, which does not divide %lld channels", (long long)g, (long long)t->dim[1]);
+    }
+    return infer_same(x);
+}
+static void group_loops(Lower *L, const Type *t, Expr *group, int64_t per, Expr **idx) {
+    idx[1] = e_add(L->a, e_mul(L->a, group, e_int(L->a, per)), lower_loop(L, "c", per));
+    for (int i = 2; i < t->rank; i++) idx[i] = lower_loop(L, arena_printf(L->a, "k%d", i), t->dim[i]);
+}
+static Expr *group_mean(Lower *L, Node *n, Expr *group, int64_t per, Expr **idx, Expr *centre, int64_t count) {
+    const Type *t = &n->in[0]->type;
+    DType ct = dtype_compute(t->dt);
+    Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
+    lower_put(L, acc, NULL, e_lit(L->a, ct, 0), RED_NONE);
+    group_loops(L, t, group, per, idx);
+    Expr *x = lower_load(L, n, 0, idx);
+    if (centre) x = lower_let(L, "d", e_sub(L->a, x, centre)), x = e_mul(L->a, x, x);
+    lower_put(L, acc, NULL, x, RED_ADD);
+    lower_ends(L, t->rank - 1);
+    return lower_let(L, centre ? "var" : "mean", e_div(L->a, lower_get(L, acc, NULL), e_lit(L->a, ct, (double)count)));
+}
+bool lower_instance_norm(Lower *L, Node *n) {
+    const Type *t = &n->in[0]->type;
+    int64_t groups = n->op->nattr > GN_GROUPS ? attr_i(n, GN_GROUPS) : t->dim[1], per = t->dim[1] / groups, count = per;
+    for (int i = 2; i < t->rank; i++) count *= t->dim[i];
+    Expr *idx[QN_MAX_RANK];
+    idx[0] = lower_loop(L, "n", t->dim[0]);
+    Expr *g = lower_loop(L, "g", groups);
+    Expr *mean = group_mean(L, n, g, per, idx, NULL, count);
+    Expr *inv = inverse_root(L, group_mean(L, n, g, per, idx, mean, count), attr_f(n, IN_EPSILON));
+    group_loops(L, t, g, per, idx);
+    Expr *x = e_mul(L->a, e_sub(L->a, lower_load(L, n, 0, idx), mean), inv);
+    lower_store(L, n, 0, idx, e_add(L->a, e_mul(L->a, x, lower_load(L, n, 1, &idx[1])), lower_load(L, n, 2, &idx[1])));
+    lower_ends(L, t->rank - 1 + 2);
+    return true;
+}
+
+/* ---- LRN: across channels */
+enum { LRN_ALPHA, LRN_BETA, LRN_BIAS, LRN_SIZE };
+bool infer_lrn(Infer *x) {
+    if (x->n->in[0]->type.rank < 2) return infer_error(x, "the input has %d dims, expected at least 2", x->n->in[0]->type.rank);
+    if (attr_i(x->n, LRN_SIZE) < 1) return infer_error(x, "size is %lld, expected at least 1", (long long)attr_i(x->n, LRN_SIZE));
+    return infer_same(x);
+}
+bool lower_lrn(Lower *L, Node *n) {
+    const Type *t = &n->in[0]->type;
+    Arena *a = L->a;
+    DType ct = dtype_compute(t->dt);
+    int64_t size = attr_i(n, LRN_SIZE), before = (size - 1) / 2, behind = size - 1 - before;
+    Expr *idx[QN_MAX_RANK], *other[QN_MAX_RANK];
+    lower_loops(L, NULL, t, idx);
+    Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
+    lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
+    for (int i = 0; i < t->rank; i++) other[i] = idx[i];
+    other[1] = lower_loop_range(L, "c", e_max(a, e_int(a, 0), e_sub(a, idx[1], e_int(a, before))), e_min(a, e_int(a, t->dim[1]), e_add(a, idx[1], e_int(a, behind + 1))));
+    Expr *x = lower_let(L, "x", lower_load(L, n, 0, other));
+    lower_put(L, acc, NULL, e_mul(a, x, x), RED_ADD);
+    lower_end(L);
+    Expr *d = e_add(a, e_lit(a, ct, attr_f(n, LRN_BIAS)), e_mul(a, e_lit(a, ct, (double)attr_f(n, LRN_ALPHA) / (double)size), lower_get(L, acc, NULL)));
+    lower_store(L, n, 0, idx, e_div(a, lower_load(L, n, 0, idx), e_call2(a, CALL_POW, d, e_lit(a, ct, attr_f(n, LRN_BETA)))));
+    lower_ends(L, t->rank);
+    return true;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pool.c: MaxPool (with indices), AveragePool, LpPool. A row of outputs is accumulated at a time; ranges are clamped outside the loops.
+ *
+ *   for n, c, e:  acc[f] = -inf;  for r in valid(e), s: for f in valid(s): acc[f] = max(acc[f], x[e+r,f+s]);  store acc
+ */
+#include "window.h"
+#include <string.h>
+
+enum { AUTO_PAD, CEIL_MODE, DILATIONS, KERNEL_SHAPE, PADS, STRIDES, EXTRA }; /* EXTRA: storage_order, count_include_pad or p */
+static const WindowAttrs attrs = {AUTO_PAD, DILATIONS, PADS, STRIDES, CEIL_MODE};
+enum { ROW = 256 };
+
+bool infer_pool(Infer *x) {
+    const Type *in = &x->n->in[0]->type;
+    int rank = in->rank - 2;
+    Window w[WIN_SPATIAL];
+    const Attr *k = &x->n->attr[KERNEL_SHAPE];
+    if (rank < 1 || rank > WIN_SPATIAL) return infer_error(x, "the input has %d dims, expected 3 to 5", in->rank);
+    if (k->n != rank) return infer_error(x, "kernel_shape has %lld values, expected %d", (long long)k->n, rank);
+    if (!window_infer(x, &attrs, rank, in->dim + 2, k->is, w)) return false;
+    int64_t dim[QN_MAX_RANK] = {in->dim[0], in->dim[1]};
+    for (int i = 0; i < rank; i++) dim[2 + i] = w[i].out;
+    if (x->n->nout > 1 && x->n->out[1] && !infer_out(x, 1, DT_INT64, in->rank, dim)) return false;
+    return infer_out(x, 0, in->dt, in->rank, dim);
+}
+
+typedef struct Pool {
+    Node *n;
+    const Type *in;
+    int rank, last;
+    Window w[WIN_SPATIAL];
+    Expr *at[QN_MAX_RANK]; /* n, c, outer output positions */
+    Expr *from, *to;       /* of the row's tile */
+    int64_t tile;
+} Pool;
+static void pool_open(Lower *L, Node *n, Pool *p) {
+    static const char *const names[] = {"n", "c"}, *const outer[] = {"d", "e"};
+    *p = (Pool){.n = n, .in = &n->in[0]->type};
+    const Type *o = &n->out[0]->type;
+    p->rank = p->in->rank - 2, p->last = p->rank - 1;
+    window_of(n, &attrs, p->rank, p->in->dim + 2, n->attr[KERNEL_SHAPE].is, o->dim + 2, p->w);
+    int64_t width = p->w[p->last].out;
+    p->tile = min_i64(width, ROW);
+    for (int i = 0; i < 2; i++) p->at[i] = lower_loop(L, names[i], o->dim[i]);
+    for (int i = 0; i < p->last; i++) p->at[2 + i] = lower_loop(L, outer[i + (p->last == 1)], o->dim[2 + i]);
+    p->from = e_mul(L->a, lower_loop(L, "ft", ceil_div(width, max_i64(p->tile, 1))), e_int(L->a, p->tile));
+    p->to = e_min(L->a, e_add(L->a, p->from, e_int(L->a, p->tile)), e_int(L->a, width));
+}
+static void pool_close(Lower *L, const Pool *p) { lower_ends(L, 2 + p->last + 1); }
+static Expr *fill(Lower *L, const Pool *p, Buf *b, Expr *v) {
+    Expr *f = lower_loop(L, "f", p->tile);
+    lower_put(L, b, &f, v, RED_NONE);
+    lower_end(L);
+    return v;
+}
+/* Opens the loops over taps and the row; xi: where to read, local: the accumulator's index. Closed by lower_ends(rank + 1). */
+static void taps_open(Lower *L, const Pool *p, Expr **xi, Expr **local) {
+    static const char *const tap[] = {"q", "r"};
+    Expr *lo, *hi, *r;
+    xi[0] = p->at[0], xi[1] = p->at[1];
+    for (int i = 0; i < p->last; i++) {
+        window_taps(L, &p->w[i], p->at[2 + i], &lo, &hi);
+        r = lower_loop_range(L, tap[i + (p->last == 1)], lo, hi);
+        xi[2 + i] = window_at(L, &p->w[i], p->at[2 + i], r);
+    }
+    Expr *s = lower_loop(L, "s", p->w[p->last].k);
+    window_outputs(L, &p->w[p->last], s, &lo, &hi);
+    Expr *f = lower_loop_range(L, "f", e_max(L->a, lo, p->from), e_min(L->a, hi, p->to));
+    xi[2 + p->last] = window_at(L, &p->w[p->last], f, s);
+    *local = e_sub(L->a, f, p->from);
+}
+static Expr *store_open(Lower *L, const Pool *p, Expr **idx) {
+    for (int i = 0; i < 2 + p->last; i++) idx[i] = p->at[i];
+    idx[2 + p->last] = lower_loop_range(L, "f", p->from, p->to);
+    return e_sub(L->a, idx[2 + p->last], p->from);
+}
+
+bool lower_max_pool(Lower *L, Node *n) {
+    Pool p;
+    Expr *xi[QN_MAX_RANK], *idx[QN_MAX_RANK], *f;
+    Arena *a = L->a;
+    pool_open(L, n, &p);
+    DType t = dtype_compute(p.in->dt);
+    Buf *acc = lower_temp(L, "acc", t, 1, &p.tile), *best = NULL;
+    bool want = n->nout > 1 && n->out[1];
+    fill(L, &p, acc, e_lower_bound(a, t));
+    if (want) {
+        best = lower_temp(L, "best", DT_INT64, 1, &p.tile);
+        fill(L, &p, best, e_int(a, 0));
+    }
+    taps_open(L, &p, xi, &f);
+    Expr *v = lower_load(L, n, 0, xi);
+    if (want) { /* flat position over the whole tensor; column order when storage_order is 1 */
+        Expr *flat = e_add(a, e_mul(a, xi[0], e_int(a, p.in->dim[1])), xi[1]), *inner = e_int(a, 0);
+        int64_t plane = 1;
+        for (int i = 0; i < p.rank; i++) {
+            int k = attr_i(n, EXTRA) ? p.rank - 1 - i : i;
+            inner = e_add(a, e_mul(a, inner, e_int(a, p.in->dim[2 + k])), xi[2 + k]);
+            plane *= p.in->dim[2 + i];
+        }
+        flat = e_add(a, e_mul(a, flat, e_int(a, plane)), inner);
+        v = lower_let(L, "v", v);
+        lower_put(L, best, &f, e_select(a, e_lt(a, lower_get(L, acc, &f), v), flat, lower_get(L, best, &f)), RED_NONE);
+    }
+    lower_put(L, acc, &f, v, RED_MAX);
+    lower_ends(L, p.rank + 1);
+    f = store_open(L, &p, idx);
+    if (want) lower_store(L, n, 1, idx, lower_get(L, best, &f));
+    lower_store(L, n, 0, idx, lower_get(L, acc, &f));
+    lower_end(L);
+    pool_close(L, &p);
+    return true;
+}
+
+/* How many taps of output o count: those inside, or, with the padding included, those up to the padded end. */
+static Expr *tap_count(Lower *L, const Window *w, Expr *o, bool with_pad) {
+    Arena *a = L->a;
+    Window v = *w;
+    if (with_pad) v.in += v.lo + v.hi, v.lo = 0;
+    Expr *lo, *hi;
+    window_taps(L, &v, o, &lo, &hi);
+    return e_sub(a, hi, lo);
+}
+static Expr *divisor(Lower *L, const Pool *p, Expr *const *idx, DType t, bool with_pad) {
+    Expr *n = e_int(L->a, 1);
+    for (int i = 0; i < p->rank; i++) n = e_mul(L->a, n, tap_count(L, &p->w[i], idx[2 + i], with_pad));
+    return e_cast(L->a, t, n);
+}
+bool lower_average_pool(Lower *L, Node *n) {
+    Pool p;
+    Expr *xi[QN_MAX_RANK], *idx[QN_MAX_RANK], *f;
+    pool_open(L, n, &p);
+    DType t = dtype_compute(p.in->dt);
+    Buf *acc = lower_temp(L, "acc", t, 1, &p.tile);
+    fill(L, &p, acc, e_lit(L->a, t, 0));
+    taps_open(L, &p, xi, &f);
+    lower_put(L, acc, &f, lower_load(L, n, 0, xi), RED_ADD);
+    lower_ends(L, p.rank + 1);
+    f = store_open(L, &p, idx);
+    lower_store(L, n, 0, idx, e_div(L->a, lower_get(L, acc, &f), divisor(L, &p, idx, t, attr_i(n, EXTRA) != 0)));
+    lower_end(L);
+    pool_close(L, &p);
+    return true;
+}
+bool lower_lp_pool(Lower *L, Node *n) {
+    Pool p;
+    Arena *a = L->a;
+    Expr *xi[QN_MAX_RANK], *idx[QN_MAX_RANK], *f;
+    pool_open(L, n, &p);
+    DType t = dtype_compute(p.in->dt);
+    int64_t power = attr_i(n, EXTRA);
+    Buf *acc = lower_temp(L, "acc", t, 1, &p.tile);
+    fill(L, &p, acc, e_lit(a, t, 0));
+    taps_open(L, &p, xi, &f);
+    Expr *v = lower_let(L, "v", e_un(a, UN_ABS, lower_load(L, n, 0, xi)));
+    v = power == 1 ? v : power == 2 ? e_mul(a, v, v) : e_call2(a, CALL_POW, v, e_lit(a, t, (double)power));
+    lower_put(L, acc, &f, v, RED_ADD);
+    lower_ends(L, p.rank + 1);
+    f = store_open(L, &p, idx);
+    v = lower_get(L, acc, &f);
+    lower_store(L, n, 0, idx, power == 1 ? v : power == 2 ? e_call1(a, CALL_SQRT, v) : e_call2(a, CALL_POW, v, e_lit(a, t, 1.0 / (double)power)));
+    lower_end(L);
+    pool_close(L, &p);
+    return true;
+}

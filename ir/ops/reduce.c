@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reduce.c: the Reduce family and the global pools. An accumulator per output element; what is done to each element before and to the
+ * sum after is a row of the table below.
+ *
+ *   ReduceL2(x, axes 1):  for i:  acc = 0;  for j: acc += x[i,j]*x[i,j];  y[i] = sqrt(acc)
+ */
+#include "../ops.h"
+#include <string.h>
+
+enum { KEEPDIMS, NOOP };
+typedef enum Pre { PRE_NONE, PRE_ABS, PRE_SQUARE, PRE_EXP } Pre;
+typedef enum Post { POST_NONE, POST_MEAN, POST_SQRT, POST_LOG } Post;
+static const struct Row {
+    const char *name;
+    RedOp red;
+    Pre pre;
+    Post post;
+} rows[] = {{"ReduceSum", RED_ADD, PRE_NONE, POST_NONE}, {"ReduceMean", RED_ADD, PRE_NONE, POST_MEAN},    {"ReduceProd", RED_MUL, PRE_NONE, POST_NONE},
+            {"ReduceMax", RED_MAX, PRE_NONE, POST_NONE}, {"ReduceMin", RED_MIN, PRE_NONE, POST_NONE},     {"ReduceL1", RED_ADD, PRE_ABS, POST_NONE},
+            {"ReduceL2", RED_ADD, PRE_SQUARE, POST_SQRT}, {"ReduceSumSquare", RED_ADD, PRE_SQUARE, POST_NONE}, {"ReduceLogSum", RED_ADD, PRE_NONE, POST_LOG},
+            {"ReduceLogSumExp", RED_ADD, PRE_EXP, POST_LOG}};
+static const struct Row *row_of(const Node *n) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].name, n->op->name) == 0) return &rows[i];
+    BUG("no reduction row for %s", n->op->name);
+}
+
+/* Which axes are reduced. false: they are not constant (mask then holds what the output's declared type tells). */
+static bool axes_mask(Infer *x, bool *mask, bool *known) {
+    const Type *t = &x->n->in[0]->type;
+    const int64_t *v;
+    int64_t n;
+    *known = infer_ints(x, 1, &v, &n);
+    memset(mask, 0, sizeof(bool) * QN_MAX_RANK);
+    if (!*known) return true;
+    bool noop = attr_i(x->n, NOOP) != 0;
+    for (int i = 0; n == 0 && !noop && i < t->rank; i++) mask[i] = true;
+    for (int64_t i = 0; i < n; i++) {
+        int axis;
+        if (!infer_axis(x, v[i], t->rank, &axis)) return false;
+        mask[axis] = true;
+    }
+    return true;
+}
+bool infer_reduce(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *o = &x->n->out[0]->type;
+    bool mask[QN_MAX_RANK], known;
+    int64_t dim[QN_MAX_RANK];
+    int rank = 0;
+    if (!axes_mask(x, mask, &known)) return false;
+    if (!known) {
+        if (attr_i(x->n, KEEPDIMS) && o->rank == t->rank) return infer_declared(x, 0, t->dt, "its axes are not constant");
+        return infer_error(x, "the axes are not constant; make input 1 an initialiser");
+    }
+    for (int i = 0; i < t->rank; i++) {
+        if (!mask[i])
+            dim[rank++] = t->dim[i];
+        else if (attr_i(x->n, KEEPDIMS))
+            dim[rank++] = 1;
+    }
+    return infer_out(x, 0, t->dt, rank, dim);
+}
+
+static Expr *before(Lower *L, Pre pre, Expr *e, Expr *shift) {
+    switch (pre) {
+    case PRE_ABS: return e_un(L->a, UN_ABS, e);
+    case PRE_SQUARE: return e = lower_let(L, "x", e), e_mul(L->a, e, e);
+    case PRE_EXP: return e_call1(L->a, CALL_EXP, e_sub(L->a, e, shift));
+    default: return e;
+    }
+}
+static Expr *as_float_call(Lower *L, CallFn f, Expr *e) {
+    if (dtype_is_float(e->t)) return e_call1(L->a, f, e);
+    return e_cast(L->a, e->t, e_call1(L->a, f, e_cast(L->a, DT_FLOAT64, e)));
+}
+static Expr *after(Lower *L, Post post, Expr *e, int64_t count) {
+    switch (post) {
+    case POST_MEAN: return e_div(L->a, e, e_lit(L->a, e->t, (double)count));
+    case POST_SQRT: return as_float_call(L, CALL_SQRT, e);
+    case POST_LOG: return as_float_call(L, CALL_LOG, e);
+    default: return e;
+    }
+}
+static Expr *neutral(Lower *L, RedOp r, DType t) {
+    switch (r) {
+    case RED_MUL: return e_lit(L->a, t, 1);
+    case RED_MAX: return e_lower_bound(L->a, t);
+    case RED_MIN: return e_upper_bound(L->a, t);
+    default: return e_lit(L->a, t, 0);
+    }
+}
+static void reduced_loops(Lower *L, const Type *t, const bool *mask, Expr **idx, int *count) {
+    *count = 0;
+    for (int i = 0; i < t->rank; i++)
+        if (mask[i]) idx[i] = lower_loop(L, arena_printf(L->a, "r%d", i), t->dim[i]), ++*count;
+}
+bool lower_reduce(Lower *L, Node *n) {
+    const struct Row *row = row_of(n);
+    const Type *t = &n->in[0]->type, *o = &n->out[0]->type;
+    bool mask[QN_MAX_RANK], known, keep = attr_i(n, KEEPDIMS);
+    Infer x = {L->c, L->g, n};
+    if (!axes_mask(&x, mask, &known)) return false;
+    for (int i = 0; !known && i < t->rank; i++) mask[i] = o->dim[i] != t->dim[i];
+    Expr *idx[QN_MAX_RANK], *out[QN_MAX_RANK];
+    int64_t count = 1;
+    int r = 0, inner;
+    for (int i = 0; i < t->rank; i++) {
+        if (mask[i]) {
+            count *= t->dim[i];
+            if (keep) out[r++] = e_int(L->a, 0);
+        } else {
+            idx[i] = out[r++] = lower_loop(L, arena_printf(L->a, "i%d", i), t->dim[i]);
+        }
+    }
+    DType at = dtype_compute(t->dt);
+    Expr *shift = NULL;
+    if (row->pre == PRE_EXP) { /* the largest is taken out, so that exp cannot overflow */
+        Buf *top = lower_temp(L, "top", at, 0, NULL);
+        lower_put(L, top, NULL, e_lower_bound(L->a, at), RED_NONE);
+        reduced_loops(L, t, mask, idx, &inner);
+        lower_put(L, top, NULL, lower_load(L, n, 0, idx), RED_MAX);
+        lower_ends(L, inner);
+        shift = lower_let(L, "shift", lower_get(L, top, NULL));
+        shift = lower_let(L, "shift", e_select(L->a, e_call1(L->a, CALL_ISINF, shift), e_lit(L->a, at, 0), shift));
+    }
+    Buf *acc = lower_temp(L, "acc", at, 0, NULL);
+    lower_put(L, acc, NULL, neutral(L, row->red, at), RED_NONE);
+    reduced_loops(L, t, mask, idx, &inner);
+    lower_put(L, acc, NULL, before(L, row->pre, lower_load(L, n, 0, idx), shift), row->red);
+    lower_ends(L, inner);
+    Expr *v = after(L, row->post, lower_get(L, acc, NULL), count);
+    lower_store(L, n, 0, out, shift ? e_add(L->a, v, shift) : v);
+    for (int i = 0; i < t->rank; i++)
+        if (!mask[i]) lower_end(L);
+    return true;
+}
+
+/* Global pools are reductions over the spatial axes. */
+static bool global_pool(Graph *g, Node *n, const char *op) {
+    int rank = n->in[0]->type.rank;
+    int64_t axes[QN_MAX_RANK];
+    for (int i = 2; i < rank; i++) axes[i - 2] = i;
+    Tensor *y = build(g, n, op, 2, (Tensor *[]){n->in[0], tensor_i64s(g, axes, rank > 2 ? rank - 2 : 0)});
+    if (rank <= 2) node_set_i(y->def, NOOP, 1);
+    tensor_replace(g, n->out[0], y, true);
+    return true;
+}
+bool rewrite_global_average(Ctx *c, Graph *g, Node *n) { return (void)c, global_pool(g, n, "ReduceMean"); }
+bool rewrite_global_max(Ctx *c, Graph *g, Node *n) { return (void)c, global_pool(g, n, "ReduceMax"); }
