@@ -13,7 +13,7 @@ typedef struct DimBinding { /* --dim NAME=V or 'INPUT[AXIS]=V' */
 typedef struct ImportOptions {
     Vec(DimBinding) dims;
     size_t max_bytes;  /* of the file; 0: 2 GiB */
-    size_t max_memory; /* of the parsed message; 0: max(128 MiB, 16 x file) */
+    size_t max_memory; /* of the parsed message and its graph; 0: max(240 MiB, 16 x file) */
     bool free_dims;    /* leave unbound dims as DIM_UNKNOWN with sym set instead of refusing (inspect, run, verify bind later) */
 } ImportOptions;
 

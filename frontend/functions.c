@@ -63,9 +63,9 @@ Function *function_find(const Importer *im, const Onnx__NodeProto *p) {
 static bool may_nest(Importer *im, const Scope *sc, size_t nodes, Loc loc) {
     if (sc->depth >= NEST_MAX) return diag_error(im->c->d, loc, "functions and branches are nested more than %d deep", NEST_MAX);
     im->inlined += (int64_t)nodes;
-    if (im->inlined > INLINED_NODES_MAX) {
+    if (im->inlined > im->inlined_max) {
         if (im->inlined < INT32_MAX)
-            diag_error(im->c->d, loc, "inlining functions gives more than %d nodes; the model is refused", INLINED_NODES_MAX);
+            diag_error(im->c->d, loc, "inlining functions gives more than %lld nodes; the model is refused", (long long)im->inlined_max);
         im->inlined = INT32_MAX;
         return false;
     }

@@ -161,6 +161,7 @@ static Graph *import_tree(Ctx *c, Parsed *parsed, const Onnx__ModelProto *m, con
                           const ImportOptions *o) {
     Importer im = {.c = c, .tmp = arena_new(), .o = o, .file = file ? arena_strdup(c->a, file) : NULL, .dir = dir, .parsed = parsed};
     im.budget = (int64_t)(bytes > ((size_t)1 << 40) ? (size_t)1 << 40 : bytes) * 8 + (64 << 20);
+    im.inlined_max = INLINED_NODES_MIN + (int64_t)(bytes / 16);
     im.unsupported = map_new(im.tmp);
     im.taken = map_new(im.tmp);
     im.undeclared = map_new(im.tmp);

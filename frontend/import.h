@@ -9,8 +9,8 @@
 enum {
     ONNX_NEWEST_IR = 13,
     ONNX_NEWEST_OPSET = 28,
-    NEST_MAX = 32,             /* function calls and taken branches inside each other */
-    INLINED_NODES_MAX = 100000 /* nodes that function bodies and branches may add up to */
+    NEST_MAX = 32,            /* function calls and taken branches inside each other */
+    INLINED_NODES_MIN = 50000 /* nodes that function bodies and branches may always add up to */
 };
 enum { /* AttributeProto.type */
        AP_UNDEFINED,
@@ -56,9 +56,10 @@ typedef struct Importer {
     const char *dir;  /* external data must be beneath it; NULL: none allowed */
     Parsed *parsed;
     External *external;
-    int64_t budget;          /* bytes that constants may take beyond what the file itself holds */
-    int errors_before;       /* of the diagnostics, from earlier work */
-    int64_t inlined;         /* nodes that came from bodies */
+    int64_t budget;    /* bytes that constants may take beyond what the file itself holds */
+    int errors_before; /* of the diagnostics, from earlier work */
+    int64_t inlined;   /* nodes that came from bodies, and how many may */
+    int64_t inlined_max;
     Map *dims;               /* symbol or INPUT[AXIS] -> DimBinding */
     Map *functions;          /* domain, name, overload -> Function */
     Map *unsupported;        /* op -> Unsupported */

@@ -64,7 +64,7 @@ static bool add_cost(Scan *s, size_t bytes) {
     if (!__builtin_add_overflow(s->cost, bytes, &s->cost) && s->cost <= s->limit) return true;
     return diag_error(s->c->d, (Loc){s->file, -1, NULL, NULL},
                       "reading this file would take more than %zu MiB, far more than its size explains; "
-                      "it is damaged or hostile (the limit is 16 times the file, at least 128 MiB)",
+                      "it is damaged or hostile (the limit is 16 times the file, at least 240 MiB)",
                       s->limit >> 20);
 }
 static int wire_of(const ProtobufCFieldDescriptor *f) {
@@ -81,10 +81,20 @@ static int wire_of(const ProtobufCFieldDescriptor *f) {
     default: return 0;
     }
 }
+/* What the graph made of a message will take, beside the message itself. */
+static size_t graph_cost(const ProtobufCMessageDescriptor *d) {
+    if (d == &onnx__node_proto__descriptor) return 320;
+    if (d == &onnx__tensor_proto__descriptor) return 400;
+    return d == &onnx__value_info_proto__descriptor ? 100 : 0;
+}
+static size_t name_cost(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f) {
+    if (d != &onnx__node_proto__descriptor || f->label != PROTOBUF_C_LABEL_REPEATED) return 0;
+    return f->id == 2 ? 400 : 48; /* outputs become tensors, inputs uses */
+}
 static bool enter(Scan *s, const ProtobufCMessageDescriptor *d, size_t end) {
     if (s->depth == DEPTH_MAX) return scan_error(s, s->at, "messages are nested more than 100 deep");
     s->f[s->depth++] = (Frame){d, end, 0, 0};
-    return add_cost(s, round16(d->sizeof_message) + 16);
+    return add_cost(s, round16(d->sizeof_message) + 16 + graph_cost(d));
 }
 /* The payload of a length-delimited field, [s->at, end). */
 static bool scan_bytes(Scan *s, Frame *fr, const ProtobufCFieldDescriptor *f, size_t end, size_t start) {
@@ -101,7 +111,7 @@ static bool scan_bytes(Scan *s, Frame *fr, const ProtobufCFieldDescriptor *f, si
     if (f->type == PROTOBUF_C_TYPE_STRING && !text_valid(s->b + s->at, n))
         return scan_error(s, start, "a name or text is not UTF-8, or holds a NUL byte");
     int wire = wire_of(f);
-    if (wire == 2) return s->at = end, add_cost(s, round16(n + 1) + 16);
+    if (wire == 2) return s->at = end, add_cost(s, round16(n + 1) + 16 + name_cost(fr->desc, f));
     if (!repeated) return scan_error(s, start, "a single number is written as a list");
     if ((wire == 1 && n % 8) || (wire == 5 && n % 4)) return scan_error(s, start, "a packed list ends within an element");
     if (wire != 0) return s->at = end, add_cost(s, round16(n));
@@ -216,7 +226,7 @@ void parsed_free(Parsed *p) {
 Parsed *parsed_new(Ctx *c, const char *file, const ProtobufCMessageDescriptor *what, const void *bytes, size_t n, size_t max_memory,
                    ProtobufCMessage **tree) {
     size_t limit = max_memory ? max_memory : n > SIZE_MAX / 16 ? SIZE_MAX : n * 16;
-    if (!max_memory && limit < (size_t)128 << 20) limit = (size_t)128 << 20;
+    if (!max_memory && limit < (size_t)240 << 20) limit = (size_t)240 << 20;
     if (!prescan(c, file, what, bytes, n, limit)) return NULL;
     Parsed *p = calloc(1, sizeof *p);
     if (!p) return NULL;
