@@ -33,6 +33,7 @@ static void put_param(Emit *E, Text *t, const Buf *b, bool restrict_ok) {
 }
 static void put_signature(Emit *E, Text *out, const EmitFunc *o, const char *name) {
     Text head = {0};
+    if (E->style.attribute) text_printf(&head, "%s ", E->style.attribute);
     text_printf(&head, "%s%s %s(", o->is_static ? "static " : "", E->returns ? "int" : "void", name);
     int width = (int)head.n, column = width;
     for (int i = 0; i < E->f->param.n; i++) {
@@ -81,7 +82,6 @@ void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc
     const char *comment = o->comment ? o->comment : f->comment;
     if (comment && !o->canonical) put_comment(out, comment, 0);
     if (E->wide_vectors) text_puts(out, width_attribute);
-    if (s->attribute) text_printf(out, "%s ", s->attribute);
     put_signature(E, out, o, name);
     put_vec_typedefs(E, out, 1);
     for (int i = 0; i < f->param.n; i++) {

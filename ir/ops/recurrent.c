@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* recurrent.c: RNN, GRU, LSTM: all directions, initial states, peepholes, sequence lengths, layouts, activations, clipping.
+ * The three share one nest: per direction and step the gates' sums, then the cell's formula per hidden unit.
+ *
+ *   for d, t:  for b, g, h: z[b,g,h] = Wb + Rb + sum x*W + sum hs*R;   for b, h: new state from z;   Y[t,d,b,h] = hs[b,h]
+ */
+#include "../ops.h"
+#include <string.h>
+
+enum { A_ACT, A_ALPHA, A_BETA, A_CLIP, A_DIR, A_HIDDEN, A_LAYOUT, A_EXTRA }; /* A_EXTRA: linear_before_reset or input_forget */
+enum { I_X, I_W, I_R, I_B, I_LENS, I_H0, I_C0, I_P };
+
+typedef struct Kind {
+    const char *name;
+    int gates, nact;
+    const char *act[3];
+} Kind;
+static const Kind kinds[] = {{"RNN", 1, 1, {"Tanh"}}, {"GRU", 3, 2, {"Sigmoid", "Tanh"}}, {"LSTM", 4, 3, {"Sigmoid", "Tanh", "Tanh"}}};
+static const Kind *kind_of(const Node *n) { return &kinds[n->op->name[0] == 'R' ? 0 : n->op->name[0] == 'G' ? 1 : 2]; }
+static int ndir(const Node *n) { return strcmp(attr_s(n, A_DIR), "bidirectional") == 0 ? 2 : 1; }
+static Tensor *in(const Node *n, int i) { return i < n->nin ? n->in[i] : NULL; }
+
+static const struct Act {
+    const char *name, *formula; /* of x, alpha, beta */
+    float alpha, beta;
+} acts[] = {{"Sigmoid", "1/(1 + exp(-x))", 0, 0},
+            {"Tanh", "tanh(x)", 0, 0},
+            {"Relu", "max(x, 0)", 0, 0},
+            {"Affine", "alpha*x + beta", 1, 0},
+            {"LeakyRelu", "x >= 0 ? x : alpha*x", 0.01f, 0},
+            {"ThresholdedRelu", "x > alpha ? x : 0", 1, 0},
+            {"ScaledTanh", "alpha*tanh(beta*x)", 1, 1},
+            {"HardSigmoid", "clamp(alpha*x + beta, 0, 1)", 0.2f, 0.5f},
+            {"Elu", "x > 0 ? x : alpha*(exp(x) - 1)", 1, 0},
+            {"Softsign", "x/(1 + abs(x))", 0, 0},
+            {"Softplus", "max(x, 0) + log1p(exp(-abs(x)))", 0, 0}};
+static int act_find(const char *name) {
+    for (int i = 0; i < (int)(sizeof acts / sizeof *acts); i++) {
+        const char *p = name, *q = acts[i].name;
+        while (*p && *q && (*p | 32) == (*q | 32)) p++, q++; /* names are compared without case */
+        if (!*p && !*q) return i;
+    }
+    return -1;
+}
+static const char *act_name(const Node *n, int dir, int k) {
+    const Attr *a = &n->attr[A_ACT];
+    int i = dir * kind_of(n)->nact + k;
+    return a->kind == ATTR_STRINGS && i < a->n ? a->ss[i] : kind_of(n)->act[k];
+}
+
+bool infer_recurrent(Infer *x) {
+    Node *n = x->n;
+    const Kind *kd = kind_of(n);
+    const Type *t = &n->in[I_X]->type, *w = &n->in[I_W]->type, *r = &n->in[I_R]->type;
+    int64_t dirs = ndir(n), layout = attr_i(n, A_LAYOUT);
+    if (t->rank != 3 || w->rank != 3 || r->rank != 3) return infer_error(x, "X, W and R have %d, %d and %d dims, expected 3 each", t->rank, w->rank, r->rank);
+    int64_t seq = t->dim[layout ? 1 : 0], batch = t->dim[layout ? 0 : 1], hidden = r->dim[2];
+    if (layout != 0 && layout != 1) return infer_error(x, "layout is %lld, expected 0 or 1", (long long)layout);
+    if (attr_has(n, A_HIDDEN) && attr_i(n, A_HIDDEN) != hidden) return infer_error(x, "hidden_size is %lld, but R has %lld columns", (long long)attr_i(n, A_HIDDEN), (long long)hidden);
+    if (strcmp(attr_s(n, A_DIR), "forward") && strcmp(attr_s(n, A_DIR), "reverse") && dirs != 2)
+        return infer_error(x, "direction is '%s', expected forward, reverse or bidirectional", attr_s(n, A_DIR));
+    if (w->dim[0] != dirs || r->dim[0] != dirs || w->dim[1] != kd->gates * hidden || r->dim[1] != kd->gates * hidden || w->dim[2] != t->dim[2])
+        return infer_error(x, "the shapes of W and R do not fit %lld direction(s), hidden size %lld and input size %lld", (long long)dirs, (long long)hidden, (long long)t->dim[2]);
+    const struct {
+        int input, rank;
+        int64_t dim[3];
+        const char *name;
+    } rows[] = {{I_B, 2, {dirs, 2 * kd->gates * hidden}, "B"},
+                {I_LENS, 1, {batch}, "sequence_lens"},
+                {I_H0, 3, {layout ? batch : dirs, layout ? dirs : batch, hidden}, "initial_h"},
+                {I_C0, 3, {layout ? batch : dirs, layout ? dirs : batch, hidden}, "initial_c"},
+                {I_P, 2, {dirs, 3 * hidden}, "P"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const Tensor *v = in(n, rows[i].input);
+        bool ok = !v || v->type.rank == rows[i].rank;
+        for (int k = 0; v && ok && k < rows[i].rank; k++) ok = v->type.dim[k] == rows[i].dim[k];
+        if (!ok) return infer_error(x, "%s has another shape than the other operands ask for", rows[i].name);
+    }
+    for (int d = 0; d < dirs; d++)
+        for (int k = 0; k < kd->nact; k++)
+            if (act_find(act_name(n, d, k)) < 0) return infer_error(x, "activation '%s' is unknown", act_name(n, d, k));
+    int64_t y[4] = {seq, dirs, batch, hidden}, y1[4] = {batch, seq, dirs, hidden}, s[3] = {dirs, batch, hidden}, s1[3] = {batch, dirs, hidden};
+    if (n->nout > 0 && n->out[0] && !infer_out(x, 0, t->dt, 4, layout ? y1 : y)) return false;
+    for (int o = 1; o < n->nout; o++)
+        if (n->out[o] && !infer_out(x, o, t->dt, 3, layout ? s1 : s)) return false;
+    return true;
+}
+
+typedef struct Cell {
+    Node *n;
+    const Kind *kd;
+    DType t;
+    int64_t seq, batch, hidden, input;
+    bool layout;
+    int dir;           /* which direction is being built */
+    Expr *d, *step;    /* its number; the time step */
+    Expr *b, *h;       /* batch, hidden unit */
+    Buf *z, *zr, *hs, *cs, *hn; /* gate sums; GRU: the recurrent part of the last gate; states; the new h */
+    Expr *alive;       /* step < sequence_lens[b], NULL: always */
+} Cell;
+static Expr *act(Lower *L, const Cell *c, int k, Expr *x) {
+    static const char *const names[] = {"x", "alpha", "beta"};
+    const struct Act *a = &acts[act_find(act_name(c->n, c->dir, k))];
+    int i = c->dir * c->kd->nact + k;
+    float alpha = c->n->attr[A_ALPHA].n > i ? c->n->attr[A_ALPHA].fs[i] : a->alpha, beta = c->n->attr[A_BETA].n > i ? c->n->attr[A_BETA].fs[i] : a->beta;
+    if (attr_has(c->n, A_CLIP) && attr_f(c->n, A_CLIP) > 0) {
+        float clip = attr_f(c->n, A_CLIP);
+        x = e_min(L->a, e_max(L->a, x, e_lit(L->a, c->t, -clip)), e_lit(L->a, c->t, clip));
+    }
+    Expr *v[] = {lower_let(L, "a", x), e_lit(L->a, c->t, alpha), e_lit(L->a, c->t, beta)};
+    return lower_formula(L, a->formula, 3, names, v);
+}
+static Expr *gate_row(Lower *L, const Cell *c, int g, Expr *h) { return e_add(L->a, e_int(L->a, g * c->hidden), h); }
+static Expr *z_at(Lower *L, const Cell *c, int g) { return lower_get(L, c->z, (Expr *[]){c->b, e_int(L->a, g), c->h}); }
+static Expr *bias(Lower *L, const Cell *c, Expr *row, bool recurrent) {
+    if (!in(c->n, I_B)) return e_lit(L->a, c->t, 0);
+    return lower_load(L, c->n, I_B, (Expr *[]){c->d, recurrent ? e_add(L->a, row, e_int(L->a, c->kd->gates * c->hidden)) : row});
+}
+static Expr *state_index(Lower *L, const Cell *c, int input) {
+    return lower_load(L, c->n, input, c->layout ? (Expr *[]){c->b, c->d, c->h} : (Expr *[]){c->d, c->b, c->h});
+}
+/* acc += sum over k of load(k)*weight(k) for one gate row, as a dot product */
+static Expr *dot_x(Lower *L, const Cell *c, Expr *row, Expr *start) {
+    Buf *acc = lower_temp(L, "acc", c->t, 0, NULL);
+    lower_put(L, acc, NULL, start, RED_NONE);
+    Expr *k = lower_loop(L, "k", c->input);
+    Expr *x = lower_load(L, c->n, I_X, c->layout ? (Expr *[]){c->b, c->step, k} : (Expr *[]){c->step, c->b, k});
+    lower_put(L, acc, NULL, e_mul(L->a, x, lower_load(L, c->n, I_W, (Expr *[]){c->d, row, k})), RED_ADD);
+    lower_end(L);
+    return lower_get(L, acc, NULL);
+}
+static Expr *dot_h(Lower *L, const Cell *c, Buf *state, Expr *row, Expr *start) {
+    Buf *acc = lower_temp(L, "acc", c->t, 0, NULL);
+    lower_put(L, acc, NULL, start, RED_NONE);
+    Expr *k = lower_loop(L, "k", c->hidden);
+    lower_put(L, acc, NULL, e_mul(L->a, lower_get(L, state, (Expr *[]){c->b, k}), lower_load(L, c->n, I_R, (Expr *[]){c->d, row, k})), RED_ADD);
+    lower_end(L);
+    return lower_get(L, acc, NULL);
+}
+static void put_z(Lower *L, Cell *c, bool lbr) {
+    c->b = lower_loop(L, "b", c->batch);
+    for (int g = 0; g < c->kd->gates; g++) {
+        c->h = lower_loop(L, "h", c->hidden);
+        Expr *row = gate_row(L, c, g, c->h);
+        bool apart = c->kd->gates == 3 && g == 2; /* GRU's last gate: its recurrent part is scaled by r */
+        Expr *start = apart && lbr ? bias(L, c, row, false) : e_add(L->a, bias(L, c, row, false), bias(L, c, row, true));
+        Expr *v = dot_x(L, c, row, start);
+        if (!apart) v = dot_h(L, c, c->hs, row, v);
+        lower_put(L, c->z, (Expr *[]){c->b, e_int(L->a, g), c->h}, v, RED_NONE);
+        if (apart && lbr) lower_put(L, c->zr, (Expr *[]){c->b, c->h}, dot_h(L, c, c->hs, row, bias(L, c, row, true)), RED_NONE);
+        lower_end(L);
+    }
+    lower_end(L);
+}
+static Expr *peephole(Lower *L, const Cell *c, int k, Expr *state) {
+    if (!in(c->n, I_P)) return NULL;
+    return e_mul(L->a, lower_load(L, c->n, I_P, (Expr *[]){c->d, gate_row(L, c, k, c->h)}), state);
+}
+static Expr *plus(Lower *L, Expr *x, Expr *y) { return y ? e_add(L->a, x, y) : x; }
+static Expr *if_alive(Lower *L, const Cell *c, Expr *fresh, Expr *old) { return c->alive ? e_select(L->a, c->alive, fresh, old) : fresh; }
+static void units_open(Lower *L, Cell *c) {
+    c->b = lower_loop(L, "b", c->batch);
+    c->alive = in(c->n, I_LENS) ? lower_let(L, "alive", e_lt(L->a, c->step, e_cast(L->a, DT_INT64, lower_load(L, c->n, I_LENS, &c->b)))) : NULL;
+    c->h = lower_loop(L, "h", c->hidden);
+}
+static void put_state(Lower *L, const Cell *c, Expr *fresh) {
+    Expr *old = lower_get(L, c->hs, (Expr *[]){c->b, c->h});
+    lower_put(L, c->hn, (Expr *[]){c->b, c->h}, if_alive(L, c, fresh, old), RED_NONE);
+}
+static void cell_lstm(Lower *L, Cell *c) {
+    units_open(L, c);
+    Expr *at[] = {c->b, c->h}, *old = lower_let(L, "c0", lower_get(L, c->cs, at));
+    Expr *i = lower_let(L, "gi", act(L, c, 0, plus(L, z_at(L, c, 0), peephole(L, c, 0, old))));
+    Expr *f = attr_i(c->n, A_EXTRA) ? e_sub(L->a, e_lit(L->a, c->t, 1), i) : act(L, c, 0, plus(L, z_at(L, c, 2), peephole(L, c, 2, old)));
+    f = lower_let(L, "gf", f);
+    Expr *g = lower_let(L, "gc", act(L, c, 1, z_at(L, c, 3)));
+    Expr *cell = lower_let(L, "c1", e_add(L->a, e_mul(L->a, f, old), e_mul(L->a, i, g)));
+    Expr *o = lower_let(L, "go", act(L, c, 0, plus(L, z_at(L, c, 1), peephole(L, c, 1, cell))));
+    Expr *fresh = lower_let(L, "h1", e_mul(L->a, o, act(L, c, 2, cell)));
+    put_state(L, c, fresh);
+    lower_put(L, c->cs, at, if_alive(L, c, cell, old), RED_NONE);
+    lower_ends(L, 2);
+}
+static void cell_gru(Lower *L, Cell *c) {
+    bool lbr = attr_i(c->n, A_EXTRA) != 0;
+    Arena *a = L->a;
+    if (!lbr) { /* zr = r .* h, then its product with R */
+        c->b = lower_loop(L, "b", c->batch), c->h = lower_loop(L, "h", c->hidden);
+        Expr *at[] = {c->b, c->h};
+        lower_put(L, c->zr, at, e_mul(a, act(L, c, 0, z_at(L, c, 1)), lower_get(L, c->hs, at)), RED_NONE);
+        lower_ends(L, 2);
+    }
+    units_open(L, c);
+    Expr *at[] = {c->b, c->h}, *old = lower_get(L, c->hs, at);
+    Expr *z = lower_let(L, "gz", act(L, c, 0, z_at(L, c, 0)));
+    Expr *sum = lbr ? e_add(a, z_at(L, c, 2), e_mul(a, lower_let(L, "gr", act(L, c, 0, z_at(L, c, 1))), lower_get(L, c->zr, at)))
+                    : dot_h(L, c, c->zr, gate_row(L, c, 2, c->h), z_at(L, c, 2));
+    Expr *h = lower_let(L, "gh", act(L, c, 1, sum));
+    put_state(L, c, e_add(a, e_mul(a, e_sub(a, e_lit(a, c->t, 1), z), h), e_mul(a, z, old)));
+    lower_ends(L, 2);
+}
+static void cell_rnn(Lower *L, Cell *c) {
+    units_open(L, c);
+    put_state(L, c, act(L, c, 0, z_at(L, c, 0)));
+    lower_ends(L, 2);
+}
+/* The new state becomes the state; Y gets it, or 0 behind the sequence's end. */
+static void advance(Lower *L, Cell *c) {
+    units_open(L, c);
+    Expr *at[] = {c->b, c->h}, *v = lower_let(L, "v", lower_get(L, c->hn, at));
+    lower_put(L, c->hs, at, v, RED_NONE);
+    if (c->n->nout > 0 && c->n->out[0]) {
+        Expr *y = if_alive(L, c, v, e_lit(L->a, c->t, 0));
+        lower_store(L, c->n, 0, c->layout ? (Expr *[]){c->b, c->step, c->d, c->h} : (Expr *[]){c->step, c->d, c->b, c->h}, y);
+    }
+    lower_ends(L, 2);
+}
+static void states(Lower *L, Cell *c, bool start) {
+    c->b = lower_loop(L, "b", c->batch), c->h = lower_loop(L, "h", c->hidden);
+    Expr *at[] = {c->b, c->h}, *out[] = {c->layout ? c->b : c->d, c->layout ? c->d : c->b, c->h};
+    Buf *const buf[] = {c->hs, c->cs};
+    for (int i = 0; i < 2; i++) {
+        if (!buf[i]) continue;
+        if (start)
+            lower_put(L, buf[i], at, in(c->n, I_H0 + i) ? state_index(L, c, I_H0 + i) : e_lit(L->a, c->t, 0), RED_NONE);
+        else if (c->n->nout > 1 + i && c->n->out[1 + i])
+            lower_store(L, c->n, 1 + i, out, lower_get(L, buf[i], at));
+    }
+    lower_ends(L, 2);
+}
+bool lower_recurrent(Lower *L, Node *n) {
+    const Type *t = &n->in[I_X]->type;
+    Cell c = {.n = n, .kd = kind_of(n), .t = dtype_compute(t->dt), .layout = attr_i(n, A_LAYOUT) != 0, .hidden = n->in[I_R]->type.dim[2], .input = t->dim[2]};
+    c.seq = t->dim[c.layout], c.batch = t->dim[!c.layout];
+    int64_t state[2] = {c.batch, c.hidden}, gates[3] = {c.batch, c.kd->gates, c.hidden};
+    bool lstm = c.kd->gates == 4, gru = c.kd->gates == 3;
+    c.z = lower_temp(L, "z", c.t, 3, gates);
+    c.hs = lower_temp(L, "hs", c.t, 2, state), c.hn = lower_temp(L, "hn", c.t, 2, state);
+    if (lstm) c.cs = lower_temp(L, "cs", c.t, 2, state);
+    if (gru) c.zr = lower_temp(L, "zr", c.t, 2, state);
+    for (c.dir = 0; c.dir < ndir(n); c.dir++) {
+        bool back = c.dir == 1 || strcmp(attr_s(n, A_DIR), "reverse") == 0;
+        c.d = e_int(L->a, c.dir);
+        states(L, &c, true);
+        Expr *s = lower_loop(L, "t", c.seq);
+        c.step = back ? e_sub(L->a, e_int(L->a, c.seq - 1), s) : s;
+        put_z(L, &c, gru && attr_i(n, A_EXTRA));
+        if (lstm)
+            cell_lstm(L, &c);
+        else if (gru)
+            cell_gru(L, &c);
+        else
+            cell_rnn(L, &c);
+        advance(L, &c);
+        lower_end(L);
+        states(L, &c, false);
+    }
+    return true;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* driver.c: one emitted model, built as a shared object, against the rules of its interface: memory behind and before every buffer
+ * is not accessible, inputs cannot be written, alignment is that of the elements, errors leave everything as it was, two threads
+ * use two arenas, results do not depend on what the arena held.
+ *
+ *   driver net.so net net.json [net.weights]   --->   "abi: 31 passed, 0 failed"
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { MAX_TENSORS = 64, MAX_RANK = 16 };
+typedef int InvokeFn(void *, const void *const *, const int64_t *const *, void *const *, int64_t *const *);
+typedef int BindFn(void *, const void *, size_t);
+typedef int ThreadsFn(void *, int);
+typedef void ReleaseFn(void *);
+
+typedef struct Tensor {
+    size_t bytes, elem;
+    int64_t dim[MAX_RANK];
+    int rank;
+    const char *dtype;
+    void *data; /* of the reference run */
+} Tensor;
+typedef struct Model {
+    InvokeFn *invoke;
+    BindFn *bind;
+    ThreadsFn *set_threads;
+    ReleaseFn *release;
+    size_t arena, state;
+    int nin, nout;
+    Tensor in[MAX_TENSORS], out[MAX_TENSORS];
+    void *weights;
+    size_t weights_bytes;
+} Model;
+static int passed, failed;
+static void check(int ok, const char *what) {
+    if (ok) passed++;
+    else failed++, printf("abi: FAILED: %s\n", what);
+}
+
+/* `bytes` between two pages that cannot be touched; at_end: the last byte is the last accessible one, else the first is the first. */
+typedef struct Guarded {
+    char *map, *data;
+    size_t pages, bytes;
+} Guarded;
+static Guarded guarded(size_t bytes, int at_end, size_t align) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (bytes + page - 1) / page * page;
+    Guarded g = {.pages = body + 2 * page, .bytes = bytes};
+    g.map = mmap(NULL, g.pages, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (g.map == MAP_FAILED || (body && mprotect(g.map + page, body, PROT_READ | PROT_WRITE))) exit(printf("abi: out of memory\n") ? 2 : 2);
+    g.data = g.map + page + (at_end ? (body - bytes) / align * align : 0);
+    return g;
+}
+static void read_only(Guarded *g) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (g->pages > 2 * page) mprotect(g->map + page, g->pages - 2 * page, PROT_READ);
+}
+static void done(Guarded *g) { munmap(g->map, g->pages); }
+
+static size_t element_bytes(const char *dtype) {
+    static const char *const eight[] = {"float64", "int64", "uint64", "complex64", "complex128", "string"}, *const two[] = {"float16", "bfloat16", "int16", "uint16"};
+    for (size_t i = 0; i < 6; i++)
+        if (!strcmp(dtype, eight[i])) return 8;
+    for (size_t i = 0; i < 4; i++)
+        if (!strcmp(dtype, two[i])) return 2;
+    return !strcmp(dtype, "float32") || !strcmp(dtype, "int32") || !strcmp(dtype, "uint32") ? 4 : 1;
+}
+static int read_tensors(const json_t *list, Tensor *t) {
+    int n = (int)json_array_size(list);
+    if (n > MAX_TENSORS) exit(printf("abi: more than %d tensors\n", MAX_TENSORS) ? 2 : 2);
+    for (int i = 0; i < n; i++) {
+        const json_t *e = json_array_get(list, (size_t)i), *shape = json_object_get(e, "shape");
+        t[i].dtype = json_string_value(json_object_get(e, "dtype"));
+        t[i].elem = element_bytes(t[i].dtype);
+        t[i].bytes = (size_t)json_integer_value(json_object_get(e, "max_bytes"));
+        t[i].rank = (int)json_array_size(shape);
+        for (int d = 0; d < t[i].rank && d < MAX_RANK; d++) t[i].dim[d] = json_integer_value(json_array_get(shape, (size_t)d));
+    }
+    return n;
+}
+/* Small values that every operator takes. */
+static void fill(const Tensor *t, void *to, uint32_t seed) {
+    for (size_t i = 0; i < t->bytes / t->elem; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        if (!strcmp(t->dtype, "float32")) ((float *)to)[i] = (float)(seed >> 16 & 255) / 128 - 1;
+        else if (!strcmp(t->dtype, "float64")) ((double *)to)[i] = (double)(seed >> 16 & 255) / 128 - 1;
+        else if (!strcmp(t->dtype, "float16") || !strcmp(t->dtype, "bfloat16")) ((uint16_t *)to)[i] = (uint16_t)(0x3c00 + (seed >> 16 & 255));
+        else if (t->elem == 8) ((int64_t *)to)[i] = seed >> 16 & 1;
+        else if (t->elem == 4) ((int32_t *)to)[i] = (int32_t)(seed >> 16 & 1);
+        else if (t->elem == 2) ((int16_t *)to)[i] = (int16_t)(seed >> 16 & 1);
+        else ((uint8_t *)to)[i] = (uint8_t)(seed >> 16 & 1);
+    }
+}
+static void open_arena(const Model *m, char *arena, int garbage) {
+    memset(arena, garbage, m->arena);
+    memset(arena, 0, m->state);
+    if (m->bind && m->bind(arena, m->weights, m->weights_bytes)) check(0, "bind accepts its own weights");
+}
+
+/* One call with every buffer guarded. odd: buffers begin one element behind a page's start. */
+static int guarded_run(const Model *m, int at_end, int odd, int garbage, int keep) {
+    Guarded arena = guarded(m->arena, 1, 64), in[MAX_TENSORS], out[MAX_TENSORS], weights = {0};
+    const void *ip[MAX_TENSORS];
+    void *op[MAX_TENSORS];
+    int64_t dims[MAX_TENSORS][MAX_RANK], *dp[MAX_TENSORS];
+    const int64_t *idp[MAX_TENSORS];
+    int same = 1;
+    for (int i = 0; i < m->nin; i++) {
+        size_t shift = odd ? m->in[i].elem : 0;
+        in[i] = guarded(m->in[i].bytes + shift, at_end, m->in[i].elem);
+        fill(&m->in[i], in[i].data + shift, (uint32_t)i + 1);
+        ip[i] = m->in[i].bytes ? in[i].data + shift : NULL;
+        idp[i] = i % 2 ? NULL : m->in[i].dim;
+        read_only(&in[i]);
+    }
+    for (int i = 0; i < m->nout; i++) {
+        size_t shift = odd ? m->out[i].elem : 0;
+        out[i] = guarded(m->out[i].bytes + shift, at_end, m->out[i].elem);
+        memset(out[i].data, garbage, out[i].bytes);
+        op[i] = m->out[i].bytes ? out[i].data + shift : NULL;
+        dp[i] = i % 2 ? NULL : dims[i];
+        memset(dims[i], 0xEE, sizeof dims[i]);
+    }
+    open_arena(m, arena.data, garbage);
+    if (m->bind) { /* the weights, read only and guarded too */
+        weights = guarded(m->weights_bytes, 1, 8);
+        memcpy(weights.data, m->weights, m->weights_bytes);
+        read_only(&weights);
+        memset(arena.data, 0, m->state);
+        check(m->bind(arena.data, weights.data, m->weights_bytes) == 0, "bind with guarded weights");
+    }
+    int r = m->invoke(arena.data, m->nin ? ip : NULL, idp, op, dp);
+    for (int k = 0; k < 2 && r == 0; k++) { /* the second call finds what the first left */
+        for (int i = 0; i < m->nout; i++) {
+            if (keep) memcpy(m->out[i].data, op[i] ? op[i] : "", m->out[i].bytes);
+            same &= m->out[i].bytes == 0 || memcmp(m->out[i].data, op[i], m->out[i].bytes) == 0;
+            for (int d = 0; dp[i] && d < m->out[i].rank; d++) same &= dims[i][d] == m->out[i].dim[d];
+        }
+        if (k == 0) r = m->invoke(arena.data, m->nin ? ip : NULL, NULL, op, NULL);
+    }
+    m->release(arena.data);
+    for (int i = 0; i < m->nin; i++) done(&in[i]);
+    for (int i = 0; i < m->nout; i++) done(&out[i]);
+    if (m->bind) done(&weights);
+    done(&arena);
+    return r == 0 && same;
+}
+
+/* Calls that must fail: the code is not 0 and no output byte, no dim and no arena byte changes. */
+static void refusals(const Model *m) {
+    char *arena = aligned_alloc(64, m->arena + 64), *before = malloc(m->arena + 64);
+    void *ip[MAX_TENSORS], *op[MAX_TENSORS];
+    int64_t dims[MAX_RANK], *dp[MAX_TENSORS];
+    const int64_t *idp[MAX_TENSORS];
+    for (int i = 0; i < m->nin; i++) {
+        ip[i] = calloc(m->in[i].bytes + 8, 1);
+        fill(&m->in[i], ip[i], 1);
+        idp[i] = m->in[i].dim;
+    }
+    for (int i = 0; i < m->nout; i++) op[i] = memset(malloc(m->out[i].bytes + 1), 0x5a, m->out[i].bytes + 1), dp[i] = dims;
+    open_arena(m, arena, 0x33);
+    memcpy(before, arena, m->arena);
+#define CALL(a, in, id, what)                                                                           \
+    do {                                                                                                \
+        memset(dims, 0x77, sizeof dims);                                                                \
+        int r_ = m->invoke(a, (const void *const *)(in), id, op, dp), same_ = 1;                        \
+        for (int o_ = 0; o_ < m->nout; o_++)                                                            \
+            for (size_t b_ = 0; op[o_] && b_ < m->out[o_].bytes; b_++) same_ &= ((unsigned char *)op[o_])[b_] == 0x5a; \
+        for (size_t b_ = 0; b_ < sizeof dims; b_++) same_ &= ((unsigned char *)dims)[b_] == 0x77;       \
+        check(r_ != 0, what ": refused");                                                               \
+        check(same_ && !memcmp(before, arena, m->arena), what ": nothing written");                     \
+    } while (0)
+    CALL(NULL, ip, NULL, "arena NULL");
+    CALL(arena + 32, ip, NULL, "arena not at a multiple of 64");
+    for (int i = 0; i < m->nin; i++) {
+        void *keep = ip[i];
+        int64_t wrong[MAX_RANK];
+        if (m->in[i].bytes) {
+            ip[i] = NULL;
+            CALL(arena, ip, NULL, "input NULL");
+            ip[i] = keep;
+        }
+        if (!m->in[i].rank) continue;
+        memcpy(wrong, m->in[i].dim, sizeof wrong);
+        wrong[m->in[i].rank - 1]++;
+        idp[i] = wrong;
+        CALL(arena, ip, idp, "a dim too large");
+        wrong[m->in[i].rank - 1] = -1;
+        CALL(arena, ip, idp, "a dim of -1");
+        idp[i] = m->in[i].dim;
+    }
+    for (int i = 0; i < m->nout; i++) {
+        void *keep = op[i];
+        if (!m->out[i].bytes) continue;
+        op[i] = NULL;
+        CALL(arena, ip, NULL, "output NULL");
+        op[i] = keep;
+    }
+    check(m->set_threads(arena, 1) == 0 && m->set_threads(arena, 0) != 0 && m->set_threads(arena, 1000) != 0, "set_threads takes 1 to the manifest's number");
+    if (m->bind) {
+        char *bad = aligned_alloc(64, (m->weights_bytes + 63) / 64 * 64);
+        memset(arena, 0, m->state);
+        memcpy(before, arena, m->arena);
+        CALL(arena, ip, NULL, "weights not bound");
+        size_t at[] = {0, 8, 16, m->weights_bytes - 1};
+        for (int i = 0; i < (m->weights_bytes > 64 ? 4 : 3); i++) { /* an image may be empty */
+            memcpy(bad, m->weights, m->weights_bytes);
+            bad[at[i]] ^= 1;
+            check(m->bind(arena, bad, m->weights_bytes) != 0, "one wrong bit in the weights is refused");
+        }
+        check(m->bind(arena, m->weights, m->weights_bytes - 8) != 0 && m->bind(arena, NULL, 0) != 0, "weights of another length are refused");
+        check(!memcmp(before, arena, m->arena), "a refused bind writes nothing");
+        free(bad);
+    }
+    for (int i = 0; i < m->nin; i++) free(ip[i]);
+    for (int i = 0; i < m->nout; i++) free(op[i]);
+    free(arena), free(before);
+}
+
+static void *thread_main(void *arg) {
+    const Model *m = arg;
+    long good = 0;
+    for (int i = 0; i < 4; i++) good += guarded_run(m, i & 1, 0, 17 * i + 1, 0);
+    return (void *)good;
+}
+static void *symbol(void *lib, const char *id, const char *name, int needed) {
+    char full[300];
+    snprintf(full, sizeof full, "%s_%s", id, name);
+    void *p = dlsym(lib, full);
+    if (!p && needed) exit(printf("abi: no symbol %s\n", full) ? 2 : 2);
+    return p;
+}
+int main(int argc, char **argv) {
+    if (argc < 4) return printf("usage: driver MODEL.so ID ID.json [ID.weights]\n"), 2;
+    static Model model;
+    Model *m = &model;
+    json_error_t error;
+    json_t *manifest = json_load_file(argv[3], 0, &error);
+    void *lib = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    if (!manifest || !lib) return printf("abi: %s\n", manifest ? dlerror() : error.text), 2;
+    *(void **)&m->invoke = symbol(lib, argv[2], "invoke", 1);
+    *(void **)&m->bind = symbol(lib, argv[2], "bind", 0);
+    *(void **)&m->set_threads = symbol(lib, argv[2], "set_threads", 1);
+    *(void **)&m->release = symbol(lib, argv[2], "release", 1);
+    symbol(lib, argv[2], "run", 1);
+    m->arena = (size_t)json_integer_value(json_object_get(manifest, "arena_bytes"));
+    m->state = (size_t)json_integer_value(json_object_get(manifest, "state_bytes"));
+    m->nin = read_tensors(json_object_get(manifest, "inputs"), m->in);
+    m->nout = read_tensors(json_object_get(manifest, "outputs"), m->out);
+    check(m->arena >= m->state && m->arena % 64 == 0 && m->state <= 4096, "sizes of the arena and the state");
+    check(!m->bind == (argc < 5), "bind exists only with --weights file");
+    if (argc > 4) {
+        FILE *f = fopen(argv[4], "rb");
+        if (!f || fseek(f, 0, SEEK_END)) return printf("abi: cannot read %s\n", argv[4]), 2;
+        m->weights_bytes = (size_t)ftell(f);
+        rewind(f);
+        m->weights = aligned_alloc(64, (m->weights_bytes + 63) / 64 * 64);
+        if (fread(m->weights, 1, m->weights_bytes, f) != m->weights_bytes) return printf("abi: cannot read %s\n", argv[4]), 2;
+        fclose(f);
+    }
+    for (int i = 0; i < m->nout; i++) m->out[i].data = malloc(m->out[i].bytes + 1);
+    check(guarded_run(m, 1, 0, 0xa5, 1), "a run with all buffers at the end of accessible memory");
+    check(guarded_run(m, 0, 0, 0x00, 0), "the same at its start, over zeros");
+    check(guarded_run(m, 0, 1, 0xff, 0), "the same with the alignment of one element, over 0xff");
+    refusals(m);
+    pthread_t thread[2];
+    for (int i = 0; i < 2; i++) pthread_create(&thread[i], NULL, thread_main, m);
+    for (int i = 0; i < 2; i++) {
+        void *good;
+        pthread_join(thread[i], &good);
+        check((long)good == 4, "two threads with an arena each");
+    }
+    printf("abi: %s: %d passed, %d failed\n", argv[2], passed, failed);
+    json_decref(manifest);
+    return failed || !passed;
+}

@@ -1,0 +1,70 @@
+#!/bin/sh
+# Emitted models against the rules of their interface. Usage: run.sh QUERN DRIVER [MODEL.onnx...]
+# Each model is compiled with its weights in all three places, built strictly as C99 with warnings as errors, looked at with nm, and
+# run by DRIVER. Ends with "N passed, N failed".
+set -u
+quern=$1 driver=$2
+shift 2
+here=$(cd "$(dirname "$0")" && pwd)
+data=/usr/share/libonnx-testdata/data
+[ $# -gt 0 ] || set -- "$here/../../examples/digits/digits.onnx" "$data"/node/test_softmax_example/model.onnx \
+    "$data"/node/test_basic_conv_with_padding/model.onnx "$data"/node/test_add_bcast/model.onnx "$data"/node/test_split_equal_parts_1d_opset13/model.onnx
+work=$(mktemp -d "${TMPDIR:-/tmp}/quern-abi-XXXXXX") || exit 2
+trap 'rm -rf "$work"' EXIT
+cc=${CC:-cc} cxx=${CXX:-c++}
+strict="-std=c99 -O2 -Wall -Wextra -Werror -pedantic -Wshadow"
+passed=0 failed=0
+step() { # WHAT COMMAND...
+    what=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        echo "FAILED: $what"
+        sed -n 1,20p "$work/log"
+    fi
+}
+only_prefixed() { # OBJECT ID: global symbols begin with ID_; nothing is in writable sections
+    ! nm -g --defined-only "$1" | awk '{ print $3 }' | grep -v "^$2_" && ! nm "$1" | awk 'NF == 3 && $2 ~ /^[dDbBC]$/ { print }' | grep . &&
+        ! nm -u "$1" | grep -E ' (malloc|calloc|free|printf|puts|fopen)$'
+}
+no_paths() { ! grep -l "$work\|$here\|/home/\|/tmp/" "$@"; }
+same_bytes() { diff -r "$1" "$2"; }
+number=0
+objects=
+for model; do
+    [ -f "$model" ] || continue
+    for mode in c asm file; do
+        number=$((number + 1))
+        id=m$number out=$work/m$number
+        step "$model: compile --weights $mode" "$quern" compile "$model" -o "$out" --name $id --weights $mode
+        [ -f "$out/$id.json" ] || continue
+        step "$model: again" "$quern" compile "$model" -o "$out.again" --name $id --weights $mode
+        step "$model: the same bytes" same_bytes "$out" "$out.again"
+        step "$model: no paths" no_paths "$out"/*
+        step "$model: C99, $mode" "$cc" $strict -fPIC -I"$out" -c "$out/$id.c" -o "$work/$id.o"
+        step "$model: C++ header" sh -c "echo '#include \"$id.h\"' | $cxx -Wall -Wextra -Werror -pedantic -fsyntax-only -I'$out' -x c++ -"
+        step "$model: symbols, $mode" only_prefixed "$work/$id.o" $id
+        sources=
+        [ ! -f "$out/${id}_weights.S" ] || {
+            step "$model: assemble" "$cc" -I"$out" -c "$out/${id}_weights.S" -o "$work/${id}_weights.o"
+            sources="$work/${id}_weights.o"
+        }
+        # shellcheck disable=SC2086
+        step "$model: link" "$cc" -shared -o "$work/$id.so" "$work/$id.o" $sources -lm
+        weights=
+        [ $mode != file ] || weights=$out/$id.weights
+        # shellcheck disable=SC2086
+        step "$model: $mode" "$driver" "$work/$id.so" $id "$out/$id.json" $weights
+        objects="$objects $work/$id.o $sources"
+    done
+done
+# Every model in one program: no symbol twice.
+echo 'int main(void) { return 0; }' >"$work/all.c"
+# shellcheck disable=SC2086
+step 'all models in one program' "$cc" -o "$work/all" "$work/all.c" $objects -lm
+# An output folder that cannot be one; a full disk.
+echo x >"$work/file"
+step 'a file instead of a folder is refused' sh -c "! '$quern' compile '$1' -o '$work/file' 2>/dev/null"
+step 'a full disk leaves nothing' sh -c "ulimit -f 1; '$quern' compile '$1' -o '$work/full' --name x 2>/dev/null; [ \$? = 1 ] && [ ! -e '$work/full' ]"
+echo "abi: $passed passed, $failed failed"
+[ $failed = 0 ] && [ $passed -gt 0 ]
