@@ -138,7 +138,7 @@ bool lower_reduce(Lower *L, Node *n) {
 /* Global pools are reductions over the spatial axes. */
 static bool global_pool(Graph *g, Node *n, const char *op) {
     int rank = n->in[0]->type.rank;
-    int64_t axes[QN_MAX_RANK];
+    int64_t axes[QN_MAX_RANK] = {0};
     for (int i = 2; i < rank; i++) axes[i - 2] = i;
     Tensor *y = build(g, n, op, 2, (Tensor *[]){n->in[0], tensor_i64s(g, axes, rank > 2 ? rank - 2 : 0)});
     if (rank <= 2) node_set_i(y->def, NOOP, 1);
