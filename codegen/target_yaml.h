@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* target_yaml.h: target files (YAML) -> Target. The files of codegen/targets are carried in the binary by name. */
+#ifndef QN_TARGET_YAML_H
+#define QN_TARGET_YAML_H
+#include "ir/target.h"
+
+/* The text of a target file. NULL after errors that name file and line. Nothing of `text` is kept. */
+Target *target_parse(Ctx *c, const char *file, const char *text, size_t bytes);
+/* A target by the name of a built-in one ("x86_avx512"), else the file of that name. */
+Target *target_load(Ctx *c, const char *name_or_file);
+/* The i-th built-in name, in alphabetical order; NULL past the last. */
+const char *target_builtin(Arena *a, int i);
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mapping.h: a contraction as a Problem (dimensions, operands, affine projections) and a Mapping of its loops onto the memory
+ * levels and parallel units of a Target. One mapping is scored (passes/cost.h), becomes a schedule (mapping_schedule) and is
+ * what accelerator commands are made from.
+ *
+ * Text form, one line a level, outermost first; `for` are the loops that run at the level, outermost first, each iteration
+ * handing a tile to the next inner level; `spread` are the loops over parallel units below it:
+ *   mapping gemm_512 on x86_avx512
+ *   DRAM keeps A B C: for N 16, M 64
+ *   L1 keeps A B C:
+ *   regs keeps C: for K 512, M 8, N 2; spread N 16 x */
+#ifndef QN_MAPPING_H
+#define QN_MAPPING_H
+#include "target.h"
+
+enum { QN_MAX_DIMS = 12, QN_MAX_TENSORS = 4, QN_MAX_AXES = 8, QN_MAX_TERMS = 3, QN_MAX_LEVEL_LOOPS = 16 };
+
+/* ---- problem: for every point of the dims, one multiply-add: out[...] += product of the inputs */
+typedef struct ProblemAxis { /* index = sum of coef * dim; always >= 0 */
+    int n;
+    int dim[QN_MAX_TERMS];
+    int64_t coef[QN_MAX_TERMS]; /* > 0 */
+} ProblemAxis;
+typedef struct ProblemTensor {
+    const char *name;
+    unsigned role; /* one ROLE_ bit; exactly one tensor has ROLE_O, and each of its axes is one dim with coefficient 1 */
+    int rank;
+    ProblemAxis axis[QN_MAX_AXES];
+} ProblemTensor;
+typedef struct Problem {
+    const char *name;
+    int ndim, ntensor;
+    const char *dim[QN_MAX_DIMS]; /* names */
+    int64_t extent[QN_MAX_DIMS];
+    ProblemTensor tensor[QN_MAX_TENSORS];
+} Problem;
+
+/* C[m,n] += A[m,k] * B[k,n]; roles O, I, W. */
+Problem *problem_gemm(Arena *a, const char *name, int64_t m, int64_t n, int64_t k);
+/* A convolution in the survey's letters: O[n,g,m,e,f] += I[n,g,c,UE*e+DR*r,UF*f+DS*s] * W[g,m,c,r,s]; input padding is part
+ * of I; m and c are per group, and without groups there is no dim G. Depthwise: O[n,c,e,f] += I[n,c,…] * W[c,r,s], no M. */
+typedef struct ConvShape {
+    int64_t n, g, m, c, e, f, r, s;           /* 0 means 1 */
+    int64_t stride_e, stride_f, dil_r, dil_s; /* 0 means 1 */
+    bool depthwise;
+} ConvShape;
+Problem *problem_conv(Arena *a, const char *name, const ConvShape *s);
+bool problem_check(Diags *d, Loc loc, const Problem *p); /* extents and products in range, projections well formed */
+int problem_dim(const Problem *p, const char *name);     /* index, or -1 */
+int problem_tensor(const Problem *p, const char *name);
+int64_t problem_macs(const Problem *p);
+/* Words of the box that a tensor's projection touches when each dim has the given extent. */
+int64_t problem_box(const Problem *p, int tensor, const int64_t *extent);
+
+/* ---- mapping */
+typedef struct MapLoop {
+    int dim;
+    int64_t factor;
+    char axis; /* 0 temporal, 'x' or 'y' spatial */
+} MapLoop;
+typedef struct MapLevel {
+    int ntemporal, nspatial;
+    MapLoop temporal[QN_MAX_LEVEL_LOOPS]; /* outermost first */
+    MapLoop spatial[QN_MAX_LEVEL_LOOPS];
+    unsigned keep; /* bit i: tensor i of the problem has a tile here */
+} MapLevel;
+typedef struct Mapping {
+    const Problem *problem;
+    const Target *target;
+    MapLevel level[QN_MAX_LEVELS]; /* target->nlevel of them */
+} Mapping;
+/* Everything kept where the target can, all loops at the outermost level in the problem's order. Always legal but for capacity. */
+Mapping *mapping_new(Arena *a, const Problem *p, const Target *t);
+void mapping_default_keep(Mapping *m);
+
+/* Text form. Errors name file and line. Levels that are not mentioned have no loops and the target's keeps. */
+Mapping *mapping_parse(Ctx *c, const char *file, const char *text, const Problem *p, const Target *t);
+void mapping_print(const Mapping *m, Text *out);
+
+/* What is wrong with a mapping. */
+typedef struct MapViolation {
+    int level, tensor; /* tensor -1: all kept tensors together */
+    int64_t need_words, capacity_words;
+} MapViolation;
+typedef struct MapViolations {
+    Vec(MapViolation) list;
+} MapViolations;
+/* Legal: factors multiply to the extents, spatial factors fit the fan-outs, tiles fit the capacities, only tensors that a level
+ * can keep are kept, the outermost keeps all. Every problem is reported at loc; `v`, if not NULL, lists the capacity ones. */
+bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v);
+/* The same without words, for search: true if legal. */
+bool mapping_legal(const Mapping *m);
+
+/* Extent of each dim inside one tile of a level (its own loops and all inside it). level == nlevel: all 1. */
+void mapping_tile(const Mapping *m, int level, int64_t *extent);
+
+/* ---- mapping -> schedule: the steps, one a line, that turn the naive nest into the mapped one (grammar: ir/sched.h).
+ * `names` says what the nest calls things. */
+typedef struct MapNames {
+    const char *dim[QN_MAX_DIMS];       /* loop variable of each dim; NULL: the nest has no such loop (its extent is 1) */
+    const char *tensor[QN_MAX_TENSORS]; /* buffer of each tensor */
+} MapNames;
+char *mapping_schedule(Arena *a, const Mapping *m, const MapNames *names);
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* target.h: a machine as data: memory levels from the outermost in, the parallel units below each of them, vector unit,
+ * instructions. A CPU is described like an accelerator: cores are the outermost spatial dimension, SIMD lanes the innermost
+ * one, vector registers the innermost memory level.
+ *   x86_avx512:  DRAM > L3 > (x: cores) L2 > L1 > regs > (x: 16 lanes) multiply-add
+ * Filled by codegen/target_yaml.c or by a program; target_check says what is wrong with it. */
+#ifndef QN_TARGET_H
+#define QN_TARGET_H
+#include "base.h"
+
+#define QN_MAX_LEVELS 8
+
+typedef enum LevelKind {
+    LEVEL_DRAM,  /* outermost: everything fits */
+    LEVEL_CACHE, /* implicit: a tile size is chosen, nothing is copied */
+    LEVEL_PAD,   /* explicit scratchpad: copies are made, as DMA or loops */
+    LEVEL_REGS   /* registers of a PE, or a CPU's vector registers */
+} LevelKind;
+extern const char *const level_kind_name[4]; /* dram cache pad regs */
+
+/* What an operand is to a contraction; the unit in which a level says what it keeps. */
+enum { ROLE_W = 1, ROLE_I = 2, ROLE_O = 4, ROLE_ALL = 7 }; /* weights, inputs, outputs */
+
+typedef struct TargetLevel {
+    const char *name;
+    LevelKind kind;
+    int64_t words; /* capacity of one instance; 0: unbounded */
+    int word_bits;
+    unsigned keeps;                   /* ROLE_ bits it can hold; the others pass it by */
+    int64_t fan_x, fan_y;             /* instances of the next inner level (of multiply-adds, below the innermost) under one */
+    double read_energy, write_energy; /* per word, in units of one multiply-add */
+    double read_bw, write_bw;         /* words per cycle and instance; 0: unlimited */
+} TargetLevel;
+
+typedef struct TargetInstr {
+    const char *name;
+    const char *means; /* a loop-IR function: what it computes, the oracle for the code that is emitted */
+    const char *emit;  /* C text with {0} {1} … for the operands, or the opcode of a command */
+    bool command;      /* emit is an opcode of the command stream */
+    double cycles;     /* per issue */
+    const char *needs; /* CPU feature it needs beyond the target's own, or NULL */
+} TargetInstr;
+
+typedef struct Target {
+    const char *name, *about;
+    int nlevel;
+    TargetLevel level[QN_MAX_LEVELS]; /* outermost first */
+    int64_t vector_bits;              /* 0: no vectors */
+    int vector_regs;                  /* architectural vector registers */
+    double mac_energy;                /* the unit of the energies: 1 unless stated */
+    int ninstr;
+    const TargetInstr *instr;
+    const char *cflags;    /* for the compiler of the emitted C; NULL: none */
+    const char *attribute; /* before each emitted function; NULL: none */
+    const char *cpu_test;  /* C expression, true on a machine that can run it; NULL: any machine */
+} Target;
+
+int64_t target_instances(const Target *t, int level); /* in the whole machine; level == nlevel: multiply-adds */
+int target_level(const Target *t, const char *name);  /* index, or -1 */
+int target_lanes(const Target *t, int elem_bits);     /* elements of a vector, at least 1 */
+const TargetInstr *target_instr(const Target *t, const char *name);
+/* Every inconsistency is reported at loc; false if there was one. */
+bool target_check(Diags *d, Loc loc, const Target *t);
+#endif
