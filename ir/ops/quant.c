@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quant.c: kernels on integers: ConvInteger, MatMulInteger, DynamicQuantizeLinear. Operands stay in 8 bits in memory; zero points are
+ * taken away as values are read, sums are int32 and wrap. Padding stands for the zero point, so what is outside adds nothing.
+ *
+ *   ConvInteger(x: uint8, w: int8, zx, zw)   ->   for …:  acc += (int32(w[m,c,r]) - zw[m]) * (int32(x[c,e+r]) - zx)
+ */
+#include "window.h"
+
+enum { AUTO_PAD, DILATIONS, GROUP, KERNEL_SHAPE, PADS, STRIDES };
+static const WindowAttrs attrs = {AUTO_PAD, DILATIONS, PADS, STRIDES, -1};
+enum { CONV_ROW = 256, MM_COLS = 128, MM_ROWS = 4 };
+enum { ZERO_X = 2, ZERO_W = 3 }; /* inputs: zero points of inputs 0 and 1 */
+
+static const Type *zero_type(const Node *n, int i) { return i < n->nin && n->in[i] ? &n->in[i]->type : NULL; }
+static bool one_element(const Type *t) {
+    int64_t n;
+    return type_elements(t, &n) && n == 1;
+}
+/* v, an integer of few bits, less zero point `input` at idx (ignored when there is one for all). */
+static Expr *centred(Lower *L, Node *n, int input, Expr *v, Expr *const *idx) {
+    v = e_cast(L->a, DT_INT32, v);
+    const Type *z = zero_type(n, input);
+    if (!z) return v;
+    Expr *none[QN_MAX_RANK];
+    for (int i = 0; i < z->rank; i++) none[i] = e_int(L->a, 0);
+    return e_sub(L->a, v, e_cast(L->a, DT_INT32, lower_load(L, n, input, one_element(z) ? none : idx)));
+}
+
+/* ---- ConvInteger */
+bool infer_conv_integer(Infer *x) {
+    const Type *in = &x->n->in[0]->type, *w = &x->n->in[1]->type;
+    int rank = in->rank - 2;
+    Window win[WIN_SPATIAL];
+    int64_t dim[QN_MAX_RANK], group = attr_i(x->n, GROUP);
+    if (rank < 1 || rank > WIN_SPATIAL)
+        return infer_error(x, "the input has %d dims, expected 3 to 5 (N, C and one to three spatial ones)", in->rank);
+    if (w->rank != in->rank) return infer_error(x, "the weight has %d dims, the input %d; expected the same", w->rank, in->rank);
+    if (group < 1 || w->dim[0] % group || in->dim[1] % group || w->dim[1] != in->dim[1] / group)
+        return infer_error(x, "the weight is for %lld input channels a group, the input has %lld in %lld groups", (long long)w->dim[1],
+                           (long long)in->dim[1], (long long)group);
+    const Attr *k = &x->n->attr[KERNEL_SHAPE];
+    for (int i = 0; k->kind != ATTR_NONE && i < rank; i++)
+        if (k->n != rank || k->is[i] != w->dim[2 + i]) return infer_error(x, "kernel_shape disagrees with the weight's shape");
+    const Type *zx = zero_type(x->n, ZERO_X), *zw = zero_type(x->n, ZERO_W);
+    if (zx && !one_element(zx)) return infer_error(x, "the zero point of the input has more than one element");
+    if (zw && !one_element(zw) && (zw->rank != 1 || zw->dim[0] != w->dim[0]))
+        return infer_error(x, "the zero point of the weight is expected to have 1 element or %lld, one an output channel",
+                           (long long)w->dim[0]);
+    if (!window_infer(x, &attrs, rank, in->dim + 2, w->dim + 2, win)) return false;
+    dim[0] = in->dim[0], dim[1] = w->dim[0];
+    for (int i = 0; i < rank; i++) dim[2 + i] = win[i].out;
+    return infer_out(x, 0, DT_INT32, in->rank, dim);
+}
+typedef struct Conv {
+    Node *n;
+    const Type *in, *wt, *ot;
+    int last; /* spatial axes before the innermost one */
+    Window win[WIN_SPATIAL];
+    Expr *vn, *vg, *m0, *pos[WIN_SPATIAL], *from, *to; /* sample, group, first channel, outer position, range of the row */
+    int64_t mb, tile, cg;
+    Buf *acc;
+} Conv;
+static void conv_taps(Lower *L, Conv *p) {
+    static const char *const tap[] = {"q", "r", "s"};
+    Arena *a = L->a;
+    Expr *xi[QN_MAX_RANK], *wi[QN_MAX_RANK], *lo, *hi;
+    Expr *c = lower_loop(L, "c", p->cg);
+    xi[0] = p->vn, xi[1] = e_add(a, e_mul(a, p->vg, e_int(a, p->cg)), c);
+    wi[1] = c;
+    for (int i = 0; i < p->last; i++) {
+        window_taps(L, &p->win[i], p->pos[i], &lo, &hi);
+        wi[2 + i] = lower_loop_range(L, tap[i + 2 - p->last], lo, hi);
+        xi[2 + i] = window_at(L, &p->win[i], p->pos[i], wi[2 + i]);
+    }
+    const Window *row = &p->win[p->last];
+    wi[2 + p->last] = lower_loop(L, "s", row->k);
+    window_outputs(L, row, wi[2 + p->last], &lo, &hi);
+    lo = lower_let(L, "from", e_max(a, lo, p->from)), hi = lower_let(L, "to", e_min(a, hi, p->to));
+    Expr *j = lower_loop(L, "j", p->mb);
+    wi[0] = e_add(a, p->m0, j);
+    Expr *w = lower_let(L, "w", centred(L, p->n, ZERO_W, lower_load(L, p->n, 1, wi), wi));
+    Expr *f = lower_loop_range(L, "f", lo, hi);
+    xi[2 + p->last] = window_at(L, row, f, wi[2 + p->last]);
+    Expr *x = centred(L, p->n, ZERO_X, lower_load(L, p->n, 0, xi), NULL);
+    lower_put(L, p->acc, (Expr *[]){j, e_sub(a, f, p->from)}, e_mul(a, w, x), RED_ADD);
+    lower_ends(L, 2 + 1 + p->last + 1);
+}
+bool lower_conv_integer(Lower *L, Node *n) {
+    static const char *const outer[] = {"d", "e"};
+    Arena *a = L->a;
+    Conv p = {.n = n, .in = &n->in[0]->type, .wt = &n->in[1]->type, .ot = &n->out[0]->type};
+    int64_t group = attr_i(n, GROUP), mg = p.wt->dim[0] / group;
+    p.last = p.in->rank - 3, p.cg = p.wt->dim[1];
+    window_of(n, &attrs, p.last + 1, p.in->dim + 2, p.wt->dim + 2, p.ot->dim + 2, p.win);
+    int64_t width = p.win[p.last].out;
+    p.tile = max_i64(min_i64(width, CONV_ROW), 1);
+    p.mb = mg % 4 == 0 ? 4 : mg % 2 == 0 ? 2 : 1; /* output channels that share the loads of x */
+    p.vn = lower_loop(L, "n", p.in->dim[0]);
+    p.vg = lower_loop(L, "g", group);
+    Expr *mo = lower_loop(L, "mo", mg / p.mb);
+    p.m0 = e_add(a, e_mul(a, p.vg, e_int(a, mg)), e_mul(a, mo, e_int(a, p.mb)));
+    for (int i = 0; i < p.last; i++) p.pos[i] = lower_loop(L, outer[i + (p.last == 1)], p.win[i].out);
+    p.from = e_mul(a, lower_loop(L, "ft", ceil_div(width, p.tile)), e_int(a, p.tile));
+    p.to = e_min(a, e_add(a, p.from, e_int(a, p.tile)), e_int(a, width));
+    p.acc = lower_temp(L, "acc", DT_INT32, 2, (int64_t[]){p.mb, p.tile});
+    Expr *j = lower_loop(L, "j", p.mb), *f = lower_loop(L, "f", p.tile);
+    lower_put(L, p.acc, (Expr *[]){j, f}, e_lit_i(a, DT_INT32, 0), RED_NONE);
+    lower_ends(L, 2);
+    conv_taps(L, &p);
+    Expr *idx[QN_MAX_RANK];
+    j = lower_loop(L, "j", p.mb);
+    f = lower_loop_range(L, "f", p.from, p.to);
+    idx[0] = p.vn, idx[1] = e_add(a, p.m0, j);
+    for (int i = 0; i < p.last; i++) idx[2 + i] = p.pos[i];
+    idx[2 + p.last] = f;
+    lower_store(L, n, 0, idx, lower_get(L, p.acc, (Expr *[]){j, e_sub(a, f, p.from)}));
+    lower_ends(L, 2 + 1 + p.last + 3);
+    return true;
+}
+
+/* ---- MatMulInteger: numpy's rules. Zero points: one, one per row of A or column of B, or a tensor that broadcasts */
+static bool zero_fits(Infer *x, int input, const Type *t, int axis) {
+    const Type *z = zero_type(x->n, input);
+    if (!z || one_element(z)) return true;
+    bool ok = z->rank == 1 ? t->rank > 1 && z->dim[0] == t->dim[axis] : z->rank == t->rank;
+    for (int i = 0; ok && z->rank > 1 && i < z->rank; i++) ok = z->dim[i] == 1 || z->dim[i] == t->dim[i];
+    return ok ||
+           infer_error(x, "the zero point in input %d is expected to have 1 element, %lld, or a shape that broadcasts to its operand's",
+                       input, (long long)(t->rank > 1 ? t->dim[axis] : 1));
+}
+bool infer_matmul_integer(Infer *x) {
+    const Type *a = &x->n->in[0]->type, *b = &x->n->in[1]->type;
+    int64_t dim[QN_MAX_RANK];
+    int rank;
+    if (a->rank < 1 || b->rank < 1) return infer_error(x, "an operand is a scalar, expected at least one dim");
+    int64_t ka = a->dim[a->rank - 1], kb = b->dim[b->rank > 1 ? b->rank - 2 : 0];
+    if (ka != kb) return infer_error(x, "the inner extents are %lld and %lld, expected the same", (long long)ka, (long long)kb);
+    if (!zero_fits(x, ZERO_X, a, a->rank - 2) || !zero_fits(x, ZERO_W, b, b->rank - 1)) return false;
+    Type la = *a, lb = *b;
+    la.rank = a->rank > 2 ? a->rank - 2 : 0, lb.rank = b->rank > 2 ? b->rank - 2 : 0;
+    if (!broadcast_dims(2, (const Type *const[]){&la, &lb}, &rank, dim)) return infer_error(x, "the leading extents do not broadcast");
+    if (a->rank > 1) dim[rank++] = a->dim[a->rank - 2];
+    if (b->rank > 1) dim[rank++] = b->dim[b->rank - 1];
+    return infer_out(x, 0, DT_INT32, rank, dim);
+}
+/* Element (i, k) of an operand under the leading indices of the result. `axis`: the one whose index picks a vector's zero point. */
+static Expr *mm_load(Lower *L, Node *n, int input, int nlead, Expr *const *lead, Expr *i, Expr *k, int axis) {
+    const Type *t = &n->in[input]->type, *z = zero_type(n, ZERO_X + input);
+    Expr *idx[QN_MAX_RANK], *zi[QN_MAX_RANK];
+    int r = t->rank > 2 ? t->rank - 2 : 0;
+    for (int q = 0; q < r; q++) idx[q] = t->dim[q] == 1 ? e_int(L->a, 0) : lead[q + nlead - r];
+    if (t->rank > 1) idx[r++] = i;
+    idx[r++] = t->rank > 1 ? k : input ? i : k;
+    for (int q = 0; z && q < z->rank; q++) zi[q] = z->rank == 1 ? idx[axis] : z->dim[q] == 1 ? e_int(L->a, 0) : idx[q];
+    return centred(L, n, ZERO_X + input, lower_load(L, n, input, idx), zi);
+}
+bool lower_matmul_integer(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *ta = &n->in[0]->type, *tb = &n->in[1]->type, *o = &n->out[0]->type;
+    bool row = ta->rank > 1, col = tb->rank > 1;
+    int64_t M = row ? ta->dim[ta->rank - 2] : 1, N = col ? tb->dim[tb->rank - 1] : 1, K = ta->dim[ta->rank - 1];
+    int64_t rows = max_i64(min_i64(M, MM_ROWS), 1), cols = max_i64(min_i64(N, MM_COLS), 1);
+    int nlead = o->rank - row - col;
+    Expr *lead[QN_MAX_RANK], *idx[QN_MAX_RANK];
+    for (int i = 0; i < nlead; i++) lead[i] = lower_loop(L, arena_printf(a, "b%d", i), o->dim[i]);
+    Expr *m0 = e_mul(a, lower_loop(L, "mo", ceil_div(M, rows)), e_int(a, rows));
+    Expr *n0 = e_mul(a, lower_loop(L, "no", ceil_div(N, cols)), e_int(a, cols));
+    Expr *mend = M % rows ? e_min(a, e_int(a, rows), e_sub(a, e_int(a, M), m0)) : e_int(a, rows);
+    Expr *nend = N % cols ? e_min(a, e_int(a, cols), e_sub(a, e_int(a, N), n0)) : e_int(a, cols);
+    Buf *acc = lower_temp(L, "acc", DT_INT32, 2, (int64_t[]){rows, cols});
+    Expr *i = lower_loop(L, "i", rows), *j = lower_loop(L, "j", cols);
+    lower_put(L, acc, (Expr *[]){i, j}, e_lit_i(a, DT_INT32, 0), RED_NONE);
+    lower_ends(L, 2);
+    Expr *k = lower_loop(L, "k", K);
+    i = lower_loop_range(L, "i", e_int(a, 0), mend);
+    Expr *x = lower_let(L, "x", mm_load(L, n, 0, nlead, lead, e_add(a, m0, i), k, ta->rank - 2));
+    j = lower_loop_range(L, "j", e_int(a, 0), nend);
+    Expr *at = e_add(a, n0, j);
+    lower_put(L, acc, (Expr *[]){i, j},
+              e_mul(a, x, col ? mm_load(L, n, 1, nlead, lead, k, at, tb->rank - 1) : mm_load(L, n, 1, nlead, lead, k, k, 0)), RED_ADD);
+    lower_ends(L, 3);
+    i = lower_loop_range(L, "i", e_int(a, 0), mend), j = lower_loop_range(L, "j", e_int(a, 0), nend);
+    int r = 0;
+    for (; r < nlead; r++) idx[r] = lead[r];
+    if (row) idx[r++] = e_add(a, m0, i);
+    if (col) idx[r++] = e_add(a, n0, j);
+    lower_store(L, n, 0, idx, lower_get(L, acc, (Expr *[]){i, j}));
+    lower_ends(L, 4 + nlead);
+    return true;
+}
+
+/* ---- DynamicQuantizeLinear: the range of the values, widened to hold 0, becomes 0…255 */
+bool infer_dynamic_quantize(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    return infer_out(x, 1, DT_FLOAT32, 0, NULL) && infer_out(x, 2, DT_UINT8, 0, NULL) && infer_out(x, 0, DT_UINT8, t->rank, t->dim);
+}
+bool lower_dynamic_quantize(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type;
+    Expr *idx[QN_MAX_RANK], *none = e_lit(a, DT_FLOAT32, 0);
+    Buf *least = lower_temp(L, "least", DT_FLOAT32, 0, NULL), *most = lower_temp(L, "most", DT_FLOAT32, 0, NULL);
+    lower_put(L, least, NULL, none, RED_NONE);
+    lower_put(L, most, NULL, none, RED_NONE);
+    lower_loops(L, NULL, t, idx);
+    Expr *x = lower_let(L, "x", e_cast(a, DT_FLOAT32, lower_load(L, n, 0, idx)));
+    lower_put(L, least, NULL, x, RED_MIN);
+    lower_put(L, most, NULL, x, RED_MAX);
+    lower_ends(L, t->rank);
+    Expr *lo = lower_let(L, "lo", lower_get(L, least, NULL)), *hi = lower_get(L, most, NULL);
+    Expr *scale = lower_let(L, "scale", e_div(a, e_sub(a, hi, lo), e_lit(a, DT_FLOAT32, 255)));
+    scale = lower_let(L, "scale", e_select(a, e_eq(a, scale, none), e_lit(a, DT_FLOAT32, 1), scale));
+    static const char *const names[] = {"x", "scale", "zero"};
+    Expr *zero = lower_let(L, "zero", lower_formula(L, "rint(clamp(0 - x/scale, 0, 255))", 2, names, (Expr *[]){lo, scale}));
+    lower_store(L, n, 1, NULL, scale);
+    lower_store(L, n, 2, NULL, zero);
+    lower_loops(L, NULL, t, idx);
+    x = e_cast(a, DT_FLOAT32, lower_load(L, n, 0, idx));
+    lower_store(L, n, 0, idx, lower_formula(L, "clamp(rint(x/scale) + zero, 0, 255)", 3, names, (Expr *[]){x, scale, zero}));
+    lower_ends(L, t->rank);
+    return true;
+}

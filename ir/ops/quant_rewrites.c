@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quant_rewrites.c: quantised ops of the QOperator form as integer kernels, elementwise arithmetic and QuantizeLinear. Sums are
+ * int32; the scales are combined in float32 in the order in which ONNX Runtime combines them; results are rounded half to even,
+ * the zero point is added, and they saturate.
+ *
+ *   QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b)
+ *     ->  a = ConvInteger(x, w, xz, wz) + b;  y = QuantizeLinear(float32(a) * (xs*ws/ys), 1, yz)
+ */
+#include "rewrite.h"
+#include <string.h>
+
+/* a*b/y; y may be absent. */
+static Tensor *scale_of(R r, Tensor *a, Tensor *b, Tensor *y) {
+    Tensor *s = r_op2(r, "Mul", r_cast(r, a, DT_FLOAT32), r_cast(r, b, DT_FLOAT32));
+    return y ? r_op2(r, "Div", s, r_cast(r, y, DT_FLOAT32)) : s;
+}
+static Tensor *integer_product(R r, const char *op, Tensor *a, Tensor *b, Tensor *za, Tensor *zb) {
+    return build(r.g, r.n, op, 4, (Tensor *[]){a, b, za, zb});
+}
+
+bool rewrite_qlinear_conv(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    int spatial = n->in[0]->type.rank - 2;
+    int64_t count;
+    if (spatial < 1 || spatial > 3) return diag_error(c->d, n->loc, "the input has %d dims, expected 3 to 5", spatial + 2);
+    Tensor *acc = integer_product(r, "ConvInteger", n->in[0], n->in[3], n->in[2], n->in[5]), *b = r_in(r, 8);
+    r_copy_attrs(r, acc);
+    if (b && (b->type.rank != 1 || !type_elements(&b->type, &count) || count != n->in[3]->type.dim[0]))
+        return diag_error(c->d, n->loc, "the bias is not a vector with one element an output channel");
+    if (b) {
+        int64_t dim[4] = {count, 1, 1, 1};
+        acc = r_op2(r, "Add", acc, r_reshape(r, b, spatial + 1, dim));
+    }
+    Tensor *s = scale_of(r, r_param(r, n->in[1], 0), r_param(r, n->in[4], spatial), r_param(r, n->in[6], 0));
+    r_done(r, 0, r_requantize(r, acc, s, n->in[7], 0));
+    return true;
+}
+bool rewrite_qlinear_matmul(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *acc = integer_product(r, "MatMulInteger", n->in[0], n->in[3], n->in[2], n->in[5]);
+    Tensor *s = scale_of(r, r_param(r, n->in[1], 1), r_param(r, n->in[4], 0), r_param(r, n->in[6], 1));
+    r_done(r, 0, r_requantize(r, acc, s, n->in[7], 1));
+    return true;
+}
+/* alpha A' B' + C; C is quantised with the scale of the product. Without an output scale the result is float. */
+bool rewrite_qgemm(Ctx *c, Graph *g, Node *n) {
+    enum { ALPHA, TRANS_A, TRANS_B };
+    R r = {g, n};
+    Tensor *a = n->in[0], *b = n->in[3], *bias = r_in(r, 6), *ys = r_in(r, 7), *yz = r_in(r, 8);
+    if (a->type.rank != 2 || b->type.rank != 2)
+        return diag_error(c->d, n->loc, "the operands have %d and %d dims, expected 2 each", a->type.rank, b->type.rank);
+    if (attr_i(n, TRANS_A)) a = r_swap_last(r, a, 2);
+    if (attr_i(n, TRANS_B)) b = r_swap_last(r, b, 2);
+    Tensor *acc = integer_product(r, "MatMulInteger", a, b, n->in[2], n->in[5]);
+    if (bias) acc = r_op2(r, "Add", acc, bias);
+    Tensor *s = scale_of(r, r_param(r, n->in[1], 0), r_param(r, n->in[4], 0), NULL);
+    if (attr_f(n, ALPHA) != 1) s = r_op2(r, "Mul", r_f32(r, (double)attr_f(n, ALPHA)), s);
+    if (ys) s = r_op2(r, "Div", s, r_param(r, ys, 0));
+    r_done(r, 0, ys ? r_requantize(r, acc, s, yz, 0) : r_op2(r, "Mul", r_cast(r, acc, DT_FLOAT32), s));
+    return true;
+}
+
+/* ---- elementwise: values, computed in float32, quantised again */
+bool rewrite_qlinear_add(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *sum = r_op2(r, "Add", r_dequantize(r, n->in[0], n->in[1], n->in[2]), r_dequantize(r, n->in[3], n->in[4], n->in[5]));
+    r_done(r, 0, r_quantize(r, sum, n->in[6], r_in(r, 7) ? n->in[7] : tensor_scalar(g, n->in[0]->type.dt, 0)));
+    return true;
+}
+static Tensor *centre(R r, Tensor *x, Tensor *zero) {
+    x = r_cast(r, x, DT_INT32);
+    return zero ? r_op2(r, "Sub", x, r_cast(r, r_param(r, zero, 0), DT_INT32)) : x;
+}
+bool rewrite_qlinear_mul(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *p = r_op2(r, "Mul", centre(r, n->in[0], n->in[2]), centre(r, n->in[3], n->in[5]));
+    Tensor *s = scale_of(r, r_param(r, n->in[1], 0), r_param(r, n->in[4], 0), r_param(r, n->in[6], 0));
+    r_done(r, 0, r_requantize(r, p, s, r_in(r, 7) ? n->in[7] : tensor_scalar(g, n->in[0]->type.dt, 0), 0));
+    return true;
+}
+static Tensor *zero_or(R r, int i, const Tensor *like) { return r_in(r, i) ? r_in(r, i) : tensor_scalar(r.g, like->type.dt, 0); }
+/* X, X_scale, X_zero, Y_scale, Y_zero through one float op. */
+static bool through_float(R r, const char *op) {
+    Tensor *y = r_op1(r, op, r_dequantize(r, r.n->in[0], r.n->in[1], r_in(r, 2)));
+    r_copy_attrs(r, y);
+    r_done(r, 0, r_quantize(r, y, r.n->in[3], zero_or(r, 4, r.n->in[0])));
+    return true;
+}
+bool rewrite_qlinear_sigmoid(Ctx *c, Graph *g, Node *n) { return (void)c, through_float((R){g, n}, "Sigmoid"); }
+bool rewrite_qlinear_leaky_relu(Ctx *c, Graph *g, Node *n) { return (void)c, through_float((R){g, n}, "LeakyRelu"); }
+bool rewrite_qlinear_softmax(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *y = r_op1(r, "Softmax", r_dequantize(r, n->in[0], n->in[1], r_in(r, 2)));
+    r_copy_attrs(r, y);
+    if (attr_i(n, op_attr_index(n->op, "opset")) < 13) r_set_i(y, "flatten", 1);
+    r_done(r, 0, r_quantize(r, y, n->in[3], zero_or(r, 4, n->in[0])));
+    return true;
+}
+
+/* ---- pools; the channels may stand last */
+static Tensor *channels(R r, Tensor *x, bool last_to_first) {
+    int rank = r.n->in[0]->type.rank;
+    int64_t perm[QN_MAX_RANK];
+    if (!attr_i(r.n, op_attr_index(r.n->op, "channels_last")) || rank < 3) return x;
+    for (int i = 1; i < rank; i++) perm[i] = last_to_first ? i - 1 : i + 1;
+    perm[0] = 0;
+    perm[last_to_first ? 1 : rank - 1] = last_to_first ? rank - 1 : 1;
+    return r_transpose(r, x, rank, perm);
+}
+bool rewrite_qlinear_average_pool(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *y = r_op1(r, "AveragePool", r_dequantize(r, channels(r, n->in[0], true), n->in[1], r_in(r, 2)));
+    r_copy_attrs(r, y);
+    r_done(r, 0, channels(r, r_quantize(r, y, n->in[3], zero_or(r, 4, n->in[0])), false));
+    return true;
+}
+bool rewrite_qlinear_global_average_pool(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const Type *t = &n->in[0]->type;
+    bool last = attr_i(n, 0) != 0;
+    int64_t axes[QN_MAX_RANK], count = 1;
+    if (t->rank < 3) return diag_error(c->d, n->loc, "the input has %d dims, expected at least 3", t->rank);
+    for (int i = 0; i < t->rank - 2; i++) {
+        axes[i] = i + (last ? 1 : 2);
+        if (t->dim[axes[i]] < 0 || !mul_ok(count, t->dim[axes[i]], &count))
+            return diag_error(c->d, n->loc, "the spatial extents are not known");
+    }
+    Tensor *sum = r_op2(r, "ReduceSum", centre(r, n->in[0], r_in(r, 2)), tensor_i64s(g, axes, t->rank - 2));
+    Tensor *s = r_op2(r, "Div", r_param(r, n->in[1], 0), r_op2(r, "Mul", r_param(r, n->in[3], 0), r_f32(r, (double)count)));
+    r_done(r, 0, r_requantize(r, sum, s, zero_or(r, 4, n->in[0]), 0));
+    return true;
+}
+
+/* ---- QLinearConcat: Y_scale, Y_zero, then a tensor, its scale and its zero point each. Parts are quantised before they are joined. */
+static bool same_value(const Tensor *a, const Tensor *b) {
+    double x, y;
+    return a == b || (const_f(a, &x) && const_f(b, &y) && x == y);
+}
+bool rewrite_qlinear_concat(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    if ((n->nin - 2) % 3) return diag_error(c->d, n->loc, "%d inputs were found; expected 2, and 3 for each part", n->nin);
+    int parts = (n->nin - 2) / 3;
+    Tensor **v = NEW_ARRAY(g->a, Tensor *, parts);
+    for (int i = 0; i < parts; i++) {
+        Tensor *x = n->in[2 + 3 * i], *s = n->in[3 + 3 * i], *z = n->in[4 + 3 * i];
+        if (!x || !s || !z) return diag_error(c->d, n->loc, "tensor, scale or zero point of part %d is left out", i);
+        bool same = x->type.dt == n->in[1]->type.dt && same_value(s, n->in[0]) && same_value(z, n->in[1]);
+        v[i] = same ? x : r_quantize(r, r_dequantize(r, x, s, z), n->in[0], n->in[1]);
+    }
+    Tensor *y = build(g, n, "Concat", parts, v);
+    r_copy_attrs(r, y);
+    r_done(r, 0, y);
+    return true;
+}
+
+/* ---- float inputs, integer products */
+/* float32(product) * scale + bias */
+static void scaled_product(R r, Tensor *product, Tensor *sa, Tensor *sb, Tensor *bias) {
+    Tensor *y = r_op2(r, "Mul", r_cast(r, product, DT_FLOAT32), r_op2(r, "Mul", r_param(r, sa, 0), r_param(r, sb, 0)));
+    r_done(r, 0, bias ? r_op2(r, "Add", y, bias) : y);
+}
+bool rewrite_dynamic_quantize_matmul(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor **q = build_node(g, n, "DynamicQuantizeLinear", 1, n->in, 3)->out;
+    scaled_product(r, integer_product(r, "MatMulInteger", q[0], n->in[1], q[2], r_in(r, 3)), q[1], n->in[2], r_in(r, 4));
+    return true;
+}
+bool rewrite_matmul_integer_to_float(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *p = integer_product(r, "MatMulInteger", n->in[0], n->in[1], r_in(r, 4), r_in(r, 5));
+    scaled_product(r, p, n->in[2], n->in[3], r_in(r, 6));
+    return true;
+}
+
+/* ---- com.microsoft QuantizeLinear and DequantizeLinear: as in the default domain */
+static bool default_domain(R r, const char *op, Tensor *zero) {
+    Tensor *y = r_op3(r, op, r.n->in[0], r.n->in[1], zero);
+    if (attr_has(r.n, 0)) r_set_i(y, "axis", attr_i(r.n, 0));
+    r_done(r, 0, y);
+    return true;
+}
+bool rewrite_quantize(Ctx *c, Graph *g, Node *n) { return (void)c, default_domain((R){g, n}, "QuantizeLinear", r_in((R){g, n}, 2)); }
+bool rewrite_dequantize(Ctx *c, Graph *g, Node *n) { return (void)c, default_domain((R){g, n}, "DequantizeLinear", r_in((R){g, n}, 2)); }
