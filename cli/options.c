@@ -147,12 +147,13 @@ int options_parse(Ctx *c, int argc, char **argv, Options *o) {
 
     struct option longs[NROW + 1] = {{0}};
     char shorts[2 * NROW + 2] = ":";
-    int map[NROW], n = 0;
+    int map[NROW], n = 0, at = 1;
     for (int i = 0; i < NROW; i++) {
         if (!strchr(rows[i].commands, cmd->letter)) continue;
         longs[n] = (struct option){rows[i].name, rows[i].arg ? required_argument : no_argument, NULL, 1000 + n};
         map[n++] = i;
-        if (rows[i].letter) strncat(shorts, (char[]){(char)rows[i].letter, rows[i].arg ? ':' : 0, 0}, 2);
+        if (rows[i].letter) shorts[at++] = (char)rows[i].letter;
+        if (rows[i].letter && rows[i].arg) shorts[at++] = ':';
     }
     opterr = 0;
     optind = 2;

@@ -70,8 +70,6 @@ HelperText *helper_text_new(Arena *a) {
     h->a = a;
     h->piece = map_new(a);
     for (const Embedded *e = embedded_files; e->name; e++)
-        if (starts(e->name, "codegen/helpers.h")) index_file(h, e);
-    for (const Embedded *e = embedded_files; e->name; e++)
         if (starts(e->name, "runtime/")) index_file(h, e);
     return h;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 const CallInfo call_info[CALL_COUNT] = {
-#define CALL(e, name, arity, cf, cd, kind) [CALL_##e] = {name, arity, cf, cd, kind},
+#define CALL(e, name, arity, cf, cd, kind) [CALL_##e] = {name, arity, #cf, #cd, #kind[0]},
 #include "calls.def"
 #undef CALL
 };
