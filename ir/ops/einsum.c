@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* einsum.c: Einsum. Every letter is a loop; those that the result does not have are summed over. A letter that an operand has twice
+ * takes its diagonal; the axes behind an ellipsis are aligned at the last one and broadcast.
+ *
+ *   "bij,bjk->bik":   for b, i, k:  acc = 0;  for j: acc += x[b,i,j]*y[b,j,k];  out[b,i,k] = acc
+ */
+#include "../ops.h"
+#include <string.h>
+
+enum { ELLIPSIS = 52, LABELS = ELLIPSIS + QN_MAX_RANK }; /* a-z, A-Z, then the axes of the ellipsis, numbered from the last one */
+typedef struct Term {
+    int rank;
+    int label[QN_MAX_RANK];
+} Term;
+typedef struct Sum {
+    Term *in, out;
+    int nin;
+    int64_t dim[LABELS]; /* -1: not used */
+} Sum;
+
+static int label_of(char c) {
+    return c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= 'A' && c <= 'Z' ? c - 'A' : -1;
+} /* in order of the alphabet */
+/* One term, up to `end`. `hidden`: how many axes the ellipsis stands for; -1: what is left of `rank`. */
+static bool parse_term(Infer *x, const char *s, const char *end, int rank, int hidden, Term *t) {
+    bool dots = false;
+    int letters = 0;
+    for (const char *p = s; p < end; p++) letters += label_of(*p) >= 0;
+    *t = (Term){0};
+    if (hidden < 0) hidden = rank - letters;
+    for (; s < end; s++) {
+        if (*s == ' ') continue;
+        if (*s == '.') {
+            if (end - s < 3 || strncmp(s, "...", 3) != 0 || dots) return infer_error(x, "the equation has a stray dot");
+            dots = true, s += 2;
+            if (hidden < 0 || t->rank + hidden > QN_MAX_RANK)
+                return infer_error(x, "a term of the equation names more axes than its input has");
+            for (int i = hidden; i-- > 0;) t->label[t->rank++] = ELLIPSIS + i;
+            continue;
+        }
+        int l = label_of(*s);
+        if (l < 0) return infer_error(x, "the equation has the character '%c'; letters, dots, commas and one -> are expected", *s);
+        if (t->rank >= QN_MAX_RANK) return infer_error(x, "a term of the equation has more than %d axes", QN_MAX_RANK);
+        t->label[t->rank++] = l;
+    }
+    return true;
+}
+static bool bind_extents(Infer *x, Sum *e, int i) {
+    const Type *t = &x->n->in[i]->type;
+    if (e->in[i].rank != t->rank)
+        return infer_error(x, "term %d of the equation has %d axes, but input %d has %d", i, e->in[i].rank, i, t->rank);
+    for (int k = 0; k < t->rank; k++) {
+        int64_t *d = &e->dim[e->in[i].label[k]];
+        if (*d < 0 || *d == 1) *d = t->dim[k];
+        if (t->dim[k] != *d && t->dim[k] != 1)
+            return infer_error(x, "axis %d of input %d has extent %lld; %lld is expected", k, i, (long long)t->dim[k], (long long)*d);
+    }
+    return true;
+}
+/* Without an arrow: the ellipsis, then the letters that occur once. */
+static bool implicit_result(Infer *x, Sum *e, int hidden) {
+    int times[LABELS] = {0};
+    for (int i = 0; i < e->nin; i++)
+        for (int k = 0; k < e->in[i].rank; k++) times[e->in[i].label[k]]++;
+    for (int i = hidden; i-- > 0;) e->out.label[e->out.rank++] = ELLIPSIS + i;
+    for (int l = 0; l < ELLIPSIS; l++) {
+        if (times[l] != 1) continue;
+        if (e->out.rank == QN_MAX_RANK) return infer_error(x, "the result of the equation has more than %d axes", QN_MAX_RANK);
+        e->out.label[e->out.rank++] = l;
+    }
+    return true;
+}
+static bool parse(Infer *x, Sum *e) {
+    const char *s = attr_s(x->n, 0), *arrow = strstr(s, "->"), *end = arrow ? arrow : s + strlen(s);
+    int hidden = 0;
+    *e = (Sum){.in = NEW_ARRAY(x->c->a, Term, x->n->nin), .nin = x->n->nin};
+    for (int l = 0; l < LABELS; l++) e->dim[l] = -1;
+    for (int i = 0; i < e->nin; i++) {
+        const char *comma = memchr(s, ',', (size_t)(end - s)), *stop = comma ? comma : end;
+        if (!parse_term(x, s, stop, x->n->in[i]->type.rank, -1, &e->in[i]) || !bind_extents(x, e, i)) return false;
+        if (!comma != (i == e->nin - 1))
+            return infer_error(x, "the equation '%s' does not have one term for each of %d inputs", attr_s(x->n, 0), e->nin);
+        s = stop + (comma != NULL);
+    }
+    while (hidden < QN_MAX_RANK && e->dim[ELLIPSIS + hidden] >= 0) hidden++;
+    if (!arrow) return implicit_result(x, e, hidden);
+    s = arrow + 2;
+    if (!parse_term(x, s, s + strlen(s), 0, hidden, &e->out)) return false;
+    for (int k = 0; k < e->out.rank; k++) {
+        if (e->dim[e->out.label[k]] < 0) return infer_error(x, "the result of the equation has a letter that no input has");
+        for (int j = 0; j < k; j++)
+            if (e->out.label[j] == e->out.label[k]) return infer_error(x, "the result of the equation has a letter twice");
+    }
+    return true;
+}
+bool infer_einsum(Infer *x) {
+    Sum e;
+    int64_t dim[QN_MAX_RANK];
+    if (!parse(x, &e)) return false;
+    for (int k = 0; k < e.out.rank; k++) dim[k] = e.dim[e.out.label[k]];
+    return infer_out(x, 0, x->n->in[0]->type.dt, e.out.rank, dim);
+}
+static bool parsed(Ctx *c, Graph *g, const Node *n, Sum *e) {
+    Infer x = {c, g, (Node *)n};
+    return parse(&x, e);
+}
+int64_t macs_einsum(const Node *n) {
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    Sum e;
+    int64_t m = n->nin > 1;
+    bool ok = parsed(&c, NULL, n, &e);
+    for (int l = 0; ok && l < LABELS; l++)
+        if (e.dim[l] >= 0) ok = mul_ok(m, e.dim[l], &m);
+    arena_free(a);
+    return ok ? m : -1;
+}
+bool lower_einsum(Lower *L, Node *n) {
+    Arena *a = L->a;
+    Sum e;
+    if (!parsed(L->c, L->g, n, &e)) return false;
+    DType ct = dtype_compute(n->in[0]->type.dt);
+    Expr *at[LABELS] = {NULL}, *idx[QN_MAX_RANK], *v = NULL;
+    int summed = 0;
+    for (int k = 0; k < e.out.rank; k++) idx[k] = at[e.out.label[k]] = lower_loop(L, arena_printf(a, "i%d", k), e.dim[e.out.label[k]]);
+    Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
+    lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
+    for (int l = 0; l < LABELS; l++)
+        if (e.dim[l] >= 0 && !at[l]) at[l] = lower_loop(L, arena_printf(a, "k%d", summed++), e.dim[l]);
+    for (int i = 0; i < e.nin; i++) {
+        Expr *own[QN_MAX_RANK];
+        for (int k = 0; k < e.in[i].rank; k++) own[k] = n->in[i]->type.dim[k] == 1 ? e_int(a, 0) : at[e.in[i].label[k]];
+        Expr *x = lower_load(L, n, i, own);
+        v = v ? e_mul(a, v, x) : x;
+    }
+    lower_put(L, acc, NULL, v, RED_ADD);
+    lower_ends(L, summed);
+    lower_store(L, n, 0, idx, lower_get(L, acc, NULL));
+    lower_ends(L, e.out.rank);
+    return true;
+}
