@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attention.c: Attention, taken apart into two matrix products and a Softmax, and the operators around it: RotaryEmbedding and
+ * TensorScatter. Heads that share keys and values are laid side by side as rows of one product, so no key is repeated in memory.
+ *
+ *   Attention(q, k, v)   ->   s = MatMul(q*scale, k');  y = MatMul(Softmax(AttentionMask(s)), v)
+ */
+#include "rewrite.h"
+#include <math.h>
+#include <string.h>
+
+/* ---- AttentionMask: scores with what a query must not see at minus infinity. Inputs: scores [batch, head, query, key], mask?
+ * (bool, or a float that is added; keys it does not reach are not seen), number of keys per sample? */
+enum { MASK_CAUSAL, MASK_PAST };
+bool infer_attention_mask(Infer *x) {
+    const Type *s = &x->n->in[0]->type, *m = x->n->nin > 1 && x->n->in[1] ? &x->n->in[1]->type : NULL;
+    if (s->rank != 4) return infer_error(x, "the scores have %d dims, expected 4", s->rank);
+    if (m && m->dt != DT_BOOL && m->dt != s->dt)
+        return infer_error(x, "the mask is %s, expected bool or %s", dtype_name(m->dt), dtype_name(s->dt));
+    if (m && (m->rank < 1 || m->rank > 4)) return infer_error(x, "the mask has %d dims, expected 1 to 4", m->rank);
+    for (int k = 0; m && k < m->rank; k++) {
+        int64_t d = m->dim[m->rank - 1 - k], want = s->dim[3 - k];
+        if (d != 1 && d != want && !(k == 0 && d < want))
+            return infer_error(x, "axis %d of the mask has %lld elements, expected %lld or 1", m->rank - 1 - k, (long long)d,
+                               (long long)want);
+    }
+    if (x->n->nin > 2 && x->n->in[2] && (x->n->in[2]->type.rank != 1 || x->n->in[2]->type.dim[0] != s->dim[0]))
+        return infer_error(x, "nonpad_kv_seqlen is expected to have one element a sample");
+    return infer_same(x);
+}
+static Expr *both(Lower *L, Expr *x, Expr *y) { return x ? e_bin(L->a, BIN_LAND, x, y) : y; }
+Expr *compute_attention_mask(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    Arena *a = L->a;
+    const Type *s = &n->in[0]->type, *m = n->nin > 1 && n->in[1] ? &n->in[1]->type : NULL;
+    Expr *v = lower_load(L, n, 0, idx), *seen = NULL, *limit = NULL;
+    if (n->nin > 2 && n->in[2]) {
+        limit = e_cast(a, DT_INT64, lower_load(L, n, 2, idx));
+        seen = e_lt(a, idx[3], limit);
+    }
+    if (attr_i(n, MASK_CAUSAL)) {
+        Expr *shift = limit ? e_sub(a, limit, e_int(a, s->dim[2])) : e_int(a, attr_i(n, MASK_PAST));
+        seen = both(L, seen, e_le(a, idx[3], e_add(a, idx[2], shift)));
+    }
+    if (m) {
+        Expr *at[4];
+        int64_t reach = m->dim[m->rank - 1];
+        for (int k = 0; k < m->rank; k++) at[k] = m->dim[k] == 1 ? e_int(a, 0) : idx[k + 4 - m->rank];
+        if (reach < s->dim[3]) {
+            seen = both(L, seen, e_lt(a, idx[3], e_int(a, reach)));
+            at[m->rank - 1] = e_min(a, idx[3], e_int(a, reach - 1));
+        }
+        Expr *value = lower_load(L, n, 1, at);
+        if (m->dt == DT_BOOL) seen = both(L, seen, value);
+        else v = e_add(a, v, value);
+    }
+    return seen ? e_select(a, seen, v, e_lit(a, v->t, -INFINITY)) : v;
+}
+
+/* ---- Attention */
+enum { IS_CAUSAL, KV_HEADS, Q_HEADS, QK_MODE, SCALE, SOFTCAP, PRECISION };
+enum { IN_Q, IN_K, IN_V, IN_MASK, IN_PAST_K, IN_PAST_V, IN_NONPAD };
+typedef struct Shape { /* of the whole operator */
+    int64_t batch, heads, groups, queries, keys, past, head, value_head;
+    bool flat; /* 3-D operands, heads side by side in the last axis */
+} Shape;
+
+static bool attention_shape(Ctx *c, const Node *n, Shape *s) {
+    const Type *q = &n->in[IN_Q]->type, *k = &n->in[IN_K]->type, *v = &n->in[IN_V]->type;
+    if (q->rank != k->rank || q->rank != v->rank || (q->rank != 3 && q->rank != 4))
+        return diag_error(c->d, n->loc, "query, key and value have %d, %d and %d dims; expected 3 or 4 each", q->rank, k->rank, v->rank);
+    if (!type_known(q) || !type_known(k) || !type_known(v))
+        return diag_error(c->d, n->loc, "the extents of query, key or value are not known");
+    s->flat = q->rank == 3;
+    s->batch = q->dim[0], s->queries = q->dim[s->flat ? 1 : 2], s->keys = k->dim[s->flat ? 1 : 2];
+    s->heads = s->flat ? attr_i(n, Q_HEADS) : q->dim[1], s->groups = s->flat ? attr_i(n, KV_HEADS) : k->dim[1];
+    if (s->heads < 1 || s->groups < 1 || s->heads % s->groups)
+        return diag_error(c->d, n->loc,
+                          "there are %lld heads of queries and %lld of keys; expected a multiple of the latter (3-D operands need "
+                          "q_num_heads and kv_num_heads)",
+                          (long long)s->heads, (long long)s->groups);
+    if (s->flat && (q->dim[2] % s->heads || k->dim[2] % s->groups || v->dim[2] % s->groups))
+        return diag_error(c->d, n->loc, "the last axis of query, key or value is not divisible by the number of heads");
+    s->head = s->flat ? q->dim[2] / s->heads : q->dim[3], s->value_head = s->flat ? v->dim[2] / s->groups : v->dim[3];
+    int64_t key_head = s->flat ? k->dim[2] / s->groups : k->dim[3];
+    bool ok = key_head == s->head && k->dim[0] == s->batch && v->dim[0] == s->batch && v->dim[s->flat ? 1 : 2] == s->keys &&
+              (s->flat || v->dim[1] == s->groups);
+    if (!ok) return diag_error(c->d, n->loc, "the shapes of query, key and value do not fit together");
+    const Tensor *pk = n->nin > IN_PAST_K ? n->in[IN_PAST_K] : NULL, *pv = n->nin > IN_PAST_V ? n->in[IN_PAST_V] : NULL;
+    if (!pk != !pv) return diag_error(c->d, n->loc, "of past_key and past_value one is given, expected both or none");
+    if (pk && (pk->type.rank != 4 || pv->type.rank != 4 || pk->type.dim[2] < 0 || pk->type.dim[2] != pv->type.dim[2]))
+        return diag_error(c->d, n->loc, "past_key and past_value are expected to have 4 dims and the same length");
+    s->past = pk ? pk->type.dim[2] : 0;
+    return true;
+}
+/* As [batch, heads, sequence, size]. */
+static Tensor *split_heads(R r, const Shape *s, Tensor *x, int64_t heads, int64_t length, int64_t size) {
+    if (!s->flat) return x;
+    return r_transpose(r, r_reshape(r, x, 4, (int64_t[]){s->batch, length, heads, size}), 4, (int64_t[]){0, 2, 1, 3});
+}
+/* The new keys or values behind the past ones; also output `out`. */
+static Tensor *with_past(R r, Tensor *x, int past, int out) {
+    if (r_in(r, past)) {
+        x = r_op2(r, "Concat", r.n->in[past], x);
+        r_set_i(x, "axis", 2);
+    }
+    if (r_out(r, out)) r_done(r, out, r_in(r, past) ? x : r_op1(r, "Identity", x));
+    return x;
+}
+static Tensor *softcapped(R r, Tensor *s, DType dt, double cap) {
+    if (cap <= 0) return s;
+    return r_op2(r, "Mul", r_op1(r, "Tanh", r_op2(r, "Div", s, tensor_scalar(r.g, dt, cap))), tensor_scalar(r.g, dt, cap));
+}
+/* Softmax along the keys in the precision asked for; where no key is seen, the weights are 0. */
+static Tensor *weights(R r, Tensor *s, DType dt, bool masked) {
+    int64_t want = attr_i(r.n, PRECISION);
+    bool other = dtype_valid((int)want) && dtype_is_float((DType)want) && (DType)want != dt;
+    Tensor *w = other ? r_cast(r, r_op1(r, "Softmax", r_cast(r, s, (DType)want)), dt) : r_op1(r, "Softmax", s);
+    if (!masked) return w;
+    return r_op3(r, "Where", r_op2(r, "Equal", s, tensor_scalar(r.g, dt, -INFINITY)), tensor_scalar(r.g, dt, 0), w);
+}
+bool rewrite_attention(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    Shape s = {0};
+    if (!attention_shape(c, n, &s)) return false;
+    DType dt = n->in[IN_Q]->type.dt;
+    int64_t mode = attr_i(n, QK_MODE), rows = s.heads / s.groups * s.queries, total = s.past + s.keys;
+    bool masked = attr_i(n, IS_CAUSAL) || r_in(r, IN_MASK) || r_in(r, IN_NONPAD);
+    if (mode < 0 || mode > 3) return diag_error(c->d, n->loc, "qk_matmul_output_mode is %lld, expected 0 to 3", (long long)mode);
+    Tensor *q = split_heads(r, &s, n->in[IN_Q], s.heads, s.queries, s.head);
+    Tensor *k = with_past(r, split_heads(r, &s, n->in[IN_K], s.groups, s.keys, s.head), IN_PAST_K, 1);
+    Tensor *v = with_past(r, split_heads(r, &s, n->in[IN_V], s.groups, s.keys, s.value_head), IN_PAST_V, 2);
+    double scale = attr_has(n, SCALE) ? (double)attr_f(n, SCALE) : 1 / sqrt((double)s.head);
+    q = r_op2(r, "Mul", q, tensor_scalar(g, dt, scale));
+    if (s.groups != s.heads) q = r_reshape(r, q, 4, (int64_t[]){s.batch, s.groups, rows, s.head});
+    Tensor *x = r_op2(r, "MatMul", q, r_swap_last(r, k, 4)), *at[4];
+    if (s.groups != s.heads) x = r_reshape(r, x, 4, (int64_t[]){s.batch, s.heads, s.queries, total});
+    at[0] = x;
+    at[1] = x = softcapped(r, x, dt, (double)attr_f(n, SOFTCAP));
+    if (masked) {
+        x = r_op3(r, "AttentionMask", x, r_in(r, IN_MASK), r_in(r, IN_NONPAD));
+        r_set_i(x, "causal", attr_i(n, IS_CAUSAL) != 0);
+        r_set_i(x, "past", s.past);
+    }
+    at[2] = x;
+    at[3] = x = weights(r, x, dt, masked);
+    if (r_out(r, 3)) r_done(r, 3, at[mode]);
+    if (s.groups != s.heads) x = r_reshape(r, x, 4, (int64_t[]){s.batch, s.groups, rows, total});
+    x = r_op2(r, "MatMul", x, v);
+    if (s.groups != s.heads) x = r_reshape(r, x, 4, (int64_t[]){s.batch, s.heads, s.queries, s.value_head});
+    if (s.flat) x = r_reshape(r, r_transpose(r, x, 4, (int64_t[]){0, 2, 1, 3}), 3, (int64_t[]){s.batch, s.queries, s.heads * s.value_head});
+    r_done(r, 0, x);
+    return true;
+}
+
+/* ---- RotaryEmbedding: pairs of a head turned by an angle that depends on the position */
+enum { ROT_INTERLEAVED, ROT_HEADS, ROT_DIM };
+static int64_t head_size(const Node *n) {
+    const Type *t = &n->in[0]->type;
+    return t->rank == 4 ? t->dim[3] : attr_i(n, ROT_HEADS) > 0 ? t->dim[2] / attr_i(n, ROT_HEADS) : 0;
+}
+static int64_t turned(const Node *n) { return attr_i(n, ROT_DIM) ? attr_i(n, ROT_DIM) : head_size(n); }
+bool infer_rotary(Infer *x) {
+    const Node *n = x->n;
+    const Type *t = &n->in[0]->type, *p = n->nin > 3 && n->in[3] ? &n->in[3]->type : NULL;
+    if (t->rank != 3 && t->rank != 4) return infer_error(x, "the input has %d dims, expected 3 or 4", t->rank);
+    if (t->rank == 3 && (attr_i(n, ROT_HEADS) < 1 || t->dim[2] % attr_i(n, ROT_HEADS)))
+        return infer_error(x, "num_heads is %lld, which does not divide %lld", (long long)attr_i(n, ROT_HEADS), (long long)t->dim[2]);
+    int64_t dim = turned(n), batch = t->dim[0], length = t->dim[t->rank == 4 ? 2 : 1];
+    if (dim < 2 || dim % 2 || dim > head_size(n))
+        return infer_error(x, "%lld elements of a head are to be turned, expected an even number up to %lld", (long long)dim,
+                           (long long)head_size(n));
+    if (p && (p->rank != 2 || p->dim[0] != batch || p->dim[1] != length))
+        return infer_error(x, "position_ids are expected to be %lld x %lld", (long long)batch, (long long)length);
+    for (int i = 1; i < 3; i++) {
+        const Type *k = &n->in[i]->type;
+        bool ok = p ? k->rank == 2 && k->dim[0] > 0 && k->dim[1] == dim / 2
+                    : k->rank == 3 && k->dim[0] == batch && k->dim[1] == length && k->dim[2] == dim / 2;
+        if (!ok)
+            return infer_error(x, "the table in input %d is expected to end in %lld columns and to have %s", i, (long long)(dim / 2),
+                               p ? "2 dims" : "a row for each position of each sample");
+    }
+    return infer_same(x);
+}
+/* Cosine or sine number k at position s of sample b. `row` is used when positions are given. */
+static Expr *table(Lower *L, Node *n, int input, Expr *b, Expr *s, Expr *row, Expr *k) {
+    return row ? lower_load(L, n, input, (Expr *[]){row, k}) : lower_load(L, n, input, (Expr *[]){b, s, k});
+}
+static void head_index(Lower *L, const Node *n, Expr *b, Expr *h, Expr *s, Expr *d, Expr **idx) {
+    bool flat = n->in[0]->type.rank == 3;
+    idx[0] = b, idx[1] = flat ? s : h, idx[2] = flat ? e_add(L->a, e_mul(L->a, h, e_int(L->a, head_size(n))), d) : s, idx[3] = d;
+}
+bool lower_rotary(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type;
+    int64_t size = head_size(n), half = turned(n) / 2, heads = t->rank == 4 ? t->dim[1] : attr_i(n, ROT_HEADS);
+    bool pairs = attr_i(n, ROT_INTERLEAVED) != 0;
+    Expr *i1[4], *i2[4], *row = NULL;
+    Expr *b = lower_loop(L, "b", t->dim[0]);
+    Expr *s = lower_loop(L, "s", t->dim[t->rank == 4 ? 2 : 1]);
+    if (n->nin > 3 && n->in[3]) {
+        Expr *last = e_int(a, min_i64(n->in[1]->type.dim[0], n->in[2]->type.dim[0]) - 1);
+        row = e_cast(a, DT_INT64, lower_load(L, n, 3, (Expr *[]){b, s}));
+        row = lower_let(L, "row", e_max(a, e_int(a, 0), e_min(a, row, last)));
+    }
+    Expr *h = lower_loop(L, "h", heads);
+    Expr *k = lower_loop(L, "k", half);
+    head_index(L, n, b, h, s, pairs ? e_mul(a, k, e_int(a, 2)) : k, i1);
+    head_index(L, n, b, h, s, pairs ? e_add(a, e_mul(a, k, e_int(a, 2)), e_int(a, 1)) : e_add(a, k, e_int(a, half)), i2);
+    Expr *x1 = lower_let(L, "x1", lower_load(L, n, 0, i1)), *x2 = lower_let(L, "x2", lower_load(L, n, 0, i2));
+    Expr *cosine = lower_let(L, "cosine", table(L, n, 1, b, s, row, k)), *sine = lower_let(L, "sine", table(L, n, 2, b, s, row, k));
+    lower_store(L, n, 0, i1, e_sub(a, e_mul(a, cosine, x1), e_mul(a, sine, x2)));
+    lower_store(L, n, 0, i2, e_add(a, e_mul(a, sine, x1), e_mul(a, cosine, x2)));
+    lower_end(L);
+    if (2 * half < size) { /* the rest of the head stays */
+        Expr *d = lower_loop_range(L, "d", e_int(a, 2 * half), e_int(a, size));
+        head_index(L, n, b, h, s, d, i1);
+        lower_store(L, n, 0, i1, lower_load(L, n, 0, i1));
+        lower_end(L);
+    }
+    lower_ends(L, 3);
+    return true;
+}
+
+/* ---- TensorScatter: new rows written into a cache, from a position of each sample on */
+enum { TS_AXIS, TS_MODE };
+bool infer_tensor_scatter(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *u = &x->n->in[1]->type, *w = x->n->nin > 2 && x->n->in[2] ? &x->n->in[2]->type : NULL;
+    const char *mode = attr_s(x->n, TS_MODE);
+    int axis;
+    if (strcmp(mode, "linear") && strcmp(mode, "circular")) return infer_error(x, "mode is '%s', expected linear or circular", mode);
+    if (!infer_axis(x, attr_i(x->n, TS_AXIS), t->rank, &axis)) return false;
+    if (axis == 0) return infer_error(x, "axis is 0, the axis of the samples");
+    bool ok = u->rank == t->rank;
+    for (int k = 0; ok && k < t->rank; k++) ok = k == axis ? u->dim[k] <= t->dim[k] : u->dim[k] == t->dim[k];
+    if (!ok)
+        return infer_error(x, "the update is expected to have the shape of the cache, with at most %lld elements in axis %d",
+                           (long long)t->dim[axis], axis);
+    if (w && (w->rank != 1 || w->dim[0] != t->dim[0]))
+        return infer_error(x, "write_indices are expected to be %lld, one a sample", (long long)t->dim[0]);
+    return infer_out(x, 0, t->dt, t->rank, t->dim);
+}
+bool lower_tensor_scatter(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type, *u = &n->in[1]->type;
+    int axis = (int)(attr_i(n, TS_AXIS) < 0 ? attr_i(n, TS_AXIS) + t->rank : attr_i(n, TS_AXIS));
+    bool circular = strcmp(attr_s(n, TS_MODE), "circular") == 0;
+    Expr *idx[QN_MAX_RANK], *size = e_int(a, t->dim[axis]), *first = e_int(a, 0);
+    Buf *y = lower_tensor(L, n->out[0]);
+    lower_loops(L, NULL, t, idx);
+    lower_put(L, y, idx, lower_load(L, n, 0, idx), RED_NONE);
+    lower_ends(L, t->rank);
+    for (int k = 0; k < u->rank; k++) {
+        if (k == 1 && n->nin > 2 && n->in[2]) first = lower_let(L, "first", e_cast(a, DT_INT64, lower_load(L, n, 2, idx)));
+        idx[k] = lower_loop(L, arena_printf(a, "i%d", k), u->dim[k]);
+    }
+    Expr *v = lower_load(L, n, 1, idx), *at = e_add(a, first, idx[axis]);
+    if (circular) at = e_mod(a, e_add(a, e_mod(a, at, size), size), size);
+    idx[axis] = e_max(a, e_int(a, 0), e_min(a, at, e_sub(a, size, e_int(a, 1))));
+    lower_put(L, y, idx, v, RED_NONE);
+    lower_ends(L, u->rank);
+    return true;
+}
