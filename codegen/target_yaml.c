@@ -102,27 +102,32 @@ static void on_log(cyaml_log_t level, void *user, const char *fmt, va_list args)
     if (!l->first[0]) snprintf(l->first, sizeof l->first, "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
 }
 
-/* The line on which `name: VALUE` stands, for errors found after parsing; -1 if it is not there in so many words. */
-static int64_t line_of(const char *text, size_t bytes, const char *value) {
+/* Finds the next `name: VALUE` at or after *at, for errors that show only after parsing, and moves *at behind it. Returns its
+ * line; 0 if it is not there in so many words. */
+static int line_of(const char *text, size_t bytes, const char *value, size_t *at) {
     size_t n = strlen(value);
-    int64_t line = 1;
+    int line = 1;
     for (size_t i = 0; i + 5 + n < bytes; i++) {
         line += text[i] == '\n';
-        if (memcmp(text + i, "name:", 5) != 0) continue;
+        if (i < *at || memcmp(text + i, "name:", 5) != 0) continue;
         size_t k = i + 5;
         while (k < bytes && text[k] && strchr(" \"'", text[k])) k++;
-        if (k + n < bytes && memcmp(text + k, value, n) == 0 && strchr(" \"'\n\r,}#", text[k + n])) return line;
+        if (k + n >= bytes || memcmp(text + k, value, n) != 0 || !strchr(" \"'\n\r,}#", text[k + n])) continue;
+        *at = k + n;
+        return line;
     }
-    return -1;
+    return 0;
 }
 
 /* ---- to a Target */
 static double or_else(const double *x, double otherwise) { return x ? *x : otherwise; }
 static char *copy(Arena *a, const char *s) { return s && *s ? arena_strdup(a, s) : NULL; }
 
-static bool level_fill(Diags *d, Loc loc, const YTarget *y, const YLevel *l, TargetLevel *out) {
+static bool level_fill(Diags *d, const char *file, int line, const YTarget *y, const YLevel *l, TargetLevel *out) {
+    Loc loc = {file, line ? line : -1, NULL, NULL};
     int64_t bits = l->word_bits ? l->word_bits : y->word_bits ? y->word_bits : 32;
     out->name = copy(d->a, l->name);
+    out->line = line;
     out->kind = l->kind;
     out->word_bits = bits > 0 && bits <= 512 ? (int)bits : 0; /* target_check refuses 0 */
     out->keeps = l->keeps ? l->keeps : ROLE_ALL;
@@ -139,17 +144,24 @@ static bool level_fill(Diags *d, Loc loc, const YTarget *y, const YLevel *l, Tar
     if (l->bytes && out->word_bits) out->words = l->bytes * 8 / out->word_bits;
     return true;
 }
-static bool instr_fill(Diags *d, Loc loc, const YInstr *r, TargetInstr *out) {
+static bool instr_fill(Diags *d, const char *file, int line, const YInstr *r, TargetInstr *out) {
+    Loc loc = {file, line ? line : -1, NULL, NULL};
     if (!r->emit == !r->opcode)
         return diag_error(d, loc, "instruction %s: expected either `emit` (C text) or `opcode` (command stream)", r->name);
-    *out = (TargetInstr){copy(d->a, r->name), copy(d->a, r->means),  copy(d->a, r->emit ? r->emit : r->opcode),
-                         r->opcode != NULL,   or_else(r->cycles, 1), copy(d->a, r->needs)};
+    *out = (TargetInstr){copy(d->a, r->name),
+                         copy(d->a, r->means),
+                         copy(d->a, r->emit ? r->emit : r->opcode),
+                         r->opcode != NULL,
+                         or_else(r->cycles, 1),
+                         copy(d->a, r->needs),
+                         line};
     return true;
 }
 static Target *target_fill(Diags *d, const char *file, const char *text, size_t bytes, const YTarget *y) {
     Target *t = NEW(d->a, Target);
     int before = d->errors;
-    Loc loc = {file, line_of(text, bytes, y->name), NULL, NULL};
+    size_t at = 0;
+    Loc loc = {file, line_of(text, bytes, y->name, &at), NULL, NULL};
     t->name = copy(d->a, y->name), t->about = copy(d->a, y->about);
     t->cflags = copy(d->a, y->cflags), t->attribute = copy(d->a, y->attribute), t->cpu_test = copy(d->a, y->cpu_test);
     t->mac_energy = or_else(y->mac_energy, 1);
@@ -158,16 +170,12 @@ static Target *target_fill(Diags *d, const char *file, const char *text, size_t 
                    (long long)y->vector->registers);
     else if (y->vector) t->vector_bits = y->vector->bits, t->vector_regs = (int)y->vector->registers;
     t->nlevel = (int)y->levels_count;
-    for (int i = 0; i < t->nlevel; i++) {
-        Loc at = {file, line_of(text, bytes, y->levels[i].name), NULL, NULL};
-        level_fill(d, at, y, &y->levels[i], &t->level[i]);
-    }
+    at = 0;
+    for (int i = 0; i < t->nlevel; i++) level_fill(d, file, line_of(text, bytes, y->levels[i].name, &at), y, &y->levels[i], &t->level[i]);
     TargetInstr *rows = NEW_ARRAY(d->a, TargetInstr, y->instructions_count + 1);
     t->instr = rows, t->ninstr = (int)y->instructions_count;
-    for (int i = 0; i < t->ninstr; i++) {
-        Loc at = {file, line_of(text, bytes, y->instructions[i].name), NULL, NULL};
-        instr_fill(d, at, &y->instructions[i], &rows[i]);
-    }
+    for (int i = 0; i < t->ninstr; i++)
+        instr_fill(d, file, line_of(text, bytes, y->instructions[i].name, &at), &y->instructions[i], &rows[i]);
     return d->errors == before && target_check(d, loc, t) ? t : NULL;
 }
 

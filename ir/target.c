@@ -40,6 +40,7 @@ static bool is_rate(double x) { return isfinite(x) && x >= 0; }
 static void level_check(Diags *d, Loc loc, const Target *t, int i, int64_t *units) {
     const TargetLevel *v = &t->level[i];
     const char *n = v->name ? v->name : "";
+    if (v->line) loc.index = v->line;
     if (!is_name(v->name)) diag_error(d, loc, "level %d is named \"%s\"; a letter, then letters, digits and _ were expected", i, n);
     else if (target_level(t, v->name) != i) diag_error(d, loc, "two levels are named %s; level names must differ", n);
     if (i == 0 && v->words) diag_error(d, loc, "the outermost level %s has a size; it must be unbounded (kind dram, no size)", n);
@@ -63,14 +64,15 @@ bool target_check(Diags *d, Loc loc, const Target *t) {
     if (!is_name(t->name)) diag_error(d, loc, "the target is named \"%s\"; a letter, then letters, digits and _ were expected", t->name);
     if (t->nlevel < 1 || t->nlevel > QN_MAX_LEVELS)
         return diag_error(d, loc, "%d memory levels; expected 1 to %d", t->nlevel, QN_MAX_LEVELS);
-    int64_t units = 1;
-    for (int i = 0; i < t->nlevel; i++) level_check(d, loc, t, i, &units);
     if (t->vector_bits < 0 || t->vector_bits > 1 << 16 || t->vector_bits % 8)
         diag_error(d, loc, "vectors of %lld bits; expected a multiple of 8 up to 65536", (long long)t->vector_bits);
     if (t->vector_regs < 0 || t->vector_regs > 1024) diag_error(d, loc, "%d vector registers; expected 0 to 1024", t->vector_regs);
     if (!is_rate(t->mac_energy)) diag_error(d, loc, "the energy of a multiply-add is negative or not a number");
+    int64_t units = 1;
+    for (int i = 0; i < t->nlevel; i++) level_check(d, loc, t, i, &units);
     for (int i = 0; i < t->ninstr; i++) {
         const TargetInstr *r = &t->instr[i];
+        if (r->line) loc.index = r->line;
         if (!is_name(r->name)) diag_error(d, loc, "instruction %d is named \"%s\"; expected an identifier", i, r->name ? r->name : "");
         else if (target_instr(t, r->name) != r) diag_error(d, loc, "two instructions are named %s", r->name);
         if (!r->means || !*r->means) diag_error(d, loc, "instruction %s has no meaning; expected a loop-IR function", r->name);

@@ -30,6 +30,7 @@ typedef struct TargetLevel {
     int64_t fan_x, fan_y;             /* instances of the next inner level (of multiply-adds, below the innermost) under one */
     double read_energy, write_energy; /* per word, in units of one multiply-add */
     double read_bw, write_bw;         /* words per cycle and instance; 0: unlimited */
+    int line;                         /* in its file, for messages; 0: none */
 } TargetLevel;
 
 typedef struct TargetInstr {
@@ -39,6 +40,7 @@ typedef struct TargetInstr {
     bool command;      /* emit is an opcode of the command stream */
     double cycles;     /* per issue */
     const char *needs; /* CPU feature it needs beyond the target's own, or NULL */
+    int line;          /* in its file, for messages; 0: none */
 } TargetInstr;
 
 typedef struct Target {
@@ -59,6 +61,6 @@ int64_t target_instances(const Target *t, int level); /* in the whole machine; l
 int target_level(const Target *t, const char *name);  /* index, or -1 */
 int target_lanes(const Target *t, int elem_bits);     /* elements of a vector, at least 1 */
 const TargetInstr *target_instr(const Target *t, const char *name);
-/* Every inconsistency is reported at loc; false if there was one. */
+/* Every inconsistency is reported at loc, with the line of the level or instruction; false if there was one. */
 bool target_check(Diags *d, Loc loc, const Target *t);
 #endif

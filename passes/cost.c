@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cost.c: access counts of a mapping in closed form. The tile of a level is a box that the loops outside it move. Each time an
+ * outer loop j steps, all loops between it and the level fall back to their start, so the box moves by one vector that
+ * depends on j alone, and what arrives is the box minus its overlap with the moved one; j steps (f_j - 1) times per
+ * iteration of the loops outside it. Instances of a level run in step, shifted by their spatial index: those with the same
+ * shift get the same words, and one read serves them all.
+ *   for M 4 / for N 8 / tile of A[m]  ->  A moves when M steps: 1 + 3 tiles; it stays while N steps
+ * Checked against a walk of the nest in tests/unit/test_mapping.c. Parashar et al., Timeloop (ISPASS 2019), for the terms. */
+#include "cost.h"
+#include <math.h>
+#include <string.h>
+
+enum { MAX_LOOPS = QN_MAX_LEVELS * 2 * QN_MAX_LEVEL_LOOPS };
+typedef struct Loop {
+    int level, dim;
+    int64_t factor, step; /* step: change of the dim's index when the loop advances */
+    bool spatial;
+} Loop;
+typedef struct Nest {
+    const Mapping *m;
+    int n;
+    Loop loop[MAX_LOOPS]; /* outermost first, factors of 1 left out */
+} Nest;
+
+static void nest_build(const Mapping *m, Nest *k) {
+    int64_t step[QN_MAX_DIMS];
+    k->m = m, k->n = 0;
+    for (int l = 0; l < m->target->nlevel; l++) {
+        const MapLevel *v = &m->level[l];
+        for (int i = 0; i < v->ntemporal + v->nspatial; i++) {
+            bool spatial = i >= v->ntemporal;
+            const MapLoop *x = spatial ? &v->spatial[i - v->ntemporal] : &v->temporal[i];
+            if (x->factor > 1) k->loop[k->n++] = (Loop){l, x->dim, x->factor, 1, spatial};
+        }
+    }
+    for (int d = 0; d < m->problem->ndim; d++) step[d] = 1;
+    for (int i = k->n - 1; i >= 0; i--) {
+        k->loop[i].step = step[k->loop[i].dim];
+        step[k->loop[i].dim] *= k->loop[i].factor;
+    }
+}
+
+/* How far the tensor's box moves along an axis when the loop advances once. */
+static int64_t axis_step(const ProblemAxis *a, const Loop *l) {
+    int64_t s = 0;
+    for (int i = 0; i < a->n; i++)
+        if (a->dim[i] == l->dim) s += a->coef[i] * l->step;
+    return s;
+}
+
+/* Words that arrive in one instance of `level` over the whole run. */
+static int64_t arrivals(const Nest *k, int level, int tensor) {
+    const ProblemTensor *t = &k->m->problem->tensor[tensor];
+    int64_t extent[QN_MAX_DIMS], len[QN_MAX_AXES], back[QN_MAX_AXES] = {0}, box = 1, outside = 1, total;
+    mapping_tile(k->m, level, extent);
+    for (int a = 0; a < t->rank; a++) {
+        len[a] = 1;
+        for (int i = 0; i < t->axis[a].n; i++) len[a] += (extent[t->axis[a].dim[i]] - 1) * t->axis[a].coef[i];
+        box *= len[a];
+    }
+    total = box;
+    for (int i = 0; i < k->n; i++)
+        if (k->loop[i].level < level && !k->loop[i].spatial) outside *= k->loop[i].factor;
+    for (int i = k->n - 1; i >= 0; i--) { /* innermost first; `back` is the fall-back of the loops inside loop i */
+        const Loop *l = &k->loop[i];
+        if (l->level >= level || l->spatial) continue;
+        int64_t overlap = 1;
+        for (int a = 0; a < t->rank; a++) {
+            int64_t s = axis_step(&t->axis[a], l);
+            int64_t moved = s - back[a];
+            overlap *= max_i64(0, len[a] - (moved < 0 ? -moved : moved));
+            back[a] += s * (l->factor - 1);
+        }
+        outside /= l->factor;
+        total += outside * (l->factor - 1) * (box - overlap);
+    }
+    return total;
+}
+
+/* Different sums of the spatial offsets of one group of loops along one axis: a walk over all combinations, kept sorted. */
+static int64_t distinct_sums(const int64_t *step, const int64_t *factor, int n) {
+    /* Loops sorted by step: when each step exceeds the reach of all smaller ones, every combination differs; when it is at
+     * most one more than their reach and all smaller are contiguous, the sums are contiguous. Else count them. */
+    int64_t all = 1, reach = 0, unit = step[0];
+    bool unique = true, dense = true;
+    for (int i = 0; i < n; i++) {
+        all *= factor[i];
+        if (i && step[i] <= reach) unique = false;
+        if (step[i] % unit || step[i] > reach + unit) dense = false;
+        reach += step[i] * (factor[i] - 1);
+    }
+    if (unique) return all;
+    if (dense) return reach / unit + 1;
+    /* sums with the largest loop removed, shifted: count the union by counting values of a bit set of bounded size */
+    enum { LIMIT = 1 << 16 };
+    if (reach >= LIMIT) return all; /* beyond any array: treat them as different */
+    uint64_t set[LIMIT / 64] = {1};
+    for (int i = 0; i < n; i++)
+        for (int64_t v = reach; v >= 0; v--) {
+            if (!(set[v / 64] >> (v % 64) & 1)) continue;
+            for (int64_t q = 1; q < factor[i] && v + q * step[i] <= reach; q++) set[(v + q * step[i]) / 64] |= 1ull << ((v + q * step[i]) % 64);
+        }
+    int64_t count = 0;
+    for (int i = 0; i < LIMIT / 64; i++) count += __builtin_popcountll(set[i]);
+    return count;
+}
+
+/* Instances of `inner` below one instance of `outer` that hold different words of the tensor in the same step. Each dim is in
+ * at most one axis of a tensor, so the axes are independent. */
+static int64_t distinct_below(const Nest *k, int outer, int inner, int tensor) {
+    const ProblemTensor *t = &k->m->problem->tensor[tensor];
+    int64_t total = 1;
+    for (int a = 0; a < t->rank; a++) {
+        int64_t step[MAX_LOOPS], factor[MAX_LOOPS];
+        int n = 0;
+        for (int i = k->n - 1; i >= 0; i--) {
+            const Loop *l = &k->loop[i];
+            int64_t s = axis_step(&t->axis[a], l);
+            if (!l->spatial || l->level < outer || l->level >= inner || !s) continue;
+            int at = n++;
+            for (; at > 0 && step[at - 1] > s; at--) step[at] = step[at - 1], factor[at] = factor[at - 1];
+            step[at] = s, factor[at] = l->factor;
+        }
+        if (n) total *= distinct_sums(step, factor, n);
+    }
+    return total;
+}
+
+/* Different output words that one instance of `level` ever holds: each axis of an output is one dim, and only spatial loops
+ * outside the level restrict what comes by. */
+static int64_t outputs_of_instance(const Nest *k, int level, int tensor) {
+    const ProblemTensor *t = &k->m->problem->tensor[tensor];
+    int64_t words = 1;
+    for (int a = 0; a < t->rank; a++) {
+        words *= k->m->problem->extent[t->axis[a].dim[0]];
+        for (int i = 0; i < k->n; i++)
+            if (k->loop[i].spatial && k->loop[i].level < level && k->loop[i].dim == t->axis[a].dim[0]) words /= k->loop[i].factor;
+    }
+    return words;
+}
+
+static void count_tensor(const Nest *k, int tensor, MappingCounts *c) {
+    const Mapping *m = k->m;
+    int nlevel = m->target->nlevel, inner = nlevel; /* next inner keeper; nlevel: the multiply-adds */
+    bool output = m->problem->tensor[tensor].role == ROLE_O;
+    int64_t down = c->cycles_compute; /* words that one instance of `inner` gets */
+    for (int l = nlevel - 1; l >= 0; l--) {
+        if (!(m->level[l].keep >> tensor & 1)) continue;
+        Access *x = &c->at[l][tensor];
+        int64_t extent[QN_MAX_DIMS], traffic = c->instances[l] * distinct_below(k, l, inner, tensor) * down;
+        mapping_tile(m, l, extent);
+        x->tile_words = problem_box(m->problem, tensor, extent);
+        down = arrivals(k, l, tensor);
+        if (l) x->fills = c->instances[l] * down;
+        if (output) x->updates = traffic, x->reads = traffic - c->instances[l] * outputs_of_instance(k, l, tensor);
+        else x->reads = traffic;
+        inner = l;
+    }
+}
+
+/* Words that cross the array's network for one tensor. */
+static int64_t array_words(const Mapping *m, const MappingCounts *c, int tensor) {
+    for (int l = 0; l < m->target->nlevel; l++)
+        if (m->level[l].keep >> tensor & 1 && target_instances(m->target, l) > 1) return c->at[l][tensor].fills;
+    return c->macs;
+}
+static int64_t cycles_at(int64_t words, double bw, int64_t instances) {
+    return bw > 0 ? (int64_t)ceil((double)words / (bw * (double)instances)) : 0;
+}
+
+void mapping_counts(const Mapping *m, MappingCounts *c) {
+    Nest k;
+    nest_build(m, &k);
+    memset(c, 0, sizeof *c);
+    const Target *t = m->target;
+    c->macs = problem_macs(m->problem);
+    c->units = c->cycles_compute = 1;
+    for (int i = 0; i < k.n; i++) *(k.loop[i].spatial ? &c->units : &c->cycles_compute) *= k.loop[i].factor;
+    for (int l = 0; l < t->nlevel; l++) c->instances[l] = 1;
+    for (int i = 0; i < k.n; i++)
+        for (int l = k.loop[i].level + 1; k.loop[i].spatial && l < t->nlevel; l++) c->instances[l] *= k.loop[i].factor;
+    c->utilisation = (double)c->units / (double)target_instances(t, t->nlevel);
+    for (int i = 0; i < m->problem->ntensor; i++) {
+        count_tensor(&k, i, c);
+        c->outer_words += c->at[0][i].reads + c->at[0][i].updates;
+        c->array_words += array_words(m, c, i);
+    }
+    c->energy = c->energy_macs = (double)c->macs * t->mac_energy;
+    c->cycles = c->cycles_compute;
+    for (int l = 0; l < t->nlevel; l++) {
+        int64_t reads = 0, writes = 0;
+        for (int i = 0; i < m->problem->ntensor; i++) reads += c->at[l][i].reads, writes += c->at[l][i].fills + c->at[l][i].updates;
+        c->energy_level[l] = (double)reads * t->level[l].read_energy + (double)writes * t->level[l].write_energy;
+        c->energy += c->energy_level[l];
+        c->cycles = max_i64(c->cycles, cycles_at(reads, t->level[l].read_bw, c->instances[l]));
+        c->cycles = max_i64(c->cycles, cycles_at(writes, t->level[l].write_bw, c->instances[l]));
+    }
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cost.h: the analytic cost of a mapping, without building the nest: accesses per level and operand, energy, cycles,
+ * utilisation. Conventions are Timeloop's (v2.0), with the contents of every buffer followed exactly. */
+#ifndef QN_COST_H
+#define QN_COST_H
+#include "ir/mapping.h"
+
+typedef struct Access { /* words, totals over all used instances of a level; a tensor that passes by has zeros */
+    int64_t reads;      /* handed to the next inner keeper, or to the multiply-adds; equal data in one step counts once */
+    int64_t fills;      /* arrived from outside: what was not in the tile before; first zeros of an output included */
+    int64_t updates;    /* sums that came up from inside */
+    int64_t tile_words; /* of one instance */
+} Access;
+typedef struct MappingCounts {
+    Access at[QN_MAX_LEVELS][QN_MAX_TENSORS];
+    int64_t instances[QN_MAX_LEVELS]; /* used ones */
+    int64_t units;                    /* multiply-adds used */
+    int64_t macs;
+    int64_t cycles_compute;           /* product of the temporal factors */
+    int64_t cycles;                   /* the same, or those of the slowest level's bandwidth if more */
+    int64_t outer_words;              /* read from and written to the outermost level */
+    int64_t array_words;              /* handed to or from single instances at the outermost level that has several */
+    double utilisation;               /* units used / units of the machine */
+    double energy_level[QN_MAX_LEVELS], energy_macs, energy; /* energy: all of them */
+} MappingCounts;
+
+/* The mapping must be legal (mapping_legal), capacities excepted. Takes microseconds. */
+void mapping_counts(const Mapping *m, MappingCounts *out);
+/* Energy with a price for each word on the array's network, as the survey has it (2 per word). */
+static inline double counts_energy_with_array(const MappingCounts *c, double per_word) { return c->energy + per_word * (double)c->array_words; }
+#endif
