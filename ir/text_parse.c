@@ -440,13 +440,16 @@ static bool statement(Parser *p) {
     Tensor *t;
     bool lost = p->lost;
     p->fresh = p->g->tensors.n;
-    p->lost = true; /* until all names of this line are known */
-    do {
-        if (!value(p, true, &t)) return false;
-        vec_push(p->c->a, &outs, t);
-    } while (take(p, ","));
+    p->lost = true;      /* until all names of this line are known */
+    if (!take(p, "=")) { /* a node may have no outputs at all */
+        do {
+            if (!value(p, true, &t)) return false;
+            vec_push(p->c->a, &outs, t);
+        } while (take(p, ","));
+        p->lost = lost;
+        if (!expect(p, "=")) return false;
+    }
     p->lost = lost;
-    if (!expect(p, "=")) return false;
     if (!starts_const(p)) return node(p, &outs);
     if (outs.n != 1 || !outs.v[0]) return fail(p, "a constant defines one tensor");
     t = outs.v[0];

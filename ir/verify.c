@@ -230,35 +230,41 @@ static void check_results(Verifier *v) {
     if (uses != v->operands)
         diag_error(v->c->d, graph_loc(v), "%" PRId64 " uses are listed and the nodes have %" PRId64 " operands", uses, v->operands);
 }
+static bool check_list(Verifier *v) {
+    const Graph *g = v->g;
+    int count = 0;
+    for (const Node *n = g->first, *prev = NULL; n; prev = n, n = n->next)
+        if (++count > g->nnode || n->prev != prev || (!n->next && n != g->last))
+            return diag_error(v->c->d, n->loc, "the node list is damaged at node %d of %d", count, g->nnode);
+    if (count == g->nnode && (g->first || !g->last)) return true;
+    return diag_error(v->c->d, graph_loc(v), "%d nodes are counted and %d are in the list", g->nnode, count);
+}
+static bool check_ids(Verifier *v) {
+    for (int i = 0; i < v->g->tensors.n; i++) {
+        const Tensor *t = v->g->tensors.v[i];
+        if (!t || t->id != i || !t->name)
+            return diag_error(v->c->d, graph_loc(v), "tensor %d of the list has the id %d", i, t ? t->id : -1);
+    }
+    return true;
+}
 bool graph_verify(Ctx *c, const Graph *g, bool typed) {
-    int errors = c->d->errors, count = 0;
+    int errors = c->d->errors;
     Verifier v = {.c = c, .g = g, .typed = typed, .a = arena_new()};
     v.defined = NEW_ARRAY(v.a, bool, g->tensors.n + 1);
     v.seen = NEW_ARRAY(v.a, bool, g->tensors.n + 1);
     v.kernels = map_new(v.a);
-    for (int i = 0; i < g->tensors.n; i++) {
-        const Tensor *t = g->tensors.v[i];
-        if (t && t->id == i && t->name) continue;
-        diag_error(c->d, graph_loc(&v), "tensor %d of the list has the id %d", i, t ? t->id : -1);
-        arena_free(v.a);
-        return false; /* everything else goes by id */
-    }
-    check_interface(&v);
-    for (const Node *n = g->first, *prev = NULL; n; prev = n, n = n->next) {
-        if (n->prev != prev || ++count > g->nnode || (!n->next && n != g->last)) {
-            diag_error(c->d, n->loc, "the node list is damaged at node %d of %d", count, g->nnode);
-            break;
+    if (check_ids(&v) && check_list(&v)) { /* all else goes by them */
+        check_interface(&v);
+        for (const Node *n = g->first; n; n = n->next) {
+            check_arity(&v, n);
+            check_operands(&v, n);
+            check_attrs(&v, n);
+            check_outputs(&v, n);
+            check_group(&v, n);
         }
-        check_arity(&v, n);
-        check_operands(&v, n);
-        check_attrs(&v, n);
-        check_outputs(&v, n);
-        check_group(&v, n);
+        end_group(&v);
+        check_results(&v);
     }
-    if (count < g->nnode || (!g->first && g->last))
-        diag_error(c->d, graph_loc(&v), "%d nodes are counted and %d are in the list", g->nnode, count);
-    end_group(&v);
-    check_results(&v);
     arena_free(v.a);
     return c->d->errors == errors;
 }
