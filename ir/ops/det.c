@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* det.c: Det, the determinant of the last two axes, by elimination with the largest pivot of each column.
+ *
+ *   copy m;  det = 1;  for k:  swap rows k and pivot (det = -det);  det *= m[k,k];  for i > k: m[i] -= m[i,k]/m[k,k] * m[k]
+ */
+#include "../ops.h"
+
+bool infer_det(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    if (t->rank < 2 || t->dim[t->rank - 1] != t->dim[t->rank - 2])
+        return infer_error(x, "the last two axes are expected to be a square matrix");
+    return infer_out(x, 0, t->dt, t->rank - 2, t->dim);
+}
+int64_t macs_det(const Node *n) {
+    const Type *t = &n->in[0]->type;
+    int64_t m;
+    return type_elements(t, &m) && mul_ok(m, t->dim[t->rank - 1], &m) ? m / 3 : -1;
+}
+/* The row of the largest element of column k, from row k on. */
+static Expr *find_pivot(Lower *L, Buf *m, Expr *k, int64_t size) {
+    Arena *a = L->a;
+    Buf *top = lower_temp(L, "top", m->dt, 0, NULL), *at = lower_temp(L, "at", DT_INT64, 0, NULL);
+    lower_put(L, top, NULL, e_lit(a, m->dt, -1), RED_NONE);
+    lower_put(L, at, NULL, k, RED_NONE);
+    Expr *i = lower_loop_range(L, "i", k, e_int(a, size));
+    Expr *v = lower_let(L, "v", e_un(a, UN_ABS, lower_get(L, m, (Expr *[]){i, k})));
+    lower_if(L, e_lt(a, lower_get(L, top, NULL), v));
+    lower_put(L, top, NULL, v, RED_NONE);
+    lower_put(L, at, NULL, i, RED_NONE);
+    lower_ends(L, 2);
+    return lower_let(L, "pivot", lower_get(L, at, NULL));
+}
+bool lower_det(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type;
+    int lead = t->rank - 2;
+    int64_t size = t->dim[lead];
+    DType ct = dtype_compute(t->dt);
+    Expr *idx[QN_MAX_RANK], *i, *j;
+    for (int q = 0; q < lead; q++) idx[q] = lower_loop(L, arena_printf(a, "b%d", q), t->dim[q]);
+    Buf *m = lower_temp(L, "m", ct, 2, (int64_t[]){size, size}), *det = lower_temp(L, "det", ct, 0, NULL);
+    lower_put(L, det, NULL, e_lit(a, ct, 1), RED_NONE);
+    i = idx[lead] = lower_loop(L, "i", size), j = idx[lead + 1] = lower_loop(L, "j", size);
+    lower_put(L, m, (Expr *[]){i, j}, lower_load(L, n, 0, idx), RED_NONE);
+    lower_ends(L, 2);
+    Expr *k = lower_loop(L, "k", size), *pivot = find_pivot(L, m, k, size);
+    lower_if(L, e_lt(a, k, pivot));
+    lower_put(L, det, NULL, e_lit(a, ct, -1), RED_MUL);
+    j = lower_loop(L, "j", size);
+    Expr *upper = lower_let(L, "upper", lower_get(L, m, (Expr *[]){k, j}));
+    lower_put(L, m, (Expr *[]){k, j}, lower_get(L, m, (Expr *[]){pivot, j}), RED_NONE);
+    lower_put(L, m, (Expr *[]){pivot, j}, upper, RED_NONE);
+    lower_ends(L, 2);
+    Expr *d = lower_let(L, "d", lower_get(L, m, (Expr *[]){k, k}));
+    lower_put(L, det, NULL, d, RED_MUL);
+    lower_if(L, e_bin(a, BIN_NE, d, e_lit(a, ct, 0)));
+    i = lower_loop_range(L, "i", e_add(a, k, e_int(a, 1)), e_int(a, size));
+    Expr *f = lower_let(L, "f", e_div(a, lower_get(L, m, (Expr *[]){i, k}), d));
+    j = lower_loop_range(L, "j", e_add(a, k, e_int(a, 1)), e_int(a, size));
+    lower_put(L, m, (Expr *[]){i, j}, e_un(a, UN_NEG, e_mul(a, f, lower_get(L, m, (Expr *[]){k, j}))), RED_ADD);
+    lower_ends(L, 4);
+    lower_store(L, n, 0, idx, lower_get(L, det, NULL));
+    lower_ends(L, lead);
+    return true;
+}
