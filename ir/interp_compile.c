@@ -131,15 +131,13 @@ static int put_const(Compiler *C, const Expr *e) {
 static bool addr_add(Compiler *C, Addr *ad, Expr *e, int64_t k) {
     int64_t c;
     if (e->k == E_INT) return mul_ok(e->u.i, k, &c) && add_ok(ad->base, c, &ad->base);
-    if (e->k == E_VAR && e->u.v == C->lane) {
-        ad->lane += k;
-        return true;
-    }
+    if (e->k == E_VAR && e->u.v == C->lane) ad->lane += k; /* and the first lane's value, below */
     if (e->k == E_BIN && (e->op == BIN_ADD || e->op == BIN_SUB))
         return addr_add(C, ad, e->u.a[0], k) && addr_add(C, ad, e->u.a[1], e->op == BIN_ADD ? k : -k);
     if (e->k == E_BIN && e->op == BIN_MUL && e->u.a[1]->k == E_INT && mul_ok(k, e->u.a[1]->u.i, &c)) return addr_add(C, ad, e->u.a[0], c);
     if (e->k == E_UN && e->op == UN_NEG) return addr_add(C, ad, e->u.a[0], -k);
-    if (C->lane && traits(C, e) & T_LANE) return false;
+    if (e->k != E_VAR || e->u.v != C->lane)
+        if (C->lane && traits(C, e) & T_LANE) return false;
     AddrTerm t = {k, e->k == E_VAR ? e->u.v->id : 0};
     if (e->k != E_VAR) t.slot = ~compile(C, e);
     AddrTerm *grown = NEW_ARRAY(C->a, AddrTerm, ad->nterm + 1);

@@ -148,6 +148,12 @@ static Expr *bin_identity(Arena *a, BinOp op, Expr *x, Expr *y) {
     case BIN_MAX:
         if (x == y) return x;
         break;
+    case BIN_LT: /* nothing unsigned is below 0 */
+        if (dtype_info[x->t].cls == CLS_UINT && is_lit_of(y, 0)) return e_lit_i(a, DT_BOOL, 0);
+        break;
+    case BIN_LE:
+        if (dtype_info[x->t].cls == CLS_UINT && is_lit_of(x, 0)) return e_lit_i(a, DT_BOOL, 1);
+        break;
     case BIN_LAND:
         if (x->k == E_INT) return x->u.i ? y : x;
         if (y->k == E_INT && y->u.i) return x;

@@ -46,7 +46,7 @@ bool infer_layer_norm(Infer *x) {
     for (int i = 0; i < t->rank; i++) dim[i] = i < axis ? t->dim[i] : 1;
     for (int o = 1; o < x->n->nout; o++)
         if (x->n->out[o] && !infer_out(x, o, t->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32, t->rank, dim)) return false;
-    return infer_same(x);
+    return infer_out(x, 0, t->dt, t->rank, t->dim);
 }
 /* LayerNormalization and, without mean and bias, RMSNormalization. */
 bool lower_layer_norm(Lower *L, Node *n) {
