@@ -152,6 +152,15 @@ bool rewrite_attention(Ctx *c, Graph *g, Node *n) {
     return true;
 }
 
+bool rewrite_flex_attention(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *y = r_op3(r, "Attention", n->in[0], n->in[1], n->in[2]);
+    r_copy_attrs(r, y);
+    r_done(r, 0, y);
+    return true;
+}
+
 /* ---- RotaryEmbedding: pairs of a head turned by an angle that depends on the position */
 enum { ROT_INTERLEAVED, ROT_HEADS, ROT_DIM };
 static int64_t head_size(const Node *n) {

@@ -173,8 +173,8 @@ bool rewrite_embed_layer_norm(Ctx *c, Graph *g, Node *n) {
     const Type *ids = &n->in[IDS]->type;
     if (ids->rank != 2 || ids->dim[1] < 0)
         return diag_error(c->d, n->loc, "input_ids have %d dims, expected 2 (batch, sequence)", ids->rank);
-    if (!r_in(r, POSITIONS) || !r_in(r, GAMMA) || !r_in(r, BETA))
-        return diag_error(c->d, n->loc, "position_embedding, gamma or beta is left out");
+    if (!r_in(r, WORDS) || !r_in(r, POSITIONS) || !r_in(r, GAMMA) || !r_in(r, BETA))
+        return diag_error(c->d, n->loc, "word_embedding, position_embedding, gamma or beta is left out");
     int64_t length = ids->dim[1], *at = NEW_ARRAY(g->a, int64_t, length), none[2] = {ids->dim[0], 0}, one = 1;
     for (int64_t i = 0; i < length; i++) at[i] = i;
     Tensor *pos = r_in(r, POSITION_IDS) ? n->in[POSITION_IDS] : tensor_i64s(g, at, length);
