@@ -74,12 +74,12 @@ static void place_tap(Lower *L, Axis *x, int t, Expr *p, int64_t n, int padding,
     if (padding == REFLECTION) p = reflected(L, corners, p, n);
     x->at[t] = lower_let(L, "at", e_max(a, e_min(a, e_cast(a, DT_INT64, into(L, p, n)), e_int(a, n - 1)), e_int(a, 0)));
 }
-static void axis_taps(Lower *L, Axis *x, Expr *p, int64_t n, int mode, int padding, bool corners, int r, DType ct) {
+static void axis_taps(Lower *L, Axis *x, Expr *p, int64_t n, int mode, int padding, bool corners, DType ct) {
     static const int first[] = {[NEAREST] = 0, [LINEAR] = 0, [CUBIC] = -1}, count[] = {[NEAREST] = 1, [LINEAR] = 2, [CUBIC] = 4};
     Arena *a = L->a;
     p = of_position(L, denormal[corners], p, n);
-    if (mode == NEAREST) /* halves: to even in two dimensions, away from zero in three */
-        p = r == 2 ? lower_let(L, "p", e_call1(a, CALL_RINT, p)) : of_position(L, "p >= 0 ? floor(p + 0.5) : ceil(p - 0.5)", p, n);
+    if (mode == NEAREST) /* halves to even */
+        p = lower_let(L, "p", e_call1(a, CALL_RINT, p));
     if (padding == BORDER) p = lower_let(L, "p", into(L, p, n));
     if (padding == REFLECTION) p = reflected(L, corners, p, n);
     Expr *f = mode == NEAREST ? p : lower_let(L, "f", e_call1(a, CALL_FLOOR, p)), *frac = lower_let(L, "r", e_cast(a, ct, e_sub(a, p, f)));
@@ -120,7 +120,7 @@ bool lower_grid_sample(Lower *L, Node *n) {
     for (int k = 0; k < r; k++) pos[1 + k] = idx[2 + k] = lower_loop(L, arena_printf(a, "o%d", k), o->dim[2 + k]);
     for (int k = 0; k < r; k++) { /* the grid names the last axis first */
         pos[1 + r] = e_int(a, r - 1 - k);
-        axis_taps(L, &axis[k], lower_let(L, "p", lower_load(L, n, 1, pos)), t->dim[2 + k], mode, padding_of(n), attr_i(n, CORNERS) != 0, r,
+        axis_taps(L, &axis[k], lower_let(L, "p", lower_load(L, n, 1, pos)), t->dim[2 + k], mode, padding_of(n), attr_i(n, CORNERS) != 0,
                   ct);
     }
     at[0] = idx[0], at[1] = idx[1] = lower_loop(L, "c", o->dim[1]);

@@ -14,9 +14,9 @@
 
 enum { ANTIALIAS, AXES, COORD, CUBIC_A, EXCLUDE, EXTRAPOLATION, POLICY, MODE, NEAREST };
 enum { IN_X, IN_ROI, IN_SCALES, IN_SIZES };
-typedef enum Coord { HALF_PIXEL, HALF_PIXEL_SYMMETRIC, PYTORCH_HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC, CROP, COORDS } Coord;
-static const char *const coords[] = {"half_pixel",    "half_pixel_symmetric", "pytorch_half_pixel",
-                                     "align_corners", "asymmetric",           "tf_crop_and_resize"};
+typedef enum Coord { HALF_PIXEL, HALF_PIXEL_SYMMETRIC, PYTORCH_HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC, TF_HALF_PIXEL, CROP, COORDS } Coord;
+static const char *const coords[] = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+                                     "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize"};
 typedef enum Mode { M_NEAREST, M_LINEAR, M_CUBIC, MODES } Mode;
 static const char *const modes[] = {"nearest", "linear", "cubic"};
 typedef enum Round { ROUND_FLOOR_HALF, ROUND_CEIL_HALF, ROUND_FLOOR, ROUND_CEIL, ROUNDS } Round;
@@ -136,6 +136,7 @@ static bool nearest_map(const Plan *p, int k, int64_t *mul, int64_t *add, int64_
     if (!p->rational[k] || n > INT32_MAX || m > INT32_MAX || n < 1 || m < 1) return false;
     switch (p->coord) {
     case ASYMMETRIC: u = n, q = 0, d = m; break;
+    case TF_HALF_PIXEL: u = 2 * n, q = n, d = 2 * m; break;
     case ALIGN_CORNERS: u = m > 1 ? n - 1 : 0, q = 0, d = m > 1 ? m - 1 : 1; break;
     case PYTORCH_HALF_PIXEL: u = m > 1 ? 2 * n : 0, q = m > 1 ? n - m : 0, d = 2 * m; break;
     case CROP: return false;
@@ -223,6 +224,7 @@ static const char *const position[] = {
     [PYTORCH_HALF_PIXEL] = "len > 1 ? (o + 0.5)*n/len - 0.5 : len*0",
     [ALIGN_CORNERS] = "len == 1 ? len*0 : o*(n - 1)/(len - 1)",
     [ASYMMETRIC] = "o*n/len",
+    [TF_HALF_PIXEL] = "(o + 0.5)*n/len", /* until opset 12 */
     [CROP] = "(m == 1 ? (e - b)*(n - 1)/2 : o*(e - b)*(n - 1)/(m - 1)) + b*(n - 1)",
 };
 static const char *const nearest[] = {
@@ -423,7 +425,8 @@ bool rewrite_resize(Ctx *c, Graph *g, Node *n) {
     Tensor *y = n->in[0];
     DType dt = p.t->dt, work = p.mode == M_NEAREST || dt == DT_FLOAT64 ? dt : DT_FLOAT32;
     for (int i = 0; i < p.n; i++) /* the same extent by the same positions, or nothing to fill */
-        done[i] = (p.rational[p.axis[i]] && p.out[p.axis[i]] == p.t->dim[p.axis[i]]) || p.t->dim[p.axis[i]] == 0;
+        done[i] =
+            (p.rational[p.axis[i]] && p.coord != TF_HALF_PIXEL && p.out[p.axis[i]] == p.t->dim[p.axis[i]]) || p.t->dim[p.axis[i]] == 0;
     if (p.mode == M_NEAREST) y = map_nearest(&p, y, done);
     if (work != dt) y = cast(&p, y, work);
     for (;;) { /* the axis that shrinks most first: less is left for the others */
