@@ -12,14 +12,15 @@
  *   NAME    letters, digits, _ . / not starting with a digit or a dot, or %"any bytes but \x00"
  *   TYPE    ? when unknown; float32[..] of unknown rank; else an element type of dtype.def and [DIM,…]
  *   DIM     an extent, ? when unknown, N a symbol, N=4 a symbol with its largest value
- *   LINE    VALUE = CONST, or VALUES = OP ( NAMES ) { name=ATTR , … } @kernel NUMBER ROLE => VIEWS
- *           with _ for an absent operand or output; the parts from { on are optional
+ *   LINE    VALUE = CONST, or VALUES = OP ( NAMES ) { name=ATTR , … } KERNEL => VIEWS
+ *           with _ for an absent operand or output; the parts from { on, and the types of a node's outputs, are optional
  *   OP      Relu, or "com.microsoft"::QLinearAdd
  *   CONST   [1, -0.5, inf, nan, true] | splat(1) | rand(SEED) | hex("00ff…") of the bytes in storage
  *           | data(BYTES, fnv=…) printed for a large constant; it cannot be read back
  *   ATTR    by its kind: 1 | 0.5 | nan(0x7fc00001) | "text" | [1,2] | ["a","b"] | float32[2]{1, 2} | float32[9]{splat(0)}
  *           | none for an attribute that was taken away although it has a default. Attributes equal to the default do not print.
- *   ROLE    anchor | point | inline
+ *   KERNEL  @kernel NUMBER anchor (or point, inline) for a member of a fused kernel
+ *           | @alias for a node that has nothing to compute, as its views say what it does
  *   VIEWS   view of NAME +OFFSET [STRIDE,…]; with more than one output each view starts with `NAME:` of its output
  * Strings escape \" \\ \n \t and \xHH. rand(seed) is text_rand below. */
 #ifndef QN_TEXT_H

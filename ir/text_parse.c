@@ -352,6 +352,7 @@ static bool attrs(Parser *p, Node *n) {
 /* ---- annotations */
 static bool kernel(Parser *p, Node *n) {
     int64_t k;
+    if (take(p, "@alias")) n->kernel = -1;
     if (!take(p, "@kernel")) return true;
     if (!integer(p, &k)) return false;
     if (k < 1 || k > INT32_MAX) return fail(p, "kernel %" PRId64 "; expected a number from 1 to %d", k, INT32_MAX);
@@ -383,15 +384,15 @@ static bool view(Parser *p, const Tensors *outs) {
 }
 
 /* ---- statements */
-/* NAME: TYPE, a tensor of the graph; or _ when `absent` is allowed. */
-static bool value(Parser *p, bool absent, Tensor **out) {
-    Type t;
+/* NAME: TYPE, a tensor of the graph; an `output` of a node may be _ or a NAME alone. */
+static bool value(Parser *p, bool output, Tensor **out) {
+    Type t = {.rank = -1};
     *out = NULL;
-    if (absent && take_absent(p)) return true;
+    if (output && take_absent(p)) return true;
     const char *w = name(p);
     if (!w) return false;
-    bool twice = map_get(p->names, w) != NULL;
-    if (!expect(p, ":") || !type(p, &t)) return false;
+    bool twice = map_get(p->names, w) != NULL, bare = output && (space(p), *p->s == '=' || *p->s == ',');
+    if (!bare && (!expect(p, ":") || !type(p, &t))) return false;
     *out = tensor_new(p->g, w, t.dt, t.rank, t.dim);
     (*out)->type.sym = t.sym;
     if (twice) return fail(p, "'%s' is defined twice", w);

@@ -281,7 +281,8 @@ static void put_node(Printer *p, const Node *n) {
     }
     text_puts(p->out, ")");
     put_attrs(p->out, n);
-    if (n->kernel) text_printf(p->out, " @kernel %d %s", n->kernel, text_roles[n->role]);
+    if (n->kernel < 0) text_puts(p->out, " @alias");
+    if (n->kernel > 0) text_printf(p->out, " @kernel %d %s", n->kernel, text_roles[n->role]);
     put_views(p, n);
     text_puts(p->out, "\n");
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { KERNEL_ALIAS = -1 }; /* nothing to compute: the views of its tensors do it */
 typedef struct Verifier {
     Ctx *c;
     const Graph *g;
@@ -180,15 +181,15 @@ static void end_group(Verifier *v) {
     v->anchors = 0;
 }
 static void check_group(Verifier *v, const Node *n) {
-    if (n->kernel != v->kernel) {
+    int kernel = n->kernel == KERNEL_ALIAS ? 0 : n->kernel;
+    if (kernel != v->kernel) {
         char key[16];
-        snprintf(key, sizeof key, "%d", n->kernel);
+        snprintf(key, sizeof key, "%d", kernel);
         end_group(v);
-        if (n->kernel < 0 || (n->kernel && map_get(v->kernels, key)))
-            diag_error(v->c->d, n->loc, "kernel %d is not in one piece", n->kernel);
-        v->kernel = n->kernel;
+        if (kernel < 0 || (kernel && map_get(v->kernels, key))) diag_error(v->c->d, n->loc, "kernel %d is not in one piece", kernel);
+        v->kernel = kernel;
     }
-    if (!n->kernel) return;
+    if (!kernel) return;
     if (n->role < ROLE_ANCHOR || n->role > ROLE_INLINE) diag_error(v->c->d, n->loc, "role %d in kernel %d is unknown", n->role, n->kernel);
     v->anchors += n->role == ROLE_ANCHOR;
 }

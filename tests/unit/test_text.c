@@ -69,7 +69,7 @@ static const char *const same[] = {
     "  s: float32[2,4] = Neg(r) @kernel 3 point\n"
     "  m: float32[2,4] = Abs(q) @kernel 4 inline\n"
     "  n: float32[2,4] = Exp(m) @kernel 4 anchor\n"
-    "  y: float32[2,12] = Concat(s, n, q) {axis=1}\n",
+    "  y: float32[2,12] = Concat(s, n, q) {axis=1} @alias\n",
 };
 START_TEST(test_prints_the_same) {
     Case t;
@@ -87,6 +87,15 @@ START_TEST(test_loose_text) { /* comments, blank lines, spaces, defaults written
     ck_assert_int_eq(g->first->loc.index, 6);
     ck_assert_str_eq(g->first->loc.file, "t.qir");
     ck_assert(strcmp(g->first->op->name, "LeakyRelu") == 0 && g->first->attr[0].f == 0.01f);
+    case_close(&t);
+}
+END_TEST
+START_TEST(test_types_left_out) {
+    Case t;
+    case_open(&t);
+    Graph *g = parse(&t, "graph g(x: float32[4]) -> (y)\n  a, _, b: int8[..] = Split(x) {num_outputs=3}\n  y = Add(a, b)\n");
+    ck_assert_str_eq(print(&t, g),
+                     "graph g(x: float32[4]) -> (y)\n  a: ?, _, b: int8[..] = Split(x) {num_outputs=3}\n  y: ? = Add(a, b)\n");
     case_close(&t);
 }
 END_TEST
@@ -293,6 +302,7 @@ static const struct {
     {"graph g() -> ()\n  c: float32[2] = [1,2,3]", "more than 2 elements"},
     {"graph g() -> ()\n  c: float32[2000000] = [1,2,3]", "less than 2000000 elements"},
     {"graph g() -> ()\n  c: float32[?] = [1]", "a constant needs a full type"},
+    {"graph g() -> ()\n  c = [1]", "a constant needs a full type"},
     {"graph g() -> ()\n  c: int8[1] = [128]", "'128' does not fit the element type (int8)"},
     {"graph g() -> ()\n  c: uint64[1] = [-1]", "'-1' does not fit the element type (uint64)"},
     {"graph g() -> ()\n  c: int8[1] = [1.5]", "'1.5' is not an integer (int8)"},
@@ -436,6 +446,7 @@ Suite *text_suite(void) {
     TCase *c = tcase_create("round trip");
     tcase_add_loop_test(c, test_prints_the_same, 0, sizeof same / sizeof *same);
     tcase_add_test(c, test_loose_text);
+    tcase_add_test(c, test_types_left_out);
     tcase_add_test(c, test_names_made_unique);
     tcase_add_loop_test(c, test_constants, 0, sizeof consts / sizeof *consts);
     tcase_add_test(c, test_rand);
