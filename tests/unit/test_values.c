@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_values.c: tests/values/<case>.qir, one operator each with operands and the expected outputs, computed by NumPy (make.py there).
+ * Each is run twice through all passes and the interpreter: with its operands as inputs of the graph, and as constants, so that
+ * folding computes it. Integers must be equal, floats nearly so.
+ *
+ *   x: uint8[2] = [1, 2]    want0: int32[2] = […]    y0: ? = Op(x)    constants k_… stay constants in both runs
+ */
+#include "passes/passes.h"
+#include <check.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_FILES = 1000, MAX_VALUES = 32 };
+static char *files[MAX_FILES];
+static int nfile;
+
+typedef struct Run {
+    Arena *a;
+    Diags d;
+    Ctx c;
+    const char *path;
+    Graph *g;
+    const void *in[MAX_VALUES];
+    Tensor *want[MAX_VALUES];
+    int nin, nwant;
+} Run;
+
+static void sort_values(Run *r, bool as_inputs) {
+    for (int i = 0; i < r->g->tensors.n; i++) {
+        Tensor *t = r->g->tensors.v[i];
+        if (!t->data || strncmp(t->name, "k_", 2) == 0) continue;
+        if (strncmp(t->name, "want", 4) == 0) {
+            ck_assert_int_lt(r->nwant, MAX_VALUES);
+            r->want[r->nwant++] = t;
+        } else if (as_inputs) {
+            ck_assert_int_lt(r->nin, MAX_VALUES);
+            r->in[r->nin++] = t->data;
+            t->data = NULL;
+            t->is_input = true;
+            vec_push(r->a, &r->g->in, t);
+        }
+    }
+    ck_assert_msg(r->nwant == r->g->out.n && r->nwant > 0, "%s: %d outputs are expected, there are %d", r->path, r->nwant, r->g->out.n);
+}
+static void compare(const Run *r, int i, const Tensor *got, const void *data) {
+    const Tensor *want = r->want[i];
+    ck_assert_msg(type_same(&want->type, &got->type), "%s: output %d has another type or shape", r->path, i);
+    double top = 0;
+    for (int64_t k = 0; k < tensor_elements(want); k++) top = fmax(top, fabs(dtype_get_f(want->type.dt, want->data, k)));
+    double room = dtype_is_float(want->type.dt) ? 1e-6 + 1e-5 * top : 0;
+    for (int64_t k = 0; k < tensor_elements(want); k++) {
+        double w = dtype_get_f(want->type.dt, want->data, k), v = dtype_get_f(got->type.dt, data, k);
+        ck_assert_msg(fabs(w - v) <= room, "%s: output %d, element %lld is %g, expected %g", r->path, i, (long long)k, v, w);
+    }
+}
+static void run_file(const char *path, bool as_inputs) {
+    Run r = {.a = arena_new(), .path = path};
+    size_t n;
+    r.d.a = r.a;
+    r.c = (Ctx){r.a, &r.d};
+    ops_init();
+    const char *text = file_read_whole(&r.c, path, 1 << 20, &n);
+    ck_assert_msg(text != NULL, "cannot read %s", path);
+    r.g = graph_parse(&r.c, path, arena_strndup(r.a, text, n));
+    if (!r.g) diag_print_all(&r.d, false);
+    ck_assert_msg(r.g != NULL, "%s does not parse", path);
+    sort_values(&r, as_inputs);
+    Program *p = passes_run(&r.c, r.g, &(PassOptions){.verify = true});
+    if (!p) diag_print_all(&r.d, false);
+    ck_assert_msg(p != NULL, "%s does not compile", path);
+    void *out[MAX_VALUES];
+    for (int i = 0; i < r.nwant; i++) out[i] = arena_alloc(r.a, (size_t)tensor_bytes(p->g->out.v[i]) + 64);
+    ck_assert(program_interpret(&r.c, p, r.in, out));
+    for (int i = 0; i < r.nwant; i++) compare(&r, i, p->g->out.v[i], out[i]);
+    arena_free(r.a);
+}
+START_TEST(test_inputs) { run_file(files[_i], true); }
+END_TEST
+START_TEST(test_constants) { run_file(files[_i], false); }
+END_TEST
+START_TEST(test_there_are_files) { ck_assert_int_gt(nfile, 0); }
+END_TEST
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static void find_files(const char *folder) {
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[1024];
+        size_t n = strlen(e->d_name);
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (n > 4 && strcmp(e->d_name + n - 4, ".qir") == 0 && nfile < MAX_FILES) files[nfile++] = strdup(path);
+    }
+    if (d) closedir(d);
+}
+Suite *values_suite(void) {
+    Suite *s = suite_create("values");
+    TCase *c = tcase_create("files");
+    if (!nfile) find_files(QUERN_SOURCE_DIR "/tests/values");
+    qsort(files, (size_t)nfile, sizeof *files, by_name);
+    tcase_add_test(c, test_there_are_files);
+    tcase_add_loop_test(c, test_inputs, 0, nfile);
+    tcase_add_loop_test(c, test_constants, 0, nfile);
+    suite_add_tcase(s, c);
+    return s;
+}

@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""make.py: writes the files of this folder: one operator each, with values and what NumPy computes from them.
+
+The formulas below are those of the ONNX specification and of ONNX Runtime's documentation of its own operators, written here a second
+time, in float32 where the order of operations decides on a rounding. A constant `k_…` stays one, other constants become inputs of the
+graph in one of the test's two runs; `want0`, `want1` … are the expected outputs in order. Run it from anywhere; needs python3-numpy.
+"""
+import os
+from math import erf
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+rng = np.random.default_rng(7)
+f32 = np.float32
+MS = '"com.microsoft"::'
+
+
+def literal(v):
+    if isinstance(v, (bool, np.bool_)):
+        return "true" if v else "false"
+    if isinstance(v, (np.floating, float)):
+        return np.format_float_positional(v, unique=True, trim="-") if abs(v) < 1e9 else repr(float(v))
+    return str(int(v))
+
+
+def attribute(v):
+    if isinstance(v, str):
+        return '"%s"' % v
+    if isinstance(v, list):
+        return "[%s]" % ",".join(literal(x) for x in v)
+    return literal(v)
+
+
+def constant(name, a):
+    a = np.asarray(a)
+    shape = ",".join(str(d) for d in a.shape)
+    return "  %s: %s[%s] = [%s]\n" % (name, a.dtype.name, shape, ", ".join(literal(x) for x in a.ravel()))
+
+
+def case(name, op, inputs, outputs, **attrs):
+    """inputs: (name, array) or None where left out; outputs: arrays, None where not asked for."""
+    out = ["_" if o is None else "y%d" % i for i, o in enumerate(outputs)]
+    text = "graph g() -> (%s)\n" % ", ".join(o for o in out if o != "_")
+    for k in inputs:
+        if k is not None:
+            text += constant(*k)
+    for i, o in enumerate(o for o in outputs if o is not None):
+        text += constant("want%d" % i, o)
+    text += "  %s = %s(%s)" % (", ".join(o if o == "_" else o + ": ?" for o in out), op, ", ".join("_" if k is None else k[0] for k in inputs))
+    if attrs:
+        text += " {%s}" % ", ".join("%s=%s" % (k, attribute(v)) for k, v in attrs.items())
+    with open(os.path.join(HERE, name + ".qir"), "w") as f:
+        f.write("# Written by make.py.\n" + text + "\n")
+
+
+def quantize(v, scale, zero, dt):
+    i = np.iinfo(dt)
+    return np.clip(np.rint(np.asarray(v).astype(f32) / f32(scale)).astype(np.int64) + int(zero), i.min, i.max).astype(dt)
+
+
+def centred(x, zero):
+    return x.astype(np.int32) - np.asarray(zero).astype(np.int32)
+
+
+def dequantize(x, scale, zero):
+    return centred(x, zero).astype(f32) * f32(scale)
+
+
+def scalar(v, dt):
+    return np.array(v, dtype=dt)
+
+
+def softmax(v, axis):
+    e = np.exp(v - v.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def average(x, k, stride, pad, padding_counts):
+    n, c, h, w = x.shape
+    out = np.zeros((n, c, (h + 2 * pad - k) // stride + 1, (w + 2 * pad - k) // stride + 1), f32)
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            top, left = i * stride - pad, j * stride - pad
+            part = x[:, :, max(top, 0):min(top + k, h), max(left, 0):min(left + k, w)]
+            out[:, :, i, j] = part.sum((2, 3)) / (k * k if padding_counts else part.shape[2] * part.shape[3])
+    return out
+
+
+def conv(x, w, stride, pad, group):
+    m, cg, kh, kw = w.shape
+    n, c, h, width = x.shape
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    out = np.zeros((n, m, (h + 2 * pad - kh) // stride + 1, (width + 2 * pad - kw) // stride + 1), x.dtype)
+    for k in range(m):
+        g = k // (m // group)
+        for i in range(out.shape[2]):
+            for j in range(out.shape[3]):
+                part = x[:, g * cg:(g + 1) * cg, i * stride:i * stride + kh, j * stride:j * stride + kw]
+                out[:, k, i, j] = (part * w[k]).sum((1, 2, 3))
+    return out
+
+
+def quantised(dt):
+    info, t = np.iinfo(dt), np.dtype(dt).name
+    za, zb, zy = (120, 130, 100) if dt is np.uint8 else (-3, 5, -20)
+    sa, sb, sy = f32(0.05), f32(0.03), f32(0.07)
+
+    def values(*shape):
+        return rng.integers(info.min, info.max + 1, shape).astype(dt)
+
+    def near(zero, *shape):
+        return (zero + rng.integers(-5, 6, shape)).astype(dt)
+
+    a, b = values(2, 2, 3), values(2, 1)
+    two = [("a", a), ("sa", scalar(sa, f32)), ("za", scalar(za, dt)), ("b", b), ("sb", scalar(sb, f32)), ("zb", scalar(zb, dt)),
+           ("sy", scalar(sy, f32)), ("zy", scalar(zy, dt))]
+    fixed = [(k if k in "ab" else "k_" + k, v) for k, v in two]
+    total = quantize(dequantize(a, sa, za) + dequantize(b, sb, zb), sy, zy, dt)
+    case("qlinear_add_" + t, MS + "QLinearAdd", two, [total])
+    product = centred(a, za) * centred(b, zb)
+    case("qlinear_mul_" + t, MS + "QLinearMul", fixed, [quantize(product.astype(f32) * (sa * sb / sy), 1, zy, dt)])
+
+    def one(x, scale, zero):
+        return [("x", x), ("k_sx", scalar([sa], f32)), ("k_zx", scalar([za], dt)), ("k_sy", scalar(scale, f32)), ("k_zy", scalar(zero, dt))]
+
+    x = values(1, 2, 4, 3)
+    v = dequantize(x, sa, za)
+    case("qlinear_sigmoid_" + t, MS + "QLinearSigmoid", one(x, sy / 20, zy), [quantize(1 / (1 + np.exp(-v)), sy / 20, zy, dt)])
+    case("qlinear_leaky_relu_" + t, MS + "QLinearLeakyRelu", one(x, sy, zy), [quantize(np.where(v >= 0, v, f32(0.1) * v), sy, zy, dt)], alpha=0.1)
+    low = info.min
+    case("qlinear_softmax_" + t, MS + "QLinearSoftmax", one(x, 1 / 256, low), [quantize(softmax(v, -1), 1 / 256, low, dt)], opset=13, axis=-1)
+    flat = softmax(v.reshape(1, -1), -1).reshape(x.shape)
+    case("qlinear_softmax_flat_" + t, MS + "QLinearSoftmax", one(x, 1 / 256, low), [quantize(flat, 1 / 256, low, dt)], opset=11, axis=1)
+    for counts in 0, 1:
+        case("qlinear_average_pool_%d_%s" % (counts, t), MS + "QLinearAveragePool", one(x, sy, zy),
+             [quantize(average(v, 3, 2, 1, counts), sy, zy, dt)], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=counts)
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    case("qlinear_average_pool_last_" + t, MS + "QLinearAveragePool", one(last, sy, zy),
+         [quantize(average(v, 2, 1, 0, 0), sy, zy, dt).transpose(0, 2, 3, 1)], kernel_shape=[2, 2], channels_last=1)
+    mean = quantize(centred(x, za).sum((2, 3), keepdims=True).astype(f32) * (sa / (sy * f32(12))), 1, zy, dt)
+    case("qlinear_global_average_pool_" + t, MS + "QLinearGlobalAveragePool", one(x, sy, zy), [mean])
+    case("qlinear_global_average_pool_last_" + t, MS + "QLinearGlobalAveragePool", one(last, sy, zy), [mean.transpose(0, 2, 3, 1)], channels_last=1)
+    u, w = values(2, 3), values(2, 2)
+    joined = np.concatenate([quantize(dequantize(u, sa, za), sy, zy, dt), w], 1)
+    case("qlinear_concat_" + t, MS + "QLinearConcat",
+         [("k_sy", scalar(sy, f32)), ("k_zy", scalar(zy, dt)), ("u", u), ("k_su", scalar(sa, f32)), ("k_zu", scalar(za, dt)), ("w", w),
+          ("k_sw", scalar(sy, f32)), ("k_zw", scalar(zy, dt))], [joined], axis=1)
+
+    a, b, zc = values(3, 4), values(5, 4), near(zb, 5)
+    sc = (rng.random(5) * 0.02 + 0.01).astype(f32)
+    c = rng.integers(-500, 500, (1, 5)).astype(np.int32)
+    bias = np.arange(5, dtype=f32)
+    acc = centred(a, za) @ centred(b.T, zc)
+    gemm = [("a", a), ("sa", scalar(sa, f32)), ("za", scalar(za, dt)), ("k_b", b), ("k_sb", sc), ("k_zb", zc), ("k_c", c)]
+    case("qgemm_float_" + t, MS + "QGemm", gemm, [(acc + c).astype(f32) * (f32(0.5) * (sa * sc))], transB=1, alpha=0.5)
+    case("qgemm_" + t, MS + "QGemm", gemm + [("sy", scalar(1.5, f32)), ("zy", scalar(zy, dt))],
+         [quantize((acc + c).astype(f32) * (f32(0.5) * (sa * sc) / f32(1.5)), 1, zy, dt)], transB=1, alpha=0.5)
+    case("matmul_integer_to_float_" + t, MS + "MatMulIntegerToFloat",
+         [("a", a), ("k_b", np.ascontiguousarray(b.T)), ("sa", scalar(sa, f32)), ("sb", sc), ("za", scalar(za, dt)), ("zb", zc), ("bias", bias)],
+         [acc.astype(f32) * (sa * sc) + bias])
+    x = rng.standard_normal((3, 4)).astype(f32)
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    scale = f32((high - low) / f32(255))
+    zero = np.clip(np.rint(-low / scale), 0, 255)
+    case("dynamic_quantize_matmul_" + t, MS + "DynamicQuantizeMatMul",
+         [("x", x), ("k_b", np.ascontiguousarray(b.T)), ("k_sb", sc), ("k_zb", zc), ("bias", bias)],
+         [(centred(quantize(x, scale, zero, np.uint8), zero) @ centred(b.T, zc)).astype(f32) * (scale * sc) + bias])
+    scales, zeros = scalar([0.1, 0.2, 0.3, 0.4], f32), scalar([1, 2, 3, 4], dt)
+    q = np.stack([quantize(x[:, k], scales[k], zeros[k], dt) for k in range(4)], 1)
+    case("microsoft_quantize_" + t, MS + "QuantizeLinear", [("x", x), ("k_s", scales), ("k_z", zeros)], [q], axis=1)
+    case("microsoft_dequantize_" + t, MS + "DequantizeLinear", [("x", q), ("k_s", scales), ("k_z", zeros)], [centred(q, zeros).astype(f32) * scales], axis=1)
+
+    x, w, zw = values(1, 4, 5, 4), values(4, 2, 3, 3), near(zb, 4)
+    sw, b = (rng.random(4) * 0.02 + 0.01).astype(f32), rng.integers(-2000, 2000, 4).astype(np.int32)
+    acc = conv(centred(x, za), centred(w, zw[:, None, None, None]), 2, 1, 2)
+    geometry = dict(strides=[2, 2], pads=[1, 1, 1, 1], group=2)
+    case("conv_integer_" + t, "ConvInteger", [("x", x), ("w", w), ("zx", scalar(za, dt)), ("zw", zw)], [acc], **geometry)
+    y = quantize((acc + b[:, None, None]).astype(f32) * (sa * sw / f32(0.9))[:, None, None], 1, zy, dt)
+    case("qlinear_conv_" + t, "QLinearConv",
+         [("x", x), ("k_sx", scalar(sa, f32)), ("k_zx", scalar(za, dt)), ("k_w", w), ("k_sw", sw), ("k_zw", zw), ("k_sy", scalar(0.9, f32)),
+          ("k_zy", scalar(zy, dt)), ("k_b", b)], [y], **geometry)
+    a, b = values(2, 1, 3, 4), values(2, 4, 5)
+    za3, zb5 = values(3), values(5)
+    case("matmul_integer_row_" + t, "MatMulInteger", [("a", a), ("b", b), ("za", za3), ("zb", zb5)], [centred(a, za3[:, None]) @ centred(b, zb5)])
+    zan, zbn = values(2, 1, 3, 1), values(2, 1, 5)
+    case("matmul_integer_each_" + t, "MatMulInteger", [("a", a), ("b", b), ("za", zan), ("zb", zbn)], [centred(a, zan) @ centred(b, zbn)])
+    case("matmul_integer_vector_" + t, "MatMulInteger", [("a", a[0, 0, 0]), ("b", b), ("za", scalar(za, dt))], [centred(a[0, 0, 0], za) @ centred(b, 0)])
+    case("matmul_integer_by_vector_" + t, "MatMulInteger", [("a", a), ("b", b[0, :, 0]), None, ("zb", scalar(zb, dt))],
+         [centred(a, 0) @ centred(b[0, :, 0], zb)])
+    a, b, za3, zy3 = values(3, 4), values(4, 5), values(3), values(3)
+    sa3, sy3 = (rng.random(3) * 0.02 + 0.01).astype(f32), (rng.random(3) * 2 + 0.5).astype(f32)
+    acc = (centred(a, za3[:, None]) @ centred(b, zb)).astype(f32)
+    y = np.clip(np.rint(acc * (sa3 * sb / sy3)[:, None]) + zy3.astype(f32)[:, None], info.min, info.max).astype(dt)
+    case("qlinear_matmul_row_" + t, "QLinearMatMul",
+         [("a", a), ("sa", sa3), ("za", za3), ("b", b), ("sb", scalar(sb, f32)), ("zb", scalar(zb, dt)), ("sy", sy3), ("zy", zy3)], [y])
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(f32)
+
+
+def gelu(v):
+    return (0.5 * v * (1 + np.vectorize(erf)(v / np.sqrt(2)))).astype(f32)
+
+
+def gelu_tanh(v):
+    return (0.5 * v * (1 + np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))).astype(f32)
+
+
+def layer_norm(v, gamma, beta, epsilon):
+    mean = v.mean(-1, keepdims=True)
+    inverse = 1 / np.sqrt(((v - mean) ** 2).mean(-1, keepdims=True) + epsilon)
+    return ((v - mean) * inverse * gamma + (0 if beta is None else beta)).astype(f32), mean, inverse.astype(f32)
+
+
+def rms_norm(v, gamma, epsilon):
+    inverse = 1 / np.sqrt((v * v).mean(-1, keepdims=True) + epsilon)
+    return (v * inverse * gamma).astype(f32), inverse.astype(f32)
+
+
+def fused():
+    x, w, b = normal(1, 2, 4, 3), normal(2, 1, 3, 3), normal(2)
+    y = conv(x, w, 1, 1, 2) + b[:, None, None]
+    z = normal(*y.shape)
+    operands, geometry = [("x", x), ("k_w", w), ("k_b", b)], dict(group=2, pads=[1, 1, 1, 1], kernel_shape=[3, 3])
+    activations = [("Relu", [], np.maximum(y, 0)), ("Tanh", [], np.tanh(y)), ("Sigmoid", [], 1 / (1 + np.exp(-y))),
+                   ("LeakyRelu", [0.2], np.where(y >= 0, y, f32(0.2) * y)), ("Clip", [-0.5, 0.7], np.clip(y, f32(-0.5), f32(0.7))),
+                   ("HardSigmoid", [0.3, 0.4], np.clip(f32(0.3) * y + f32(0.4), 0, 1))]
+    for name, params, want in activations:
+        extra = dict(activation_params=params) if params else {}
+        case("fused_conv_" + name.lower(), MS + "FusedConv", operands, [want.astype(f32)], activation=name, **geometry, **extra)
+    case("fused_conv_sum", MS + "FusedConv", operands + [("z", z)], [np.maximum(y + z, 0)], activation="Relu", **geometry)
+    a, b, c = normal(4, 3), normal(5, 4), normal(5)
+    y = f32(0.5) * (a.T @ b.T) + f32(2) * c
+    case("fused_gemm", MS + "FusedGemm", [("a", a), ("b", b), ("c", c)], [np.where(y >= 0, y, f32(0.3) * y)], transA=1, transB=1, alpha=0.5,
+         beta=2.0, activation="LeakyRelu", activation_alpha=0.3)
+    a, b = normal(2, 4, 3), normal(2, 4, 2)
+    case("fused_matmul", MS + "FusedMatMul", [("a", a), ("b", b)], [f32(0.7) * (a.swapaxes(1, 2) @ b)], transA=1, alpha=0.7)
+    a, b = normal(4, 2, 3, 5), normal(2, 3, 5, 2)
+    case("fused_matmul_batch", MS + "FusedMatMul", [("a", a), ("b", b)], [a.transpose(1, 2, 0, 3) @ b], transBatchA=1)
+    a = normal(5, 2, 3, 4)
+    case("fused_matmul_batch_trans", MS + "FusedMatMul", [("a", a), ("b", b)], [a.transpose(1, 2, 3, 0) @ b], transBatchA=1, transA=1)
+
+    x, b = normal(2, 3, 4), normal(4)
+    case("microsoft_gelu", MS + "Gelu", [("x", x)], [gelu(x)])
+    case("bias_gelu", MS + "BiasGelu", [("x", x), ("b", b)], [gelu(x + b)])
+    case("fast_gelu", MS + "FastGelu", [("x", x)], [gelu_tanh(x)])
+    case("fast_gelu_bias", MS + "FastGelu", [("x", x), ("b", b)], [gelu_tanh(x + b)])
+    case("quick_gelu", MS + "QuickGelu", [("x", x)], [x / (1 + np.exp(f32(-1.702) * x))])
+    skip, gamma, beta, bias = normal(2, 3, 4), normal(4), normal(4), normal(4)
+    total = x + skip + bias
+    operands = [("x", x), ("skip", skip), ("gamma", gamma)]
+    case("skip_layer_norm", MS + "SkipLayerNormalization", operands + [("beta", beta), ("bias", bias)],
+         [layer_norm(total, gamma, beta, 1e-5)[0], None, None, total], epsilon=1e-5)
+    case("skip_layer_norm_plain", MS + "SkipLayerNormalization", [("x", x), ("skip", skip[0]), ("gamma", gamma)],
+         [layer_norm(x + skip[0], gamma, None, 1e-12)[0]])
+    y, inverse = rms_norm(total, gamma, 1e-6)
+    case("skip_simplified_layer_norm", MS + "SkipSimplifiedLayerNormalization", operands + [("bias", bias)], [y, None, inverse, total], epsilon=1e-6)
+    case("simplified_layer_norm", "SimplifiedLayerNormalization", [("x", x), ("gamma", gamma)], list(rms_norm(x, gamma, 1e-5)))
+    ids, segments = rng.integers(0, 6, (2, 4)).astype(np.int32), rng.integers(0, 2, (2, 4)).astype(np.int32)
+    words, places, parts = normal(6, 4), normal(5, 4), normal(2, 4)
+    mask, at = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], np.int32), rng.integers(0, 5, (2, 4)).astype(np.int32)
+    e = words[ids] + places[None, :4] + parts[segments]
+    case("embed_layer_norm", MS + "EmbedLayerNormalization",
+         [("ids", ids), ("segments", segments), ("k_w", words), ("k_p", places), ("k_s", parts), ("k_g", gamma), ("k_b", beta), ("mask", mask)],
+         [layer_norm(e, gamma, beta, 1e-12)[0], np.array([3, 1], np.int32), e])
+    case("embed_layer_norm_places", MS + "EmbedLayerNormalization",
+         [("ids", ids), None, ("k_w", words), ("k_p", places), None, ("k_g", gamma), ("k_b", beta), None, ("at", at)],
+         [layer_norm(words[ids] + places[at], gamma, beta, 1e-5)[0], np.zeros(2, np.int32)], epsilon=1e-5)
+
+
+def attention():
+    q, k, v = normal(1, 4, 3, 4), normal(1, 2, 5, 4), normal(1, 2, 5, 2)
+    scores = q @ np.repeat(k, 2, 1).swapaxes(2, 3) * f32(0.5)
+    seen = np.tril(np.ones((3, 5), bool))
+    weights = softmax(np.where(seen, scores, -np.inf), -1).astype(f32)
+    case("attention_causal", "Attention", [("q", q), ("k", k), ("v", v)], [weights @ np.repeat(v, 2, 1), None, None, weights], is_causal=1, qk_matmul_output_mode=3)
+    mask = rng.random((3, 4)) < 0.6
+    mask[1] = False  # a query which sees nothing
+    wide = np.pad(mask, ((0, 0), (0, 1)))
+    with np.errstate(invalid="ignore"):
+        weights = softmax(np.where(wide, scores, -np.inf), -1).astype(f32)
+    weights[:, :, 1] = 0
+    case("attention_short_mask", "Attention", [("q", q), ("k", k), ("v", v), ("mask", mask)], [weights @ np.repeat(v, 2, 1)])
+    x, cos, sin, at = normal(1, 2, 3, 4), normal(5, 1), normal(5, 1), np.array([[4, 0, 2]], np.int64)
+    c, s = cos[at][:, None], sin[at][:, None]
+    a, b, rest = x[..., :1], x[..., 1:2], x[..., 2:]
+    case("rotary_embedding_part", "RotaryEmbedding", [("x", x), ("k_cos", cos), ("k_sin", sin), ("at", at)],
+         [np.concatenate([c * a - s * b, s * a + c * b, rest], -1)], rotary_embedding_dim=2)
+    cache, new, first = normal(2, 4, 3), normal(2, 2, 3), np.array([3, 1], np.int64)
+    want = cache.copy()
+    want[0, [3, 0]], want[1, 1:3] = new[0], new[1]
+    case("tensor_scatter_circular", "TensorScatter", [("cache", cache), ("new", new), ("first", first)], [want], mode="circular")
+    x, w, bias = normal(1, 2, 4, 3), normal(2, 1, 2, 2), normal(2)
+    mask = rng.random((1, 4, 3, 2)).astype(f32)
+    whole = np.zeros((1, 8, 3, 2), f32)  # offsets of whole pixels: down by one
+    whole[:, 0::2] = 1
+    moved = np.concatenate([x[:, :, 1:], np.zeros((1, 2, 1, 3), f32)], 2)
+    y = np.zeros((1, 2, 3, 2), f32)
+    for i in range(3):
+        for j in range(2):
+            m = mask[0, :, i, j].reshape(2, 2)
+            y[0, :, i, j] = (moved[0, :, i:i + 2, j:j + 2] * m * w[:, 0]).sum((1, 2)) + bias
+    case("deform_conv_whole", "DeformConv", [("x", x), ("w", w), ("offset", whole), ("b", bias), ("mask", mask)], [y], group=2)
+
+
+quantised(np.uint8)
+quantised(np.int8)
+fused()
+attention()
