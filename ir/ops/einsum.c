@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* einsum.c: Einsum. Every letter is a loop; those that the result does not have are summed over. A letter that an operand has twice
- * takes its diagonal; the axes behind an ellipsis are aligned at the last one and broadcast.
+/* einsum.c: Einsum. A product of two operands whose letters sort into batch, rows, columns and depth is a MatMul between transposed
+ * operands; one operand whose axes only change places is a Transpose. All else is EinsumLoops: every letter is a loop, those that the
+ * result does not have are summed over. A letter that an operand has twice takes its diagonal; the axes behind an ellipsis are aligned
+ * at the last one and broadcast.
  *
- *   "bij,bjk->bik":   for b, i, k:  acc = 0;  for j: acc += x[b,i,j]*y[b,j,k];  out[b,i,k] = acc
+ *   "bihd,bjhd->bhij"   ->   MatMul(Transpose(x, [b,h,i,d]), Transpose(y, [b,h,d,j]))
+ *   "ii,j->ij"          ->   for i, j:  out[i,j] = x[i,i]*y[j]
  */
 #include "../ops.h"
 #include <string.h>
@@ -93,7 +96,7 @@ static bool parse(Infer *x, Sum *e) {
     }
     return true;
 }
-bool infer_einsum(Infer *x) {
+bool infer_einsum_loops(Infer *x) {
     Sum e;
     int64_t dim[QN_MAX_RANK];
     if (!parse(x, &e)) return false;
@@ -104,7 +107,7 @@ static bool parsed(Ctx *c, Graph *g, const Node *n, Sum *e) {
     Infer x = {c, g, (Node *)n};
     return parse(&x, e);
 }
-int64_t macs_einsum(const Node *n) {
+int64_t macs_einsum_loops(const Node *n) {
     Arena *a = arena_new();
     Diags d = {.a = a};
     Ctx c = {a, &d};
@@ -116,7 +119,7 @@ int64_t macs_einsum(const Node *n) {
     arena_free(a);
     return ok ? m : -1;
 }
-bool lower_einsum(Lower *L, Node *n) {
+bool lower_einsum_loops(Lower *L, Node *n) {
     Arena *a = L->a;
     Sum e;
     if (!parsed(L->c, L->g, n, &e)) return false;
@@ -138,5 +141,103 @@ bool lower_einsum(Lower *L, Node *n) {
     lower_ends(L, summed);
     lower_store(L, n, 0, idx, lower_get(L, acc, NULL));
     lower_ends(L, e.out.rank);
+    return true;
+}
+
+/* ---- the rewrite */
+static bool has(const Term *t, int label) {
+    for (int k = 0; k < t->rank; k++)
+        if (t->label[k] == label) return true;
+    return false;
+}
+static bool distinct(const Term *t) {
+    for (int k = 0; k < t->rank; k++)
+        for (int j = 0; j < k; j++)
+            if (t->label[j] == t->label[k]) return false;
+    return true;
+}
+/* Appends to `to` the labels of `from` for which both terms answer as asked. */
+static int pick(const Term *from, const Term *p, bool in_p, const Term *q, bool in_q, int *to) {
+    int n = 0;
+    for (int k = 0; k < from->rank; k++)
+        if (has(p, from->label[k]) == in_p && has(q, from->label[k]) == in_q) to[n++] = from->label[k];
+    return n;
+}
+/* The tensor, whose axes are labelled by `t`, with its axes in the order of `want`. */
+static Tensor *arranged(Graph *g, Node *n, Tensor *x, const Term *t, const int *want) {
+    int64_t perm[QN_MAX_RANK];
+    bool same = true;
+    for (int k = 0; k < t->rank; k++) {
+        for (int j = 0; j < t->rank; j++)
+            if (t->label[j] == want[k]) perm[k] = j;
+        same = same && perm[k] == k;
+    }
+    if (same) return x;
+    Tensor *y = build(g, n, "Transpose", 1, &x);
+    node_set_is(g, y->def, op_attr_index(y->def->op, "perm"), perm, t->rank);
+    return y;
+}
+static int64_t extent_in(const Term *t, const Type *type, int label) {
+    for (int k = 0; k < t->rank; k++)
+        if (t->label[k] == label) return type->dim[k];
+    BUG("an operand lacks a letter");
+}
+static Tensor *reshaped(Graph *g, Node *n, Tensor *x, const int64_t *dim, int rank) {
+    return build(g, n, "Reshape", 2, (Tensor *[]){x, tensor_i64s(g, dim, rank)});
+}
+/* An operand as batch axes, then two: the products of groups p and q. */
+static Tensor *as_matrix(Graph *g, Node *n, const Sum *e, int i, const int *batch, int nb, const int *p, int np, const int *q, int nq) {
+    const Term *t = &e->in[i];
+    const Type *type = &n->in[i]->type;
+    int want[QN_MAX_RANK], r = 0;
+    int64_t dim[QN_MAX_RANK + 2], count[2] = {1, 1};
+    for (int k = 0; k < nb; k++) want[r++] = batch[k], dim[k] = extent_in(t, type, batch[k]);
+    for (int k = 0; k < np; k++) want[r++] = p[k], count[0] *= extent_in(t, type, p[k]);
+    for (int k = 0; k < nq; k++) want[r++] = q[k], count[1] *= extent_in(t, type, q[k]);
+    Tensor *x = arranged(g, n, n->in[i], t, want);
+    if (np == 1 && nq == 1) return x;
+    dim[nb] = count[0], dim[nb + 1] = count[1];
+    return reshaped(g, n, x, dim, nb + 2);
+}
+/* NULL: the equation is no matrix product. */
+static Tensor *as_matmul(Graph *g, Node *n, const Sum *e) {
+    const Term *a = &e->in[0], *b = &e->in[1], *o = &e->out;
+    int batch[QN_MAX_RANK], row[QN_MAX_RANK], col[QN_MAX_RANK], deep[QN_MAX_RANK], lone[QN_MAX_RANK];
+    int64_t count;
+    if (e->nin != 2 || !distinct(a) || !distinct(b)) return NULL;
+    int nb = pick(o, a, true, b, true, batch), nr = pick(o, a, true, b, false, row), nc = pick(o, a, false, b, true, col);
+    int nd = pick(a, b, true, o, false, deep);
+    if (nd == 0 || nb + 2 > QN_MAX_RANK || pick(a, b, false, o, false, lone) || pick(b, a, false, o, false, lone)) return NULL;
+    for (int k = 0; k < nd; k++)
+        if (extent_in(a, &n->in[0]->type, deep[k]) != extent_in(b, &n->in[1]->type, deep[k])) return NULL;
+    for (int i = 0; i < 2; i++)
+        if (!type_elements(&n->in[i]->type, &count) || count == 0) return NULL;
+    Tensor *y =
+        build(g, n, "MatMul", 2,
+              (Tensor *[]){as_matrix(g, n, e, 0, batch, nb, row, nr, deep, nd), as_matrix(g, n, e, 1, batch, nb, deep, nd, col, nc)});
+    Term got = {.rank = 0};
+    int64_t dim[QN_MAX_RANK];
+    for (int k = 0; k < nb; k++) got.label[got.rank++] = batch[k];
+    for (int k = 0; k < nr; k++) got.label[got.rank++] = row[k];
+    for (int k = 0; k < nc; k++) got.label[got.rank++] = col[k];
+    for (int k = 0; k < got.rank; k++) dim[k] = e->dim[got.label[k]];
+    if (nr != 1 || nc != 1) y = reshaped(g, n, y, dim, got.rank);
+    return arranged(g, n, y, &got, o->label);
+}
+bool rewrite_einsum(Ctx *c, Graph *g, Node *n) {
+    Infer x = {c, g, n};
+    Sum e;
+    if (!parse(&x, &e)) return false;
+    Tensor *y = as_matmul(g, n, &e);
+    if (!y && e.nin == 1 && distinct(&e.in[0]) && e.out.rank == e.in[0].rank) {
+        y = arranged(g, n, n->in[0], &e.in[0], e.out.label);
+        if (y == n->in[0]) y = build(g, n, "Identity", 1, &y);
+    }
+    if (!y) {
+        Node *loops = node_new(g, op_find("quern", "EinsumLoops"), n, n->loc, n->nin, n->in, 1);
+        node_set_out(loops, 0, y = tensor_new(g, NULL, DT_NONE, -1, NULL));
+        loops->attr[0] = n->attr[0];
+    }
+    tensor_replace(g, n->out[0], y, true);
     return true;
 }
