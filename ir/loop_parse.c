@@ -196,7 +196,7 @@ static Stmt *parse_if(Parser *p) {
     s->u.cond.then = s_block(p->a);
     s->u.cond.cond = lp_typed(p, DT_BOOL, "the condition");
     open_block(p, s->u.cond.then, p->scope.n);
-    return s->u.cond.cond ? s : NULL;
+    return s; /* also after an error, for an `else` to follow it */
 }
 /* `else` belongs to the statement before it, an `if` in the same block. */
 static void parse_else(Parser *p, const Stmt *block) {
@@ -357,6 +357,7 @@ Func *func_parse(Ctx *c, const char *file, const char *text) {
         s += strcspn(s, "\n");
         if (!*s) break;
     }
+    if (!p->line) p->line = 1;
     if (!p->f) FAIL(p, "the text holds no function; expected `func name(…)`");
     if (p->f && comment.n) p->f->comment = arena_strndup(p->a, comment.s, comment.n);
     text_free(&comment);

@@ -201,7 +201,11 @@ static bool parse_args(Parser *p, Val *v, int n, const char *close) {
 }
 bool lp_indices(Parser *p, const Buf *b, Expr ***idx) {
     Val v[QN_MAX_RANK];
-    if (!lp_expect(p, "[") || !parse_args(p, v, b->rank, "]")) return FAIL(p, "buffer '%s' takes %d indices", b->name, b->rank);
+    if (!lp_expect(p, "[")) return false;
+    for (int i = 0; i < b->rank; i++)
+        if (!parse_expr(p, 1, &v[i]) || (i + 1 < b->rank && !lp_accept(p, ",")))
+            return FAIL(p, "buffer '%s' takes %d indices", b->name, b->rank);
+    if (!lp_accept(p, "]")) return FAIL(p, "buffer '%s' takes %d indices", b->name, b->rank);
     *idx = NEW_ARRAY(p->a, Expr *, b->rank);
     for (int i = 0; i < b->rank; i++) {
         if (!settle(p, &v[i], DT_INT64)) return false;

@@ -129,8 +129,9 @@ static bool fail_at(Verifier *v, const Expr *e, const char *what) {
     text_free(&t);
     return false;
 }
-static Binding *bind(Verifier *v) {
-    Binding *b = NEW(v->a, Binding);
+/* `again`: the binding of the same thing before, an error; going on with it gives no errors that follow from that one. */
+static Binding *bind(Verifier *v, Binding *again) {
+    Binding *b = again ? again : NEW(v->a, Binding);
     vec_push(v->a, &v->scope, b);
     b->height = v->scope.n;
     return b;
@@ -146,12 +147,10 @@ static Binding *bind_var(Verifier *v, const Var *x, bool exact) {
         FAIL(v, "variable '%s' has number %d of %d", x->name, x->id, v->f->nvar);
         return NULL;
     }
-    if (v->var[x->id]) {
-        bool same = v->var_of[x->id] == x;
-        FAIL(v, same ? "variable '%s' is bound twice" : "variable '%s' has the number of another one", x->name);
-    }
+    Binding *again = v->var_of[x->id] == x ? v->var[x->id] : NULL;
+    if (v->var[x->id]) FAIL(v, again ? "variable '%s' is bound twice" : "variable '%s' has the number of another one", x->name);
     v->var_of[x->id] = x;
-    v->var[x->id] = bind(v);
+    v->var[x->id] = bind(v, again);
     v->var[x->id]->exact = exact;
     return v->var[x->id];
 }
@@ -187,12 +186,13 @@ static void bind_buf(Verifier *v, const Buf *b, bool param) {
         FAIL(v, "buffer '%s' has number %d of %d", b->name, b->id, v->f->nbuf);
         return;
     }
-    if (v->buf[b->id]) FAIL(v, v->buf_of[b->id] == b ? "buffer '%s' is bound twice" : "buffer '%s' has the number of another one", b->name);
+    Binding *again = v->buf_of[b->id] == b ? v->buf[b->id] : NULL;
+    if (v->buf[b->id]) FAIL(v, again ? "buffer '%s' is bound twice" : "buffer '%s' has the number of another one", b->name);
     if ((unsigned)b->space > MEM_PAD || (!param && b->space == MEM_PARAM) || (param && b->space != MEM_PARAM && b->space != MEM_SCRATCH))
         FAIL(v, "buffer '%s' is in a memory space that %s cannot have", b->name, param ? "a parameter" : "a local buffer");
     check_buf(v, b);
     v->buf_of[b->id] = b;
-    v->buf[b->id] = bind(v);
+    v->buf[b->id] = bind(v, again);
     if (!b->name) return;
     if (map_get(v->live, b->name)) FAIL(v, "two buffers in scope have the name '%s'", b->name);
     map_set(v->live, b->name, (void *)(uintptr_t)1);
