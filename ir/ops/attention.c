@@ -14,6 +14,8 @@ enum { MASK_CAUSAL, MASK_PAST };
 bool infer_attention_mask(Infer *x) {
     const Type *s = &x->n->in[0]->type, *m = x->n->nin > 1 && x->n->in[1] ? &x->n->in[1]->type : NULL;
     if (s->rank != 4) return infer_error(x, "the scores have %d dims, expected 4", s->rank);
+    if (attr_i(x->n, MASK_PAST) < 0 || attr_i(x->n, MASK_PAST) > INT32_MAX)
+        return infer_error(x, "past is %lld, expected 0 to %d", (long long)attr_i(x->n, MASK_PAST), INT32_MAX);
     if (m && m->dt != DT_BOOL && m->dt != s->dt)
         return infer_error(x, "the mask is %s, expected bool or %s", dtype_name(m->dt), dtype_name(s->dt));
     if (m && (m->rank < 1 || m->rank > 4)) return infer_error(x, "the mask has %d dims, expected 1 to 4", m->rank);
@@ -35,6 +37,7 @@ Expr *compute_attention_mask(Lower *L, Node *n, int out, Expr *const *idx) {
     Expr *v = lower_load(L, n, 0, idx), *seen = NULL, *limit = NULL;
     if (n->nin > 2 && n->in[2]) {
         limit = e_cast(a, DT_INT64, lower_load(L, n, 2, idx));
+        limit = e_max(a, e_int(a, 0), e_min(a, limit, e_int(a, s->dim[3]))); /* data: what follows must not overflow */
         seen = e_lt(a, idx[3], limit);
     }
     if (attr_i(n, MASK_CAUSAL)) {
@@ -253,18 +256,21 @@ bool lower_tensor_scatter(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type, *u = &n->in[1]->type;
     int axis = (int)(attr_i(n, TS_AXIS) < 0 ? attr_i(n, TS_AXIS) + t->rank : attr_i(n, TS_AXIS));
     bool circular = strcmp(attr_s(n, TS_MODE), "circular") == 0;
-    Expr *idx[QN_MAX_RANK], *size = e_int(a, t->dim[axis]), *first = e_int(a, 0);
+    Expr *idx[QN_MAX_RANK], *size = e_int(a, t->dim[axis]), *last = e_int(a, max_i64(t->dim[axis] - 1, 0)), *first = e_int(a, 0);
     Buf *y = lower_tensor(L, n->out[0]);
     lower_loops(L, NULL, t, idx);
     lower_put(L, y, idx, lower_load(L, n, 0, idx), RED_NONE);
     lower_ends(L, t->rank);
     for (int k = 0; k < u->rank; k++) {
-        if (k == 1 && n->nin > 2 && n->in[2]) first = lower_let(L, "first", e_cast(a, DT_INT64, lower_load(L, n, 2, idx)));
+        if (k == 1 && n->nin > 2 && n->in[2]) { /* data: brought into the cache, so that nothing leaves it or overflows */
+            first = e_cast(a, DT_INT64, lower_load(L, n, 2, idx));
+            first = circular ? e_mod(a, e_add(a, e_mod(a, first, size), size), size) : e_max(a, e_int(a, 0), e_min(a, first, last));
+            first = lower_let(L, "first", first);
+        }
         idx[k] = lower_loop(L, arena_printf(a, "i%d", k), u->dim[k]);
     }
     Expr *v = lower_load(L, n, 1, idx), *at = e_add(a, first, idx[axis]);
-    if (circular) at = e_mod(a, e_add(a, e_mod(a, at, size), size), size);
-    idx[axis] = e_max(a, e_int(a, 0), e_min(a, at, e_sub(a, size, e_int(a, 1))));
+    idx[axis] = circular ? e_mod(a, at, size) : e_min(a, at, last);
     lower_put(L, y, idx, v, RED_NONE);
     lower_ends(L, u->rank);
     return true;

@@ -57,6 +57,7 @@ bool rewrite_qgemm(Ctx *c, Graph *g, Node *n) {
     Tensor *s = scale_of(r, r_param(r, n->in[1], 0), r_param(r, n->in[4], 0), NULL);
     if (attr_f(n, ALPHA) != 1) s = r_op2(r, "Mul", r_f32(r, (double)attr_f(n, ALPHA)), s);
     if (ys) s = r_op2(r, "Div", s, r_param(r, ys, 0));
+    if (!yz) yz = tensor_scalar(g, n->in[0]->type.dt, 0);
     r_done(r, 0, ys ? r_requantize(r, acc, s, yz, 0) : r_op2(r, "Mul", r_cast(r, acc, DT_FLOAT32), s));
     return true;
 }
