@@ -94,11 +94,21 @@ bool mapping_legal(const Mapping *m);
 /* Extent of each dim inside one tile of a level (its own loops and all inside it). level == nlevel: all 1. */
 void mapping_tile(const Mapping *m, int level, int64_t *extent);
 
-/* ---- mapping -> schedule: the steps, one a line, that turn the naive nest into the mapped one (grammar: ir/sched.h).
- * `names` says what the nest calls things. */
+/* ---- mapping -> schedule: the steps, one a line (grammar: ir/sched.h), that turn the naive nests of a contraction into the
+ * mapped one. The naive form is three nests in one block, over a temporary that holds the sums:
+ *   for m_i, n_i: acc[m_i,n_i] = bias[n_i]          init
+ *   for m_a, n_a, k: acc[m_a,n_a] += a * b          sum
+ *   for m, n: c[m,n] = max(acc[m,n], 0)             store
+ * The loops outside the innermost tile of sums go to `store`, the other two nests move into it and run at that tile. */
 typedef struct MapNames {
-    const char *dim[QN_MAX_DIMS];       /* loop variable of each dim; NULL: the nest has no such loop (its extent is 1) */
-    const char *tensor[QN_MAX_TENSORS]; /* buffer of each tensor */
+    const char *sum[QN_MAX_DIMS];       /* loop of each dim in the nest that sums; NULL: there is none, the extent is 1 */
+    const char *init[QN_MAX_DIMS];      /* in the nest that sets the sums; output dims only */
+    const char *store[QN_MAX_DIMS];     /* in the nest that stores the result; output dims only */
+    const char *tensor[QN_MAX_TENSORS]; /* buffers; the output's is the temporary */
 } MapNames;
+/* The names above: dim M is m in `store`, m_a in `sum`, m_i in `init`; a dim that is summed over is k in `sum`. */
+void mapping_names(Arena *a, const Problem *p, MapNames *out);
+/* Where the temporary is to live: true if its tile is one of registers (MEM_REG), else it is MEM_SCRATCH. */
+bool mapping_sums_in_regs(const Mapping *m);
 char *mapping_schedule(Arena *a, const Mapping *m, const MapNames *names);
 #endif
