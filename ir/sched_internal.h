@@ -68,7 +68,7 @@ typedef struct Box { /* elements of a buffer: base[d] + [0, ext[d]) */
     Expr *base[QN_MAX_RANK];
     int64_t ext[QN_MAX_RANK];
 } Box;
-bool sched_box(Sched *s, const Buf *b, const AccessVec *acc, const Ranges *outer, Box *box);
+bool sched_box(Sched *s, const Buf *b, const AccessVec *acc, const Ranges *outer, const Stmt *body, Box *box);
 typedef void (*ReindexFn)(void *user, Expr *const *from, Expr **to);
 void sched_reindex(Sched *s, Stmt *root, Buf *from, Buf *to, ReindexFn fn, void *user); /* every access to `from` goes to `to` */
 

@@ -25,21 +25,21 @@ static Buf *find_temporary(const Sched *s, const char *name) {
     }
     return b;
 }
-static void drop_alloc(Arena *a, Stmt *s, const Buf *b) {
+/* The buffer goes: so do its declaration and the hints about it. */
+static void drop_buffer(Arena *a, Stmt *s, const Buf *b) {
     switch (s->k) {
     case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) {
-            if (s->u.block.v[i]->k == S_ALLOC && s->u.block.v[i]->u.alloc == b) {
-                sched_replace(a, s, i, 1, NULL, 0);
-                return;
-            }
-            drop_alloc(a, s->u.block.v[i], b);
+        for (int i = s->u.block.n - 1; i >= 0; i--) {
+            const Stmt *t = s->u.block.v[i];
+            bool hint = t->k == S_CALL && strcmp(t->u.call.name, SCHED_PREFETCH) == 0 && t->u.call.buf[0] == b;
+            if (hint || (t->k == S_ALLOC && t->u.alloc == b)) sched_replace(a, s, i, 1, NULL, 0);
+            else drop_buffer(a, s->u.block.v[i], b);
         }
         break;
-    case S_FOR: drop_alloc(a, s->u.loop.body, b); break;
+    case S_FOR: drop_buffer(a, s->u.loop.body, b); break;
     case S_IF:
-        drop_alloc(a, s->u.cond.then, b);
-        if (s->u.cond.other) drop_alloc(a, s->u.cond.other, b);
+        drop_buffer(a, s->u.cond.then, b);
+        if (s->u.cond.other) drop_buffer(a, s->u.cond.other, b);
         break;
     default: break;
     }
@@ -195,7 +195,7 @@ bool step_inline(Sched *s) {
     if (after != loads) return sched_fail(s, "buffer '%s' is read where its nest has not run in the same iteration", b->name);
     for (int i = n.at + 1; i < n.block->u.block.n; i++) stmt_map_exprs(n.block->u.block.v[i], inline_expr, &n);
     sched_replace(a, n.block, n.at, 1, NULL, 0);
-    drop_alloc(a, s->f->body, b);
+    drop_buffer(a, s->f->body, b);
     int at;
     if (is_scratch_param(s->f, b, &at) && at >= 0) {
         for (int i = at; i + 1 < s->f->param.n; i++) s->f->param.v[i] = s->f->param.v[i + 1];
@@ -364,7 +364,7 @@ static bool read_move(Move *m) {
     if (use.n != loads) return sched_fail(s, "buffer '%s' is read outside the loop '%s' too", m->from->name, s->arg[1]);
     sched_ranges(s->a, &m->outer, &m->at.outer);
     sched_enter(s->a, &m->outer, m->at.loop);
-    return sched_box(s, m->from, &use, &m->outer, &m->box);
+    return sched_box(s, m->from, &use, &m->outer, m->at.loop->u.loop.body, &m->box);
 }
 bool step_compute_at(Sched *s) {
     Arena *a = s->a;
@@ -383,8 +383,8 @@ bool step_compute_at(Sched *s) {
         else vec_push(a, &stay, m->block->u.block.v[i]);
     for (int i = 0; i < m->narrow.n; i++) narrow_loop(m, &m->narrow.v[i]);
     sched_replace(a, m->block, 0, m->block->u.block.n, stay.v, stay.n);
-    drop_alloc(a, s->f->body, m->from);
     sched_replace(a, m->at.loop->u.loop.body, 0, 0, moved.v, moved.n);
+    drop_buffer(a, s->f->body, m->from);
     sched_reindex(s, m->at.loop->u.loop.body, m->from, m->to, move_index, m);
     return true;
 }

@@ -21,8 +21,21 @@ static int64_t coefficient_of(const Affine *f, const Var *v) {
 static bool no_box(const Sched *s, const Buf *b, int d, const char *why) {
     return sched_fail(s, "index %d of an access to '%s' %s, expected an affine one", d, b->name, why);
 }
+/* Does the expression use a variable that the statement binds? */
+static bool uses_bound(const Expr *e, const Stmt *s) {
+    switch (s->k) {
+    case S_FOR: return expr_uses_var(e, s->u.loop.v) || uses_bound(e, s->u.loop.body);
+    case S_LET: return expr_uses_var(e, s->u.let.v);
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++)
+            if (uses_bound(e, s->u.block.v[i])) return true;
+        return false;
+    case S_IF: return uses_bound(e, s->u.cond.then) || (s->u.cond.other && uses_bound(e, s->u.cond.other));
+    default: return false;
+    }
+}
 /* One subscript: the part that no loop inside reaches, and the bounds of the rest. */
-static bool subscript_span(Sched *s, const Access *x, int d, const Ranges *outer, Expr **base, int64_t *lo, int64_t *hi) {
+static bool subscript_span(Sched *s, const Access *x, int d, const Ranges *outer, const Stmt *body, Expr **base, int64_t *lo, int64_t *hi) {
     Arena *a = s->a;
     Ranges all = {0};
     for (int i = 0; i < outer->n; i++) vec_push(a, &all, outer->v[i]);
@@ -48,15 +61,11 @@ static bool subscript_span(Sched *s, const Access *x, int d, const Ranges *outer
     }
     Affine f;
     if (!expr_affine(e, &f)) return no_box(s, x->buf, d, "is not affine");
-    for (int i = 0; i < f.n; i++) { /* what is left must be known where the body starts */
-        bool known = false;
-        for (int j = 0; j < outer->n; j++) known |= outer->v[j].v == f.v[i];
-        if (!known) return no_box(s, x->buf, d, "depends on a value that is not known at the start of the body");
-    }
+    if (uses_bound(e, body)) return no_box(s, x->buf, d, "depends on a value that is not known at the start of the body");
     *base = e;
     return true;
 }
-bool sched_box(Sched *s, const Buf *b, const AccessVec *acc, const Ranges *outer, Box *box) {
+bool sched_box(Sched *s, const Buf *b, const AccessVec *acc, const Ranges *outer, const Stmt *body, Box *box) {
     Arena *a = s->a;
     int64_t lo[QN_MAX_RANK] = {0}, hi[QN_MAX_RANK] = {0};
     bool first = true;
@@ -67,7 +76,7 @@ bool sched_box(Sched *s, const Buf *b, const AccessVec *acc, const Ranges *outer
         for (int d = 0; d < b->rank; d++) {
             Expr *e = NULL;
             int64_t l, h, shift = 0;
-            if (!subscript_span(s, x, d, outer, &e, &l, &h)) return false;
+            if (!subscript_span(s, x, d, outer, body, &e, &l, &h)) return false;
             if (!first && !e_is_int(expr_simplify(a, e_sub(a, e, box->base[d]), outer), &shift))
                 return sched_fail(s, "the accesses to '%s' start at different places along axis %d, expected a constant distance", b->name,
                                   d);
@@ -313,14 +322,31 @@ static bool same_elements(Sched *s, const Access *x, const Access *y) {
         if (!e_equal(expr_simplify(a, idx[d], NULL), expr_simplify(a, x->idx[d], NULL))) return false;
     return true;
 }
-/* Copies that repeat the loops of the accesses: exact, if none is conditional and each element is met once. */
+/* Loops that the access does not move with may keep it from happening at all, if they can be empty. */
+static bool sure_to_happen(const Stage *g, const Access *x) {
+    Arena *a = g->s->a;
+    Over o = {0};
+    Ranges r = {0};
+    over_of(a, x, &o);
+    for (int i = 0; i < g->outer.n; i++) vec_push(a, &r, g->outer.v[i]);
+    for (int i = 0; i < x->loops.n; i++) {
+        const Stmt *l = x->loops.v[i];
+        bool moves = false;
+        int64_t lo, hi;
+        for (int j = 0; j < o.loops.n; j++) moves |= o.loops.v[j] == l;
+        if (!moves && (!expr_bounds(expr_simplify(a, e_sub(a, l->u.loop.hi, l->u.loop.lo), &r), &r, &lo, &hi) || lo < 1)) return false;
+        sched_enter(a, &r, l);
+    }
+    return !x->cond;
+}
+/* Copies that repeat the loops of the accesses: exact, if all accesses happen and each element is met once. */
 static bool can_mirror(const Stage *g) {
     const Access *x = &g->acc.v[0];
     Over o = {0};
     int64_t points = 1, elements = 1, lo, hi;
     over_of(g->s->a, x, &o);
     for (int i = 0; i < g->acc.n; i++)
-        if (g->acc.v[i].cond || !same_elements(g->s, x, &g->acc.v[i])) return false;
+        if (!sure_to_happen(g, &g->acc.v[i]) || !same_elements(g->s, x, &g->acc.v[i])) return false;
     Ranges r = {0};
     for (int i = 0; i < g->outer.n; i++) vec_push(g->s->a, &r, g->outer.v[i]);
     for (int i = 0; i < o.loops.n; i++) {
@@ -334,25 +360,8 @@ static bool can_mirror(const Stage *g) {
         if (!mul_ok(elements, g->box.ext[d], &elements)) return false;
     return points == elements;
 }
-/* Is the first access a plain store that reaches every element before anything else does? Only asked where copies mirror. */
-static bool written_first(const Stage *g) {
-    const Access *x = &g->acc.v[0];
-    Ranges r = {0};
-    if (!x->write || x->red || x->cond) return false;
-    Over o = {0};
-    over_of(g->s->a, x, &o);
-    for (int i = 0; i < g->outer.n; i++) vec_push(g->s->a, &r, g->outer.v[i]);
-    for (int i = 0; i < x->loops.n; i++) { /* loops that do not move the store must run at all */
-        const Stmt *l = x->loops.v[i];
-        bool moves = false;
-        int64_t lo, hi;
-        for (int j = 0; j < o.loops.n; j++) moves |= o.loops.v[j] == l;
-        if (!moves && (!expr_bounds(expr_simplify(g->s->a, e_sub(g->s->a, l->u.loop.hi, l->u.loop.lo), &r), &r, &lo, &hi) || lo < 1))
-            return false;
-        sched_enter(g->s->a, &r, l);
-    }
-    return true;
-}
+/* Is the first access a plain store? Where copies mirror, it reaches every element before anything else does. */
+static bool written_first(const Stage *g) { return g->acc.v[0].write && !g->acc.v[0].red; }
 static Stmt *copy_stmt(Stage *g, Expr *const *idx, bool in) {
     Arena *a = g->s->a;
     Expr *to[QN_MAX_RANK];
@@ -423,7 +432,7 @@ static bool collect_stage(Stage *g) {
         if (local.v[i] == g->from) return sched_fail(s, "buffer '%s' lives inside the loop '%s' already", g->from->name, s->arg[1]);
     for (int i = 0; i < all.n; i++)
         if (all.v[i].buf == g->from) vec_push(s->a, &g->acc, all.v[i]);
-    return sched_box(s, g->from, &g->acc, &g->outer, &g->box);
+    return sched_box(s, g->from, &g->acc, &g->outer, g->at.loop->u.loop.body, &g->box);
 }
 bool step_stage(Sched *s) {
     Arena *a = s->a;
@@ -478,7 +487,8 @@ bool step_prefetch(Sched *s) {
         Expr *e = x->idx[d];
         for (int i = x->loops.n - 1; i >= 0; i--) e = e_subst(a, e, x->loops.v[i]->u.loop.v, x->loops.v[i]->u.loop.lo);
         e = expr_simplify(a, e_subst(a, e, at.loop->u.loop.v, later), &r);
-        if (depends_on_loads(e)) return sched_fail(s, "index %d of '%s' depends on loads, expected one of the loops", d, b->name);
+        if (depends_on_loads(e) || uses_bound(e, at.loop->u.loop.body))
+            return sched_fail(s, "index %d of '%s' is not known at the start of the body", d, b->name);
         e = e_max(a, e_int(a, 0), e_min(a, e, e_int(a, b->dim[d] - 1)));
         flat = e_add(a, flat, e_mul(a, expr_simplify(a, e, &r), e_int(a, b->stride[d])));
     }
