@@ -140,7 +140,9 @@ bool rewrite_attention(Ctx *c, Graph *g, Node *n) {
     at[0] = x;
     at[1] = x = softcapped(r, x, dt, (double)attr_f(n, SOFTCAP));
     if (masked) {
-        x = r_op3(r, "AttentionMask", x, r_in(r, IN_MASK), r_in(r, IN_NONPAD));
+        Tensor *mask = r_in(r, IN_MASK);
+        if (mask && mask->type.dt != DT_BOOL) mask = r_cast(r, mask, dt);
+        x = r_op3(r, "AttentionMask", x, mask, r_in(r, IN_NONPAD));
         r_set_i(x, "causal", attr_i(n, IS_CAUSAL) != 0);
         r_set_i(x, "past", s.past);
     }
