@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { TMP_KEEP = 4 << 20 };
-static const int64_t FOLD_MAX = (int64_t)64 << 20;   /* elements of one result */
+static const int64_t FOLD_BYTES = (int64_t)64 << 20; /* what all results may take, beside three times the model's own constants */
 static const int64_t FOLD_SLACK = (int64_t)1 << 20;  /* a result may have this many elements whatever the operands */
 static const int64_t FOLD_GROWTH = 16;               /* and else this many per operand element */
 static const int64_t FOLD_MACS = (int64_t)1 << 31;   /* more work than this is left to run time */
@@ -20,6 +20,9 @@ void folder_init(Folder *f, Ctx *c, Graph *g) {
     *f = (Folder){.c = c, .g = g, .tmp = arena_new()};
     f->nbad = g->tensors.n;
     f->bad = NEW_ARRAY(g->a, uint8_t, f->nbad);
+    f->budget = FOLD_BYTES;
+    for (int i = 0; i < g->tensors.n; i++)
+        if (g->tensors.v[i]->data) f->budget += 3 * tensor_bytes(g->tensors.v[i]);
 }
 void folder_done(Folder *f) { arena_free(f->tmp); }
 
@@ -43,7 +46,7 @@ static bool foldable_type(const Type *t) {
 }
 /* Whether a node may be evaluated now: constants only, and a result in proportion to them. */
 static bool may_fold(Folder *f, const Node *n) {
-    int64_t in = 0, out = 0, k;
+    int64_t in = 0, out = 0, bytes = 0, k;
     if (n->op->flags & OPF_RANDOM) return false;
     if (op_is(n, "Identity") && n->out[0] && n->out[0]->is_output) return false; /* what fold itself leaves at an output */
     for (int i = 0; i < n->nin; i++) {
@@ -56,13 +59,15 @@ static bool may_fold(Folder *f, const Node *n) {
     for (int i = 0; i < n->nout; i++) {
         if (!n->out[i]) continue;
         if (!foldable_type(&n->out[i]->type) || !type_elements(&n->out[i]->type, &k) || !add_ok(out, k, &out)) return false;
+        if (!dtype_bytes(n->out[i]->type.dt, k, &k) || !add_ok(bytes, k, &bytes)) return false;
     }
-    bool big = out > FOLD_MAX || out > in * FOLD_GROWTH + FOLD_SLACK;
+    bool big = bytes > f->budget || out > in * FOLD_GROWTH + FOLD_SLACK;
     if (!big && n->op->macs) {
         int64_t macs = n->op->macs(n);
         big = macs < 0 || macs > FOLD_MACS;
     }
     f->refused += big;
+    if (!big) f->budget -= bytes;
     return !big;
 }
 

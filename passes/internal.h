@@ -38,6 +38,7 @@ typedef struct Folder {
     uint8_t *bad;      /* per tensor id: its definition failed, so say nothing about its users */
     int nbad;
     int64_t folded, refused;
+    int64_t budget;    /* bytes that results may still take */
 } Folder;
 void folder_init(Folder *f, Ctx *c, Graph *g);
 void folder_done(Folder *f);

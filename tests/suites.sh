@@ -47,9 +47,9 @@ sanitized() {
     corpus_all "$1" $2 '-std=c99 -O1 -g -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined -fno-sanitize-recover=undefined' "$3"
     unset ASAN_OPTIONS
 }
-inspect() { counted inspect sh "$root/tests/inspect.sh" "$root/tests/hostile/run.sh" "$1/quern"; }
+inspect() { counted inspect sh "$root/tests/inspect.sh" "$1/quern"; }
 hostile() { counted hostile sh "$root/tests/hostile/run.sh" "$1/quern"; }
-cli() { counted cli sh "$root/tests/cli/run.sh" "$root/tests/inspect.sh" "$root/tests/hostile/run.sh" "$root/tests/tour.sh" "$1/quern"; }
+cli() { counted cli sh "$root/tests/cli/run.sh" "$1/quern"; }
 digits() { check "examples/digits" sh "$root/examples/digits/run.sh"; }
 
 # Generated documents are fresh, scripts are clean, no file of the tree names a machine's path.
