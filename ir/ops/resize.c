@@ -123,6 +123,7 @@ static bool plan_extents(Plan *p) {
 }
 
 /* ---- nearest as (o*mul + add) / div, clamped */
+enum { EXTENT_MAX = 1 << 28 }; /* so that products of two extents and a small number fit in 63 bits */
 static int64_t gcd(int64_t a, int64_t b) {
     while (b) {
         int64_t r = a % b;
@@ -133,7 +134,7 @@ static int64_t gcd(int64_t a, int64_t b) {
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 static bool nearest_map(const Plan *p, int k, int64_t *mul, int64_t *add, int64_t *div) {
     int64_t n = p->t->dim[k], m = p->out[k], u, q, d; /* position = (o*u + q) / d */
-    if (!p->rational[k] || n > INT32_MAX || m > INT32_MAX || n < 1 || m < 1) return false;
+    if (!p->rational[k] || n > EXTENT_MAX || m > EXTENT_MAX || n < 1 || m < 1) return false;
     switch (p->coord) {
     case ASYMMETRIC: u = n, q = 0, d = m; break;
     case TF_HALF_PIXEL: u = 2 * n, q = n, d = 2 * m; break;
@@ -159,8 +160,13 @@ bool infer_resize_nearest(Infer *x) {
         if (x->n->attr[i].n != t->rank)
             return infer_error(x, "attribute %s has %lld entries; %d are expected", x->n->op->attr[i].name, (long long)x->n->attr[i].n,
                                t->rank);
-    for (int i = 0; i < t->rank; i++)
-        if (x->n->attr[3].is[i] < 1 || (t->dim[i] == 0 && dims->is[i] > 0)) return infer_error(x, "axis %d has no elements to resize", i);
+    for (int i = 0; i < t->rank; i++) {
+        int64_t mul = x->n->attr[1].is[i], add = x->n->attr[2].is[i], most;
+        if (mul < 0 || x->n->attr[3].is[i] < 1 || add < INT64_MIN / 2 || !mul_ok(mul, dims->is[i], &most) || !add_ok(most, add, &most))
+            return infer_error(x, "axis %d has the index map (i*%lld + %lld)/%lld, which is out of range", i, (long long)mul,
+                               (long long)add, (long long)x->n->attr[3].is[i]);
+        if (t->dim[i] == 0 && dims->is[i] > 0) return infer_error(x, "axis %d has no elements to resize", i);
+    }
     return infer_out(x, 0, t->dt, t->rank, dims->is);
 }
 Expr *compute_resize_nearest(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -182,7 +188,19 @@ enum { RT_SCALES, RT_SIZES, RT_ROI };
 bool infer_resize_table(Infer *x) {
     const Node *n = x->n;
     int64_t out = attr_i(n, RT_OUT), pos = attr_i(n, RT_POS), axes = n->attr[RT_DIMS].n, taps = attr_i(n, RT_TAPS);
-    if (pos < 0 || pos >= axes || n->attr[RT_DIMS].is[pos] < 1 || taps < 1) return infer_error(x, "the table has no such axis");
+    static const struct {
+        int attr;
+        int64_t most;
+    } ranges[] = {{RT_TAPS, INT32_MAX},   {RT_OUT, INT32_MAX},    {RT_MODE, MODES - 1},
+                  {RT_COORD, COORDS - 1}, {RT_ROUND, ROUNDS - 1}, {RT_POLICY, POLICIES - 1}};
+    if (pos < 0 || pos >= axes || n->attr[RT_DIMS].is[pos] < 1 || n->attr[RT_DIMS].is[pos] > INT64_MAX / 4 || taps < 1)
+        return infer_error(x, "the table has no such axis");
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        int64_t v = attr_i(n, ranges[i].attr);
+        if (v < 0 || v > ranges[i].most)
+            return infer_error(x, "%s is %lld; 0 to %lld is expected", n->op->attr[ranges[i].attr].name, (long long)v,
+                               (long long)ranges[i].most);
+    }
     for (int i = 0; i < n->nin; i++)
         if (n->in[i] && count_of(n->in[i]) != (i == RT_ROI ? 2 * axes : axes))
             return infer_error(x, "input %d has %lld entries", i, (long long)count_of(n->in[i]));
@@ -363,9 +381,9 @@ static int64_t tap_count(const Plan *p, int k) {
     if (p->mode == M_NEAREST) return 1;
     if (attr_i(p->x.n, ANTIALIAS) && p->out[k] < p->t->dim[k]) { /* as far as the smallest scale this output extent can come from */
         double least = (double)p->out[k] - (p->policy != STRETCH ? 0.5 : 0);
-        reach = (int64_t)ceil((double)(reach * p->t->dim[k]) / fmax(least, 0.25));
+        reach = (int64_t)ceil((double)reach * (double)p->t->dim[k] / fmax(least, 0.25));
     }
-    return 2 * reach;
+    return reach > INT32_MAX ? INT64_MAX : 2 * reach;
 }
 static Node *table(Plan *p, int i) {
     const Node *n = p->x.n;

@@ -175,24 +175,38 @@ bool lower_roi_align(Lower *L, Node *n) {
 
 /* ---- MaxUnpool: indices are positions in the flattened output, as it would be without output_shape */
 enum { MU_KERNEL, MU_PADS, MU_STRIDES };
-static int64_t unpooled(const Node *n, int i) { /* extent of spatial axis i without output_shape */
+static int64_t unpooled(const Node *n, int i) { /* extent of spatial axis i without output_shape; -1: overflow */
     const Attr *k = &n->attr[MU_KERNEL], *p = &n->attr[MU_PADS], *s = &n->attr[MU_STRIDES];
-    int64_t pads = p->n == 2 * k->n ? p->is[i] + p->is[i + k->n] : 0, stride = s->n == k->n ? s->is[i] : 1;
-    return (n->in[0]->type.dim[2 + i] - 1) * stride + k->is[i] - pads;
+    int64_t r = n->in[0]->type.dim[2 + i] - 1;
+    bool ok = mul_ok(r, s->n ? s->is[i] : 1, &r) && add_ok(r, k->is[i], &r);
+    if (ok && p->n) ok = add_ok(r, -p->is[i], &r) && add_ok(r, -p->is[i + k->n], &r);
+    return ok ? r : -1;
+}
+static bool check_unpool_attrs(Infer *x) {
+    const Attr *k = &x->n->attr[MU_KERNEL], *p = &x->n->attr[MU_PADS], *s = &x->n->attr[MU_STRIDES];
+    if (x->n->in[0]->type.rank < 3 || k->n != x->n->in[0]->type.rank - 2)
+        return infer_error(x, "kernel_shape has %lld values for an input of rank %d", (long long)k->n, x->n->in[0]->type.rank);
+    if ((p->n && p->n != 2 * k->n) || (s->n && s->n != k->n))
+        return infer_error(x, "pads or strides have %lld or %lld values; %lld or %lld are expected", (long long)p->n, (long long)s->n,
+                           2 * (long long)k->n, (long long)k->n);
+    for (int64_t i = 0; i < k->n; i++)
+        if (k->is[i] < 1 || (s->n && s->is[i] < 1))
+            return infer_error(x, "kernel and stride of spatial axis %lld are expected to be positive", (long long)i);
+    for (int64_t i = 0; i < p->n; i++)
+        if (p->is[i] < 0) return infer_error(x, "pads has %lld; at least 0 is expected", (long long)p->is[i]);
+    return true;
 }
 bool infer_max_unpool(Infer *x) {
     const Type *t = &x->n->in[0]->type, *it = &x->n->in[1]->type;
-    const Attr *k = &x->n->attr[MU_KERNEL];
     const int64_t *shape;
     int64_t dim[QN_MAX_RANK], n;
-    if (t->rank < 3 || k->n != t->rank - 2)
-        return infer_error(x, "kernel_shape has %lld values for an input of rank %d", (long long)k->n, t->rank);
+    if (!check_unpool_attrs(x)) return false;
     if (it->rank != t->rank || memcmp(it->dim, t->dim, sizeof t->dim[0] * (size_t)t->rank) != 0)
         return infer_error(x, "the indices are expected to have the shape of the input");
     dim[0] = t->dim[0], dim[1] = t->dim[1];
     for (int i = 0; i < t->rank - 2; i++) {
         dim[2 + i] = unpooled(x->n, i);
-        if (dim[2 + i] < 1 || k->is[i] < 1) return infer_error(x, "spatial axis %d would have the extent %lld", i, (long long)dim[2 + i]);
+        if (dim[2 + i] < 1) return infer_error(x, "spatial axis %d would have the extent %lld", i, (long long)dim[2 + i]);
     }
     if (!infer_ints(x, 2, &shape, &n))
         return infer_declared(x, 0, t->dt, "output_shape") &&

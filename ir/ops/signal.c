@@ -157,7 +157,7 @@ bool infer_dft(Infer *x) {
         if (!infer_axis(x, axis, t->rank, &k)) return false;
         if (k == t->rank - 1) return infer_error(x, "the axis is the last one, which holds the real and imaginary parts");
         if (!operand(n, 1)) len = dft_length(n, t->dim[k]);
-        if (len < 1) return infer_error(x, "the length is %lld; at least 1 is expected", (long long)len);
+        if (len < 1 || len > INT32_MAX) return infer_error(x, "the length is %lld; 1 to %d is expected", (long long)len, INT32_MAX);
         for (int i = 0; i < t->rank; i++) dim[i] = i == k ? dft_extent(n, len) : i == t->rank - 1 ? 2 - dft_to_real(n) : t->dim[i];
         return infer_out(x, 0, t->dt, t->rank, dim);
     }
@@ -165,6 +165,9 @@ bool infer_dft(Infer *x) {
     const Type *o = &n->out[0]->type;
     if (o->rank != t->rank || o->dim[o->rank - 1] != 2 - dft_to_real(n))
         return infer_error(x, "the output is declared with another rank or last extent");
+    for (int i = 0; i < o->rank; i++)
+        if (o->dim[i] > INT32_MAX / 2)
+            return infer_error(x, "axis %d of the output has the extent %lld, which is too long", i, (long long)o->dim[i]);
     return (type_elements(t, &count) && count > 0) || infer_error(x, "the input has no elements");
 }
 typedef struct DftRow {
@@ -257,10 +260,10 @@ bool infer_stft(Infer *x) {
     if (!fixed) {
         if (!infer_declared(x, 0, t->dt, "frame_step or frame_length")) return false;
         const Type *o = &n->out[0]->type;
-        return (o->rank == 4 && o->dim[0] == t->dim[0] && o->dim[3] == 2) ||
+        return (o->rank == 4 && o->dim[0] == t->dim[0] && o->dim[2] < INT32_MAX / 2 && o->dim[3] == 2) ||
                infer_error(x, "the output is expected to be declared as batch x frames x bins x 2");
     }
-    if (step < 1 || len < 1 || len > t->dim[1])
+    if (step < 1 || len < 1 || len > t->dim[1] || len > INT32_MAX)
         return infer_error(x, "frame_step is %lld and frame_length %lld, for a signal of %lld", (long long)step, (long long)len,
                            (long long)t->dim[1]);
     if (w && w->dim[0] != len)
