@@ -38,12 +38,18 @@ static const Case cases[] = {
      "#define main hand_main\n#include \"depthwise_f32.c\"\n"
      "void hand(const float *x, const float *w, const float *b, float *y) { dw_s1(x, w, b, y, 192, 28, 28); }\n",
      18.0 * 192 * 28 * 28},
+    {"depthwise_56", 144 * 58 * 58, 144 * 9, 144, 144 * 56 * 56, 0, 0, 0, 0,
+     "#define main hand_main\n#include \"depthwise_f32.c\"\n"
+     "void hand(const float *x, const float *w, const float *b, float *y) { dw_s1(x, w, b, y, 144, 56, 56); }\n",
+     18.0 * 144 * 56 * 56},
 };
 static const Problem *problem_of(Arena *a, const Case *k) {
     if (strcmp(k->name, "gemm_512") == 0) return problem_gemm(a, k->name, 512, 512, 512);
     if (strcmp(k->name, "conv3x3_56") == 0)
         return problem_conv(a, k->name, &(ConvShape){.m = 64, .c = 64, .e = 56, .f = 56, .r = 3, .s = 3});
-    return problem_conv(a, k->name, &(ConvShape){.c = 192, .e = 28, .f = 28, .r = 3, .s = 3, .depthwise = true});
+    bool small = strcmp(k->name, "depthwise_28") == 0;
+    int64_t side = small ? 28 : 56;
+    return problem_conv(a, k->name, &(ConvShape){.c = small ? 192 : 144, .e = side, .f = side, .r = 3, .s = 3, .depthwise = true});
 }
 
 /* ---- nest + mapping -> C */

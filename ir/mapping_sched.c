@@ -150,6 +150,15 @@ static int lanes_loop(const Plan *p) { /* -1: none */
     bool ok = i >= 0 && p->m->target->vector_bits && p->loop[i].axis && p->loop[i].level == p->m->target->nlevel - 1;
     return ok && is_output_loop(p, i) ? i : -1;
 }
+/* The outermost loop that is spread over cores and not summed over; -1: none. Threads are started once. */
+static int cores_loop(const Plan *p) {
+    for (int i = 0; i < p->n; i++) {
+        LevelKind k = p->m->target->level[p->loop[i].level].kind;
+        if (p->loop[i].axis && (k == LEVEL_DRAM || k == LEVEL_CACHE) && p->loop[i].level < p->m->target->nlevel - 1 && is_output_loop(p, i))
+            return i;
+    }
+    return -1;
+}
 static void set_modes(Plan *p) {
     int lanes = lanes_loop(p);
     bool vectors = p->m->target->vector_bits > 0;
@@ -161,26 +170,33 @@ static void set_modes(Plan *p) {
             else if (moves_regs(p, i) || (vectors && l->axis && l->level == p->m->target->nlevel - 1))
                 text_printf(&p->out, "unroll %s\n", l->name[nest]);
         }
-    for (int i = 0; i < p->cut; i++) {
-        LevelKind k = p->m->target->level[p->loop[i].level].kind;
-        if (!p->loop[i].axis || (k != LEVEL_DRAM && k != LEVEL_CACHE)) continue;
-        text_printf(&p->out, "parallelise %s\n", p->loop[i].name[STORE]);
-        break; /* threads are started once */
-    }
+    int cores = cores_loop(p);
+    for (int nest = SUM; nest < NESTS && cores >= 0; nest++)
+        if (p->loop[cores].name[nest] && (cores >= p->cut || nest == STORE))
+            text_printf(&p->out, "parallelise %s\n", p->loop[cores].name[nest]);
 }
 
 /* ---- copies */
 static const char *name_of(const Plan *p, int i) { return p->loop[i].name[i < p->cut ? STORE : SUM]; }
-/* Returns the buffer that is read inside from now on: the next inner level copies from it. */
-static const char *stage_input(Plan *p, int tensor, int level, const char *buf) {
+/* The innermost loop outside a level that moves the tensor's tile; -1: none, then the compiler of the C keeps it where it likes. */
+static int mover(const Plan *p, int tensor, int level) {
     int at = -1;
     for (int i = 0; i < p->n && p->loop[i].level < level; i++)
-        if (uses_dim(&p->m->problem->tensor[tensor], p->loop[i].dim)) at = i;
-    if (at < 0 || !name_of(p, at)) return buf; /* nothing moves it: the compiler of the C keeps it where it likes */
-    const TargetLevel *l = &p->m->target->level[level];
-    const char *copy = arena_printf(p->a, "%s_%s", buf, l->name);
-    text_printf(&p->out, "stage %s %s %s %s\n", buf, name_of(p, at), copy, l->kind == LEVEL_REGS ? "reg" : "pad");
-    return copy;
+        if (uses_dim(&p->m->problem->tensor[tensor], p->loop[i].dim) && name_of(p, i)) at = i;
+    return at;
+}
+/* Each copy is made from that of the next outer level. Of levels whose tile moves with the same loop the innermost is enough. */
+static void stage_input(Plan *p, int tensor, const char *buf) {
+    for (int l = 1; l < p->m->target->nlevel; l++) {
+        int at = mover(p, tensor, l);
+        bool again = false;
+        for (int k = l + 1; k < p->m->target->nlevel; k++) again |= staged(p, tensor, k) && mover(p, tensor, k) == at;
+        if (!staged(p, tensor, l) || at < 0 || again) continue;
+        const TargetLevel *v = &p->m->target->level[l];
+        const char *copy = arena_printf(p->a, "%s_%s", buf, v->name);
+        text_printf(&p->out, "stage %s %s %s %s\n", buf, name_of(p, at), copy, v->kind == LEVEL_REGS ? "reg" : "pad");
+        buf = copy;
+    }
 }
 /* Sums that go on over loops outside their registers are fetched and put back at the innermost of these. */
 static void stage_sums(Plan *p, const char *buf) {
@@ -196,6 +212,7 @@ char *mapping_schedule(Arena *a, const Mapping *m, const MapNames *names) {
     memcpy(p->base[STORE], names->store, sizeof names->store);
     plan_loops(p);
     bool in_regs = find_cut(p);
+    if (!in_regs && cores_loop(p) >= 0) p->cut = 0; /* a temporary in memory is one for all cores: it stays whole */
     make_outside(p);
     if (p->cut) text_printf(&p->out, "compute_at %s %s\n", names->tensor[p->output], p->loop[p->cut - 1].name[STORE]);
     for (int nest = 0; nest < NESTS; nest++) {
@@ -203,11 +220,8 @@ char *mapping_schedule(Arena *a, const Mapping *m, const MapNames *names) {
         order_tile(p, nest);
     }
     set_modes(p);
-    for (int t = 0; t < m->problem->ntensor; t++) {
-        const char *buf = names->tensor[t];
-        for (int l = 1; t != p->output && l < m->target->nlevel; l++)
-            if (staged(p, t, l)) buf = stage_input(p, t, l, buf);
-    }
+    for (int t = 0; t < m->problem->ntensor; t++)
+        if (t != p->output) stage_input(p, t, names->tensor[t]);
     if (!in_regs) stage_sums(p, names->tensor[p->output]);
     char *s = arena_strdup(a, p->out.s ? p->out.s : "");
     text_free(&p->out);
