@@ -53,6 +53,13 @@ static bool named_chain(Sched *s, LoopAt *top, StmtVec *old_order, StmtVec *new_
         if (i == 0 || at.outer.n < top->outer.n) *top = at;
         vec_push(s->a, new_order, at.loop);
     }
+    for (int i = 0; i < s->narg; i++) {
+        LoopAt at;
+        sched_find_loop(s, s->arg[i], &at);
+        bool inside = at.loop == top->loop;
+        for (int j = 0; j < at.outer.n; j++) inside |= at.outer.v[j] == top->loop;
+        if (!inside) return sched_fail(s, "the loop '%s' does not stand inside '%s'", s->arg[i], top->loop->u.loop.v->name);
+    }
     Stmt *l = top->loop;
     for (int i = 0; i < s->narg; i++) {
         bool named = false;
@@ -186,8 +193,11 @@ bool step_peel(Sched *s) {
     int64_t n;
     if (!sched_find_loop(s, s->arg[0], &at)) return false;
     if (s->narg == 1 ? !tail_length(s, &at, &n) : !sched_number(s, "the number of iterations", s->arg[1], -INT32_MAX, &n)) return false;
-    if (n == 0) return sched_fail(s, "found 0 iterations, expected at least one");
+    int64_t first, end;
     Stmt *l = at.loop;
+    bool known = sched_const_loop(l, &first, &end);
+    if (n == 0 || (known && (n < 0 ? -n : n) >= end - first))
+        return sched_fail(s, "found %lld iterations, expected at least one and fewer than '%s' has", (long long)n, s->arg[0]);
     Expr *lo = l->u.loop.lo, *hi = l->u.loop.hi;
     Expr *cut = n > 0 ? e_max(a, lo, e_sub(a, hi, e_int(a, n))) : e_min(a, hi, e_add(a, lo, e_int(a, -n)));
     if (n < 0) cut = e_max(a, lo, cut); /* an empty loop stays empty */

@@ -327,22 +327,24 @@ static void move_index(void *user, Expr *const *from, Expr **to) {
     Move *m = user;
     for (int d = 0; d < m->from->rank; d++) to[d] = expr_simplify(m->s->a, e_sub(m->s->a, from[d], m->box.base[d]), NULL);
 }
-/* The loop runs over the box only; from 0 where the box is known to lie inside the loop's old bounds. */
+/* The loop runs over the box only, from 0 if the start of the box is where it begins. */
 static void narrow_loop(Move *m, const Narrow *n) {
     Arena *a = m->s->a;
     Stmt *l = n->loop;
-    Expr *lo = e_sub(a, m->box.base[n->axis], e_int(a, n->shift)), *hi = e_add(a, lo, e_int(a, m->box.ext[n->axis]));
-    lo = expr_simplify(a, e_max(a, l->u.loop.lo, lo), &m->outer);
-    hi = expr_simplify(a, e_min(a, l->u.loop.hi, hi), &m->outer);
-    Expr *ext = expr_simplify(a, e_sub(a, hi, lo), &m->outer);
+    Expr *start = e_sub(a, m->box.base[n->axis], e_int(a, n->shift)), *ext = e_int(a, m->box.ext[n->axis]);
+    Expr *lo = expr_simplify(a, e_max(a, l->u.loop.lo, start), &m->outer);
+    Affine f;
     int64_t c;
-    if (!e_is_int(ext, &c)) {
-        l->u.loop.lo = lo, l->u.loop.hi = hi;
-        if (l->u.loop.mode == LOOP_VEC || l->u.loop.mode == LOOP_UNROLL) l->u.loop.mode = LOOP_SEQ;
-        return;
+    if (expr_affine(lo, &f)) {
+        Expr *end = e_min(a, e_add(a, ext, e_sub(a, start, lo)), e_sub(a, l->u.loop.hi, lo));
+        stmt_subst(a, l->u.loop.body, l->u.loop.v, e_add(a, e_var(a, l->u.loop.v), lo));
+        l->u.loop.lo = e_int(a, 0), l->u.loop.hi = expr_simplify(a, end, &m->outer);
+    } else {
+        l->u.loop.hi = expr_simplify(a, e_min(a, l->u.loop.hi, e_add(a, start, ext)), &m->outer);
+        l->u.loop.lo = lo;
     }
-    stmt_subst(a, l->u.loop.body, l->u.loop.v, e_add(a, e_var(a, l->u.loop.v), lo));
-    l->u.loop.lo = e_int(a, 0), l->u.loop.hi = ext;
+    bool fixed = e_is_int(l->u.loop.lo, &c) && e_is_int(l->u.loop.hi, &c);
+    if (!fixed && (l->u.loop.mode == LOOP_VEC || l->u.loop.mode == LOOP_UNROLL)) l->u.loop.mode = LOOP_SEQ;
 }
 static bool read_move(Move *m) {
     Sched *s = m->s;

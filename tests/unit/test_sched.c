@@ -323,9 +323,260 @@ START_TEST(test_random) {
 }
 END_TEST
 
+/* ---- one step after the other: what they give, or why not */
+#define VEC20 "func f(x: float32[20]) -> writes y: float32[20]\n  for i in 0..20\n    y[i] = x[i] * 2.0\n"
+#define MATMUL                                                                                                                             \
+    "func f(A: float32[6,8], B: float32[8,4]) -> writes C: float32[6,4]\n  for m in 0..6\n    for n in 0..4\n      C[m, n] = 0.0\n"        \
+    "  for m in 0..6\n    for n in 0..4\n      for k in 0..8\n        C[m, n] += A[m, k] * B[k, n]\n"
+#define MATMUL_INIT "  for m in 0..6\n    for n in 0..4\n      C[m, n] = 0.0\n"
+#define ROWS        "func f(x: float32[8,8]) -> writes y: float32[8]\n  for i in 0..8\n    y[i] = 0.0\n    for j in 0..8\n      y[i] += x[i, j]\n"
+#define STENCIL     "func f(x: float32[20]) -> writes y: float32[18]\n  for i in 0..18\n    y[i] = x[i] + x[i + 1] + x[i + 2]\n"
+#define TEMP                                                                                                                               \
+    "func f(x: float32[18]) -> writes y: float32[16]\n  alloc t: stack float16[18]\n  for i in 0..18\n    t[i] = x[i] * 2.0\n"             \
+    "  for j in 0..16\n    y[j] = t[j] + t[j + 2]\n"
+#define SCRATCH                                                                                                                            \
+    "func f(x: float32[18], scratch t: float32[18]) -> writes y: float32[16]\n  for i in 0..18\n    t[i] = x[i] * 2.0\n"                   \
+    "  for j in 0..16\n    y[j] = t[j] + t[j + 2]\n"
+static const struct Row {
+    const char *from, *steps, *to; /* `to`: the statements; or, if it starts with '!', a part of the message */
+} rows[] = {
+    /* split */
+    {VEC20, "split i 4 io ii", "  for io in 0..5\n    for ii in 0..4\n      y[io * 4 + ii] = x[io * 4 + ii] * 2.0\n"},
+    {VEC20, "split i 8 i ii # the outer loop keeps the name",
+     "  for i in 0..3\n    for ii in 0..min(8, 20 - i * 8)\n      y[i * 8 + ii] = x[i * 8 + ii] * 2.0\n"},
+    {VEC20, "split i 0 io ii", "!the factor is '0', expected a whole number from 1"},
+    {VEC20, "split i 4x io ii", "!the factor is '4x'"},
+    {VEC20, "split j 4 io ii", "!there is no loop 'j'; the loops are i"},
+    {VEC20, "split i 4 x ii", "!the name 'x' is taken"},
+    {VEC20, "split i 4 io io", "!both loops would be called 'io'"},
+    {VEC20, "split i 4 i.o ii", "!'i.o' cannot be a name"},
+    {VEC20, "split i 4 io", "!found 3 arguments, expected 'split LOOP FACTOR OUTER INNER'"},
+    {VEC20, "tile i 4", "!there is no step 'tile'; the steps are split, reorder,"},
+    /* reorder */
+    {MATMUL, "reorder k m_2 n_2",
+     MATMUL_INIT "  for k in 0..8\n    for m_2 in 0..6\n      for n_2 in 0..4\n        C[m_2, n_2] += A[m_2, k] * B[k, n_2]\n"},
+    {MATMUL, "reorder n m_2", "!the loop 'n' does not stand inside 'm_2'"},
+    {MATMUL, "reorder k m_2", "!the loop 'n_2' stands inside 'm_2' and is not named"},
+    {ROWS, "reorder j i", "!the body of the loop 'i' is more than one loop, expected nothing but the next named loop in it"},
+    {MATMUL, "reorder m m", "!the loop 'm' is named twice"},
+    {VEC20, "split i 8 io ii\nreorder ii io", "!the bounds of 'ii' depend on 'io'"},
+    {"func f(x: float32[9,9]) -> writes y: float32[10,10]\n  for i in 1..10\n    for j in 0..9\n      y[i, j] = y[i - 1, j] + y[i - 1, j + "
+     "1]\n",
+     "reorder j i", "!iterations that depend on each other through buffer 'y' would change their order"},
+    {"func f(x: float32[9,9]) -> writes y: float32[10,10]\n  for i in 1..10\n    for j in 0..9\n      y[i, j] = y[i - 1, j] + x[i - 1, "
+     "j]\n",
+     "reorder j i\nvectorise j\nreorder i j", "  for i in 1..10\n    for j in 0..9 vec\n      y[i, j] = y[i - 1, j] + x[i - 1, j]\n"},
+    /* fuse */
+    {MATMUL, "fuse m_2 n_2 mn\nfuse mn k f",
+     MATMUL_INIT "  for f in 0..192\n    C[f / 32, f / 8 % 4] += A[f / 32, f % 8] * B[f % 8, f / 8 % 4]\n"},
+    {MATMUL, "fuse m_2 n_2 mn\nparallelise mn\nreorder k mn",
+     MATMUL_INIT "  for k in 0..8\n    for mn in 0..24 par\n      C[mn / 4, mn % 4] += A[mn / 4, k] * B[k, mn % 4]\n"},
+    {MATMUL, "fuse n_2 k nk\nparallelise nk", "!two iterations of 'nk' may meet at an element of buffer 'C'"},
+    {MATMUL, "fuse m k mk", "!the body of 'm' is the loop n, expected nothing but the loop 'k'"},
+    {VEC20, "split i 8 io ii\nfuse io ii i", "!the bounds of 'io' and 'ii' are not both constant"},
+    {VEC20, "split i 5 io ii\nfuse io ii i", "  for i in 0..20\n    y[i] = x[i] * 2.0\n"},
+    /* peel */
+    {VEC20, "peel i 3", "  for i in 0..17\n    y[i] = x[i] * 2.0\n  for i_2 in 17..20\n    y[i_2] = x[i_2] * 2.0\n"},
+    {VEC20, "peel i -1", "  for i_2 in 0..1\n    y[0] = x[0] * 2.0\n  for i in 1..20\n    y[i] = x[i] * 2.0\n"},
+    {VEC20, "split i 8 io ii\npeel io",
+     "  for io in 0..2\n    for ii in 0..8\n      y[io * 8 + ii] = x[io * 8 + ii] * 2.0\n"
+     "  for io_2 in 2..3\n    for ii_2 in 0..4\n      y[ii_2 + 16] = x[ii_2 + 16] * 2.0\n"},
+    {VEC20, "split i 8 io ii\npeel ii\nvectorise ii\nunroll io",
+     "  for io in 0..2 unroll\n    for ii in 0..8 vec\n      y[io * 8 + ii] = x[io * 8 + ii] * 2.0\n"
+     "  for io_2 in 2..3\n    for ii_2 in 0..4\n      y[ii_2 + 16] = x[ii_2 + 16] * 2.0\n"},
+    {VEC20, "peel i 20", "!found 20 iterations, expected at least one and fewer than 'i' has"},
+    {VEC20, "peel i", "!there is no ragged tail, expected a number of iterations"},
+    /* modes */
+    {MATMUL, "parallelise m_2\nvectorise n_2",
+     MATMUL_INIT "  for m_2 in 0..6 par\n    for n_2 in 0..4 vec\n      for k in 0..8\n        C[m_2, n_2] += A[m_2, k] * B[k, n_2]\n"},
+    {MATMUL, "vectorise k", "!two iterations of 'k' may meet at an element of buffer 'C' that one of them writes"},
+    {VEC20, "split i 8 io ii\nvectorise ii", "!the bounds of 'ii' are not constant"},
+    {"func f() -> writes a: int32[32]\n  for i in 0..8\n    a[i] = a[i + 8]\n", "vectorise i",
+     "  for i in 0..8 vec\n    a[i] = a[i + 8]\n"},
+    {"func f() -> writes a: int32[32]\n  for i in 0..16\n    a[i * 2] = a[i * 2 + 1]\n", "parallelise i",
+     "  for i in 0..16 par\n    a[i * 2] = a[i * 2 + 1]\n"},
+    {"func f() -> writes a: int32[32]\n  for i in 0..8\n    a[i] = a[i + 7]\n", "vectorise i", "!two iterations of 'i' may meet"},
+    {"func f(p: int64[8]) -> writes a: int32[32]\n  for i in 0..8\n    a[p[i]] = 1\n", "parallelise i", "!two iterations of 'i' may meet"},
+    {"func f(x: float32[8]) -> writes y: float32[8]\n  for i in 0..8\n    alloc t: stack float32[2]\n    t[0] = x[i]\n    y[i] = t[0]\n",
+     "parallelise i", "  for i in 0..8 par\n    alloc t: stack float32[2]\n    t[0] = x[i]\n    y[i] = t[0]\n"},
+    /* stage */
+    {VEC20, "split i 8 io ii\nstage x io a stack\nstage y io b scratch",
+     "  for io in 0..3\n    alloc a: stack float32[8]\n    for a_ii in 0..min(8, 20 - io * 8)\n      a[a_ii] = x[io * 8 + a_ii]\n"
+     "    for ii in 0..min(8, 20 - io * 8)\n      b[ii] = a[ii] * 2.0\n"
+     "    for b_ii in 0..min(8, 20 - io * 8)\n      y[io * 8 + b_ii] = b[b_ii]\n"},
+    {MATMUL, "stage A m_2 Ap pad tile 1:4 order 2 0 1",
+     MATMUL_INIT
+     "  for m_2 in 0..6\n    alloc Ap: pad float32[4,1,2]\n    for Ap_k in 0..8\n      Ap[Ap_k % 4, 0, Ap_k / 4] = A[m_2, Ap_k]\n"
+     "    for n_2 in 0..4\n      for k in 0..8\n        C[m_2, n_2] += Ap[k % 4, 0, k / 4] * B[k, n_2]\n"},
+    {ROWS, "split i 4 io ii\nstage y io s stack",
+     "  for io in 0..2\n    alloc s: stack float32[4]\n    for ii in 0..4\n      s[ii] = 0.0\n      for j in 0..8\n"
+     "        s[ii] += x[io * 4 + ii, j]\n    for s_ii in 0..4\n      y[io * 4 + s_ii] = s[s_ii]\n"},
+    {ROWS, "stage y j s reg",
+     "  for i in 0..8\n    y[i] = 0.0\n    for j in 0..8\n      alloc s: reg float32[1]\n      s[0] = y[i]\n      s[0] += x[i, j]\n      "
+     "y[i] = s[0]\n"},
+    {STENCIL, "split i 8 io ii\nstage x io s stack",
+     "  for io in 0..3\n    alloc s: stack float32[10]\n    for s_0 in 0..min(10, 20 - io * 8)\n      s[s_0] = x[io * 8 + s_0]\n"
+     "    for ii in 0..min(8, 18 - io * 8)\n      y[io * 8 + ii] = s[ii] + s[ii + 1] + s[ii + 2]\n"},
+    {VEC20, "stage x i y reg", "!the name 'y' is taken"},
+    {VEC20, "stage z i s reg", "!there is no buffer 'z'"},
+    {VEC20, "stage x i s cache", "!the space is 'cache', expected reg, stack, scratch or pad"},
+    {VEC20, "stage x i s reg tile 1:4", "!axis 1 is tiled, but 'x' has 1 axes"},
+    {VEC20, "stage x i s reg tile 0", "!found tile '0', expected AXIS:FACTOR"},
+    {VEC20, "stage x i s reg order 1", "!the order is no permutation of the axes 0 to 0"},
+    {VEC20, "stage x i s reg quick", "!found 'quick', expected 'tile AXIS:FACTOR' or 'order AXIS...'"},
+    {VEC20, "parallelise i\nstage x i s scratch", "!iterations of the loop 'i', which run at the same time, would meet in buffer 's'"},
+    {"func f(x: float32[8], p: int64[8]) -> writes y: float32[8]\n  for o in 0..2\n    for i in 0..8\n      y[i] = x[p[i]]\n",
+     "stage x o s stack", "!index 0 of an access to 'x' is not affine"},
+    {"func f(x: float32[8,8]) -> writes y: float32[8]\n  for i in 0..8\n    for j in 0..8\n      y[i] += x[i, 0] * x[j, 0]\n",
+     "stage x i s stack", "!the accesses to 'x' start at different places along axis 0"},
+    {"func f(x: float32[4,9000]) -> writes y: float32[4]\n  for i in 0..4\n    for j in 0..9000\n      y[i] += x[i, j]\n",
+     "stage x i s stack", "!36000 bytes do not fit on the stack, which has 16384 in all"},
+    /* inline */
+    {TEMP, "inline t", "  for j in 0..16\n    y[j] = float16(x[j] * 2.0) + float16(x[j + 2] * 2.0)\n"},
+    {SCRATCH, "inline t", "  for j in 0..16\n    y[j] = x[j] * 2.0 + x[j + 2] * 2.0\n"},
+    {ROWS, "inline y", "!buffer 'y' is a parameter, expected a temporary of this kernel"},
+    {TEMP, "split i 5 io ii\ninline t", "!the nest that writes 't' does not run over its elements one loop per axis"},
+    {"func f() -> writes y: float32[8]\n  alloc t: stack float32[8]\n  for i in 0..8\n    t[i] = y[i]\n  for j in 0..8\n    y[j] = t[7 - "
+     "j]\n",
+     "inline t", "!buffer 'y', which 't' is computed from, is written after that"},
+    {"func f(x: float32[8]) -> writes y: float32[8]\n  alloc t: stack float32[8]\n  for o in 0..2\n    for j in 0..8\n      y[j] = t[j]\n"
+     "    for i in 0..8\n      t[i] = x[i]\n",
+     "inline t", "!buffer 't' is read where its nest has not run in the same iteration"},
+    /* compute_at */
+    {TEMP, "split j 4 jo ji\ncompute_at t jo",
+     "  for jo in 0..4\n    alloc t: stack float16[6]\n    for i in 0..6\n      t[i] = x[i + jo * 4] * 2.0\n"
+     "    for ji in 0..4\n      y[jo * 4 + ji] = t[ji] + t[ji + 2]\n"},
+    {TEMP, "split j 5 jo ji\ncompute_at t jo",
+     "  for jo in 0..4\n    alloc t: stack float16[7]\n    for i in 0..min(7, 18 - jo * 5)\n      t[i] = x[i + jo * 5] * 2.0\n"
+     "    for ji in 0..min(5, 16 - jo * 5)\n      y[jo * 5 + ji] = t[ji] + t[ji + 2]\n"},
+    {TEMP, "parallelise j\ncompute_at t j",
+     "  for j in 0..16 par\n    alloc t: stack float16[3]\n    for i in 0..3\n      t[i] = x[i + j] * 2.0\n    y[j] = t[0] + t[2]\n"},
+    {SCRATCH, "parallelise j\ncompute_at t j", "!iterations of the loop 'j', which run at the same time, would meet in buffer 't'"},
+    {TEMP, "compute_at t i", "!the nests that write 't' do not stand before the nest of 'i' in one block"},
+    {TEMP, "split i 3 io ii\ncompute_at t j", "!the producer of 't' does not run along axis 0 with one loop"},
+    {"func f() -> writes y: float32[8]\n  alloc t: stack float32[8]\n  for i in 0..8\n    t[i] = y[i]\n  for j in 0..8\n    y[j] = t[7 - "
+     "j]\n",
+     "compute_at t j", "!buffer 'y', which 't' is computed from, is written before 't' is used"},
+    {"func f(x: float32[8]) -> writes y: float32[8]\n  alloc t: stack float32[8]\n  block\n    alloc s: reg float32\n    s[] = 0.0\n    "
+     "for i in 0..8\n"
+     "      s[] += x[i]\n      t[i] = s[]\n  for j in 0..8\n    y[j] = t[j]\n",
+     "compute_at t j", "!the iterations of the producer's loop 'i' depend on each other through 's'"},
+    /* prefetch */
+    {MATMUL, "prefetch B k 2",
+     MATMUL_INIT "  for m_2 in 0..6\n    for n_2 in 0..4\n      for k in 0..8\n        call qn_prefetch(min(k + 2, 7) * 4 + n_2)(B)\n"
+                 "        C[m_2, n_2] += A[m_2, k] * B[k, n_2]\n"},
+    {MATMUL, "prefetch B m 2", "!buffer 'B' is not accessed by index in the loop 'm'"},
+};
+START_TEST(test_steps) {
+    const struct Row *r = &rows[_i];
+    Case t;
+    case_open(&t);
+    Func *f = parse(&t, r->from);
+    const char *last = strrchr(r->steps, '\n');
+    bool refused = r->to[0] == '!';
+    if (refused && last) ck_assert_msg(sched_run(&t.c, f, arena_strndup(t.a, r->steps, (size_t)(last - r->steps))), "%s", said(&t));
+    const char *before = print(&t, f);
+    bool ok = sched_run(&t.c, f, refused && last ? last + 1 : r->steps);
+    if (refused) {
+        ck_assert(!ok);
+        ck_assert_int_eq(t.d.errors, 1);
+        ck_assert_msg(strstr(said(&t), r->to + 1) != NULL, "'%s' is not in: %s", r->to + 1, said(&t));
+        ck_assert_msg(strstr(said(&t), last ? last + 1 : r->steps) != NULL, "the step is not named in: %s", said(&t));
+        ck_assert_str_eq(print(&t, f), before);
+    } else {
+        ck_assert_msg(ok, "%s", said(&t));
+        ck_assert_str_eq(body_of(&t, f), r->to);
+        check_same(&t, r->from, f, r->steps);
+    }
+    case_close(&t);
+}
+END_TEST
+START_TEST(test_run_stops) {
+    Case t;
+    case_open(&t);
+    Func *f = parse(&t, VEC20);
+    ck_assert(!sched_run(&t.c, f, "# a schedule\n\n  split   i 4\tio ii  # by four\nunroll nothing\nunroll ii\n"));
+    ck_assert_int_eq(f->schedule.n, 1);
+    ck_assert_str_eq(f->schedule.v[0], "split i 4 io ii");
+    ck_assert_ptr_nonnull(strstr(said(&t), "f: 4: error: step 'unroll nothing': there is no loop 'nothing'; the loops are io, ii"));
+    ck_assert(!sched_apply(&t.c, f, " "));
+    ck_assert(sched_run(&t.c, f, ""));
+    case_close(&t);
+}
+END_TEST
+
+/* ---- instructions */
+static const char dot4[] = "func dot4(a: uint8[4], b: int8[4]) -> writes acc: int32[1]\n"
+                           "  for k in 0..4\n    acc[0] += int32(a[k]) * int32(b[k])\n";
+static const char tile[] = "func tile(a: float32[2,8] strides [16,1], b: float32[8,2]) -> writes c: float32[2,2]\n"
+                           "  for i in 0..2\n    for j in 0..2\n      for k in 0..8\n        c[i, j] += a[i, k] * b[k, j]\n";
+START_TEST(test_tensorise) {
+    Case t;
+    case_open(&t);
+    ck_assert(sched_instr_add("dot4", parse(&t, dot4)) && sched_instr_add("tile", parse(&t, tile)));
+    Func *f = parse(&t, "func f(x: uint8[32], w: int8[5,32]) -> writes y: int32[5]\n"
+                        "  for n in 0..5\n    for k in 0..32\n      y[n] += int32(x[k]) * int32(w[n, k])\n");
+    ck_assert_msg(sched_run(&t.c, f, "split k 4 ko ki\ntensorise ki dot4"), "%s", said(&t));
+    ck_assert_str_eq(body_of(&t, f), "  for n in 0..5\n    for ko in 0..8\n      call dot4(ko * 4, n * 32 + ko * 4, n)(x, w, out y)\n");
+    ck_assert_msg(func_verify(&t.c, f), "%s", said(&t));
+    /* strides of the buffer must be those of the instruction where the nest moves */
+    f = parse(&t, "func f(a: float32[4,16], b: float32[8,2]) -> writes c: float32[4,2]\n"
+                  "  for o in 0..2\n    for p in 0..2\n      for m in 0..2\n        for n in 0..2\n          for q in 0..8\n"
+                  "            c[o * 2 + m, n] += a[o * 2 + m, p * 8 + q] * b[q, n]\n");
+    Func *g = func_copy(t.a, f);
+    ck_assert_msg(sched_apply(&t.c, f, "tensorise m tile"), "%s", said(&t));
+    ck_assert_str_eq(body_of(&t, f), "  for o in 0..2\n    for p in 0..2\n      call tile(o * 32 + p * 8, 0, o * 4)(a, b, out c)\n");
+    static const char *const no[][2] = {{"tensorise m dot4", "the bounds of a loop differs"},
+                                        {"tensorise m mma", "there is no instruction 'mma' among the"},
+                                        {"tensorise p tile", "the bounds of a loop differs"}};
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+        t.d.errors = t.d.list.n = 0;
+        ck_assert(!sched_apply(&t.c, g, no[i][0]));
+        ck_assert_msg(strstr(said(&t), no[i][1]) != NULL, "%s", said(&t));
+    }
+    t.d.errors = t.d.list.n = 0;
+    ck_assert(sched_apply(&t.c, g, "reorder n m"));
+    ck_assert(!sched_apply(&t.c, g, "tensorise n tile"));
+    ck_assert_msg(strstr(said(&t), "the index or the strides of an access differs") != NULL, "%s", said(&t));
+    case_close(&t);
+}
+END_TEST
+
+/* ---- a matrix product from end to end */
+START_TEST(test_gemm) {
+    Case t;
+    case_open(&t);
+    const char *from = "func gemm(A: float32[24,10], B: float32[10,70]) -> writes C: float32[24,70]\n"
+                       "  for m0 in 0..24\n    for n0 in 0..70\n      C[m0, n0] = 0.0\n"
+                       "  for m in 0..24\n    for n in 0..70\n      for k in 0..10\n        C[m, n] += A[m, k] * B[k, n]\n";
+    Func *f = parse(&t, from);
+    const char *steps = "split n 32 n_o n_i\nsplit m 12 m_o m_i\nreorder m_o m_i n_o n_i k\nreorder n_o m_o k m_i\n";
+    ck_assert(!sched_run(&t.c, f, steps)); /* n_i is ragged and k stands in it */
+    t.d.errors = t.d.list.n = 0;
+    f = parse(&t, from);
+    steps = "reorder n m\nsplit n 32 n_o n_i\npeel n_o\nsplit m 12 m_o m_i\nreorder m_o n_i k m_i\nreorder n_o m_o k m_i n_i\n"
+            "split n_i 16 n_v n_l\nunroll m_i\nunroll n_v\nvectorise n_l\nstage C m_o acc reg\nstage B n_o Bp scratch\nparallelise m_o\n";
+    ck_assert_msg(sched_run(&t.c, f, steps), "%s%s", said(&t), print(&t, f));
+    check_same(&t, from, f, "gemm");
+    Text c = {0};
+    emit_func(&c, f, &(EmitStyle){.vectors = true}, false, NULL);
+    static const char *const lines[] = {"v16f acc0_0 = *(const v16f_u *)&C[", "v16f acc11_1 = *(const v16f_u *)&C[",
+                                        "acc11_1 += A[m_o * 120 + k + 110] * *(const v16f_u *)&Bp[k * 32 + 16];"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        ck_assert_msg(strstr(c.s, lines[i]) != NULL, "'%s' is not in\n%s", lines[i], c.s);
+    ck_assert_msg(strstr(c.s, " acc[") == NULL, "the accumulators are an array\n%s", c.s);
+    text_free(&c);
+    case_close(&t);
+}
+END_TEST
+
 Suite *sched_suite(void) {
     Suite *s = suite_create("sched");
     TCase *tc = tcase_create("sched");
+    tcase_add_loop_test(tc, test_steps, 0, (int)(sizeof rows / sizeof *rows));
+    tcase_add_test(tc, test_run_stops);
+    tcase_add_test(tc, test_tensorise);
+    tcase_add_test(tc, test_gemm);
     tcase_add_loop_test(tc, test_random, 0, NESTS);
     suite_add_tcase(s, tc);
     return s;
