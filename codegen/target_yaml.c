@@ -190,7 +190,7 @@ Target *target_parse(Ctx *c, const char *file, const char *text, size_t bytes) {
     cyaml_err_t err = cyaml_load_data((const uint8_t *)text, bytes, &config, &target_schema, (cyaml_data_t **)&y, NULL);
     Loc loc = {file, log.line ? log.line : -1, NULL, NULL};
     if (err != CYAML_OK || !y) {
-        diag_error(c->d, loc, "%s; expected a target file (docs/targets.md)", log.first[0] ? log.first : cyaml_strerror(err));
+        diag_error(c->d, loc, "%s; expected a target file", log.first[0] ? log.first : cyaml_strerror(err));
         return NULL;
     }
     Target *t = target_fill(c->d, file, text, bytes, y);

@@ -36,7 +36,7 @@ typedef struct TargetLevel {
 typedef struct TargetInstr {
     const char *name;
     const char *means; /* a loop-IR function: what it computes, the oracle for the code that is emitted */
-    const char *emit;  /* C text with {0} {1} … for the operands, or the opcode of a command */
+    const char *emit;  /* C text in which {x} is the address of operand x of the meaning, or the opcode of a command */
     bool command;      /* emit is an opcode of the command stream */
     double cycles;     /* per issue */
     const char *needs; /* CPU feature it needs beyond the target's own, or NULL */

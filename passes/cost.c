@@ -98,7 +98,8 @@ static int64_t distinct_sums(const int64_t *step, const int64_t *factor, int n) 
     for (int i = 0; i < n; i++)
         for (int64_t v = reach; v >= 0; v--) {
             if (!(set[v / 64] >> (v % 64) & 1)) continue;
-            for (int64_t q = 1; q < factor[i] && v + q * step[i] <= reach; q++) set[(v + q * step[i]) / 64] |= 1ull << ((v + q * step[i]) % 64);
+            for (int64_t q = 1; q < factor[i] && v + q * step[i] <= reach; q++)
+                set[(v + q * step[i]) / 64] |= 1ull << ((v + q * step[i]) % 64);
         }
     int64_t count = 0;
     for (int i = 0; i < LIMIT / 64; i++) count += __builtin_popcountll(set[i]);

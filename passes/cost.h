@@ -16,16 +16,18 @@ typedef struct MappingCounts {
     int64_t instances[QN_MAX_LEVELS]; /* used ones */
     int64_t units;                    /* multiply-adds used */
     int64_t macs;
-    int64_t cycles_compute;           /* product of the temporal factors */
-    int64_t cycles;                   /* the same, or those of the slowest level's bandwidth if more */
-    int64_t outer_words;              /* read from and written to the outermost level */
-    int64_t array_words;              /* handed to or from single instances at the outermost level that has several */
-    double utilisation;               /* units used / units of the machine */
+    int64_t cycles_compute; /* product of the temporal factors */
+    int64_t cycles;         /* the same, or those of the slowest level's bandwidth if more */
+    int64_t outer_words;    /* read from and written to the outermost level */
+    int64_t array_words;    /* handed to or from single instances at the outermost level that has several */
+    double utilisation;     /* units used / units of the machine */
     double energy_level[QN_MAX_LEVELS], energy_macs, energy; /* energy: all of them */
 } MappingCounts;
 
 /* The mapping must be legal (mapping_legal), capacities excepted. Takes microseconds. */
 void mapping_counts(const Mapping *m, MappingCounts *out);
 /* Energy with a price for each word on the array's network, as the survey has it (2 per word). */
-static inline double counts_energy_with_array(const MappingCounts *c, double per_word) { return c->energy + per_word * (double)c->array_words; }
+static inline double counts_energy_with_array(const MappingCounts *c, double per_word) {
+    return c->energy + per_word * (double)c->array_words;
+}
 #endif

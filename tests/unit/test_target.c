@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_target.c: the built-in targets load; damaged target files are refused with one located message each. */
 #include "codegen/target_yaml.h"
+#include "ir/ir.h"
 #include <check.h>
 #include <string.h>
 
@@ -30,6 +31,33 @@ START_TEST(test_builtins) {
         ck_assert_ptr_nonnull(x->about);
     }
     ck_assert_int_ge(n, 4);
+    arena_free(t.a);
+}
+END_TEST
+/* What an instruction means is loop IR; C text names the operands of the meaning and no others. */
+START_TEST(test_instructions) {
+    Case t;
+    case_open(&t);
+    int rows = 0;
+    for (int n = 0; target_builtin(t.a, n); n++) {
+        const Target *x = target_load(&t.c, target_builtin(t.a, n));
+        ck_assert_ptr_nonnull(x);
+        for (int i = 0; i < x->ninstr; i++, rows++) {
+            const TargetInstr *r = &x->instr[i];
+            Func *f = func_parse(&t.c, x->name, r->means);
+            if (!f || !func_verify(&t.c, f)) diag_print_all(&t.d, false), ck_abort_msg("%s: %s", x->name, r->name);
+            ck_assert_str_eq(f->name, r->name);
+            for (const char *p = strchr(r->emit, '{'); !r->command && p; p = strchr(p + 1, '{')) {
+                bool known = false;
+                for (int k = 0; k < f->param.n; k++) {
+                    size_t len = strlen(f->param.v[k]->name);
+                    known |= strncmp(p + 1, f->param.v[k]->name, len) == 0 && p[1 + len] == '}';
+                }
+                ck_assert_msg(known, "%s: %s: no operand of %s", x->name, p, r->name);
+            }
+        }
+    }
+    ck_assert_int_ge(rows, 4);
     arena_free(t.a);
 }
 END_TEST
@@ -130,6 +158,7 @@ Suite *target_suite(void) {
     Suite *s = suite_create("target");
     TCase *c = tcase_create("target");
     tcase_add_test(c, test_builtins);
+    tcase_add_test(c, test_instructions);
     tcase_add_test(c, test_avx512);
     tcase_add_loop_test(c, test_refused, 0, (int)(sizeof refused / sizeof *refused));
     tcase_add_test(c, test_unknown_target);
