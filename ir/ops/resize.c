@@ -184,7 +184,7 @@ Expr *compute_resize_nearest(Lower *L, Node *n, int out, Expr *const *idx) {
 
 /* ---- the table of one axis: at[o]: first element read (nearest: the one), w[o,t]: weights, inside[o]: not beyond the input */
 enum { RT_DIMS, RT_POS, RT_OUT, RT_TAPS, RT_MODE, RT_COORD, RT_ROUND, RT_POLICY, RT_RATIONAL, RT_A, RT_ANTIALIAS, RT_EXCLUDE, RT_DOUBLE };
-enum { RT_SCALES, RT_SIZES, RT_ROI };
+/* Its one input is roi for tf_crop_and_resize, else scales (floats) or sizes (integers), and absent where the extents say all. */
 bool infer_resize_table(Infer *x) {
     const Node *n = x->n;
     int64_t out = attr_i(n, RT_OUT), pos = attr_i(n, RT_POS), axes = n->attr[RT_DIMS].n, taps = attr_i(n, RT_TAPS);
@@ -201,35 +201,34 @@ bool infer_resize_table(Infer *x) {
             return infer_error(x, "%s is %lld; 0 to %lld is expected", n->op->attr[ranges[i].attr].name, (long long)v,
                                (long long)ranges[i].most);
     }
-    for (int i = 0; i < n->nin; i++)
-        if (n->in[i] && count_of(n->in[i]) != (i == RT_ROI ? 2 * axes : axes))
-            return infer_error(x, "input %d has %lld entries", i, (long long)count_of(n->in[i]));
-    if (!operand(n, RT_SCALES) && !operand(n, RT_SIZES) && !attr_i(n, RT_RATIONAL))
-        return infer_error(x, "neither scales nor sizes is given");
-    if (attr_i(n, RT_COORD) == CROP && !operand(n, RT_ROI)) return infer_error(x, "roi is not given");
+    const Tensor *given = operand(n, 0);
+    bool crop = attr_i(n, RT_COORD) == CROP;
+    if (!given && (crop || !attr_i(n, RT_RATIONAL))) return infer_error(x, "neither scales, sizes nor roi is given");
+    if (given && (count_of(given) != (crop ? 2 * axes : axes) || (crop && !dtype_is_float(given->type.dt))))
+        return infer_error(x, "the input has %lld entries of %s", (long long)count_of(given), dtype_name(given->type.dt));
     DType t = attr_i(n, RT_DOUBLE) ? DT_FLOAT64 : DT_FLOAT32;
     int64_t width = min_i64(taps, n->attr[RT_DIMS].is[pos]);
     return infer_out(x, 0, DT_INT64, 1, &out) && infer_out(x, 1, t, 2, (int64_t[]){out, width}) && infer_out(x, 2, DT_BOOL, 1, &out);
 }
 static Expr *num(Lower *L, double v) { return e_lit(L->a, DT_FLOAT64, v); }
-static Expr *entry(Lower *L, Node *n, int input, int64_t i) {
+static Expr *entry(Lower *L, Node *n, int64_t i) {
     Expr *at = e_int(L->a, i);
-    return e_cast(L->a, DT_FLOAT64, lower_load(L, n, input, &at));
+    return e_cast(L->a, DT_FLOAT64, lower_load(L, n, 0, &at));
 }
 /* The length of the output as a real number: input extent times scale. */
 static Expr *real_length(Lower *L, Node *n) {
     Arena *a = L->a;
     const int64_t *dims = n->attr[RT_DIMS].is, pos = attr_i(n, RT_POS);
     Expr *out = num(L, (double)attr_i(n, RT_OUT)), *in = num(L, (double)dims[pos]), *s;
-    if (attr_i(n, RT_RATIONAL) || attr_i(n, RT_COORD) == CROP || (operand(n, RT_SIZES) && attr_i(n, RT_POLICY) == STRETCH)) return out;
-    if (operand(n, RT_SIZES)) {
+    if (attr_i(n, RT_RATIONAL) || attr_i(n, RT_COORD) == CROP) return out;
+    if (!dtype_is_float(n->in[0]->type.dt)) {
         s = NULL;
         for (int64_t i = 0; i < n->attr[RT_DIMS].n; i++) {
-            Expr *q = e_div(a, entry(L, n, RT_SIZES, i), num(L, (double)dims[i]));
+            Expr *q = e_div(a, entry(L, n, i), num(L, (double)dims[i]));
             s = !s ? q : attr_i(n, RT_POLICY) == NOT_LARGER ? e_min(a, s, q) : e_max(a, s, q);
         }
     } else {
-        s = entry(L, n, RT_SCALES, pos);
+        s = entry(L, n, pos);
     }
     Expr *len = lower_let(L, "len", e_mul(a, in, s));
     return lower_let(
@@ -297,8 +296,7 @@ bool lower_resize_table(Lower *L, Node *n) {
     bool crop = attr_i(n, RT_COORD) == CROP;
     Buf *at = lower_tensor(L, n->out[0]);
     Expr *len = real_length(L, n), *nin = num(L, (double)in);
-    Expr *b = crop ? lower_let(L, "b", entry(L, n, RT_ROI, pos)) : num(L, 0),
-         *e = crop ? lower_let(L, "e", entry(L, n, RT_ROI, axes + pos)) : num(L, 1);
+    Expr *b = crop ? lower_let(L, "b", entry(L, n, pos)) : num(L, 0), *e = crop ? lower_let(L, "e", entry(L, n, axes + pos)) : num(L, 1);
     Expr *o = lower_loop(L, "o", attr_i(n, RT_OUT));
     Expr *x = lower_formula(L, position[attr_i(n, RT_COORD)], 6, (const char *const[]){"o", "n", "m", "len", "b", "e"},
                             (Expr *const[]){e_cast(a, DT_FLOAT64, o), nin, num(L, (double)attr_i(n, RT_OUT)), len, b, e});
@@ -388,17 +386,16 @@ static int64_t tap_count(const Plan *p, int k) {
 static Node *table(Plan *p, int i) {
     const Node *n = p->x.n;
     int k = p->axis[i];
-    bool stretch = p->sizes && p->policy == STRETCH;
     int64_t dims[QN_MAX_RANK];
     for (int j = 0; j < p->n; j++) dims[j] = p->t->dim[p->axis[j]];
-    Tensor *scales = stretch || p->rational[k] || p->coord == CROP ? NULL : p->scales,
-           *sizes = stretch || p->coord == CROP ? NULL : p->sizes;
-    Node *t = inner(p, "ResizeTable", 3, (Tensor *[]){scales, sizes, p->roi}, 3);
+    bool exact = p->rational[k] || p->coord == CROP || (p->sizes && p->policy == STRETCH);
+    Tensor *given = p->coord == CROP ? p->roi : p->sizes ? p->sizes : p->scales;
+    Node *t = inner(p, "ResizeTable", p->coord == CROP || !exact, &given, 3);
     node_set_is(p->g, t, RT_DIMS, dims, p->n);
     node_set_i(t, RT_POS, i), node_set_i(t, RT_OUT, p->out[k]), node_set_i(t, RT_TAPS, tap_count(p, k));
     node_set_i(t, RT_MODE, p->mode), node_set_i(t, RT_COORD, p->coord), node_set_i(t, RT_ROUND, p->round),
         node_set_i(t, RT_POLICY, p->policy);
-    node_set_i(t, RT_RATIONAL, p->rational[k] || stretch || p->coord == CROP), node_set_f(t, RT_A, attr_f(n, CUBIC_A));
+    node_set_i(t, RT_RATIONAL, exact), node_set_f(t, RT_A, attr_f(n, CUBIC_A));
     node_set_i(t, RT_ANTIALIAS, attr_i(n, ANTIALIAS)), node_set_i(t, RT_EXCLUDE, attr_i(n, EXCLUDE)),
         node_set_i(t, RT_DOUBLE, p->t->dt == DT_FLOAT64);
     return t;
