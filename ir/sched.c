@@ -6,6 +6,7 @@
  *   split i 8 io ii:   for i in 0..20: y[i] = x[i]
  *   --->               for io in 0..3: for ii in 0..min(8, 20 - io*8): y[io*8 + ii] = x[io*8 + ii]
  */
+#include "loop_text.h"
 #include "sched_internal.h"
 #include <ctype.h>
 #include <errno.h>
@@ -149,6 +150,7 @@ bool sched_name_free(const Sched *s, const char *name) {
     while (isalnum((unsigned char)*p) || *p == '_') p++;
     if (*p || !*name || isdigit((unsigned char)*name))
         return sched_fail(s, "'%s' cannot be a name, expected letters, digits and '_'", name);
+    if (text_is_reserved(name, strlen(name))) return sched_fail(s, "'%s' is a word of the loop IR, expected another name", name);
     if (lookup(s->f, name).taken) return sched_fail(s, "the name '%s' is taken, expected a new one", name);
     return true;
 }

@@ -350,6 +350,7 @@ static const struct Row {
     {VEC20, "split i 4 x ii", "!the name 'x' is taken"},
     {VEC20, "split i 4 io io", "!both loops would be called 'io'"},
     {VEC20, "split i 4 i.o ii", "!'i.o' cannot be a name"},
+    {VEC20, "split i 4 max ii", "!'max' is a word of the loop IR"},
     {VEC20, "split i 4 io", "!found 3 arguments, expected 'split LOOP FACTOR OUTER INNER'"},
     {VEC20, "tile i 4", "!there is no step 'tile'; the steps are split, reorder,"},
     /* reorder */
@@ -393,9 +394,11 @@ static const struct Row {
     {VEC20, "split i 8 io ii\nvectorise ii", "!the bounds of 'ii' are not constant"},
     {"func f() -> writes a: int32[32]\n  for i in 0..8\n    a[i] = a[i + 8]\n", "vectorise i",
      "  for i in 0..8 vec\n    a[i] = a[i + 8]\n"},
-    {"func f() -> writes a: int32[32]\n  for i in 0..16\n    a[i * 2] = a[i * 2 + 1]\n", "parallelise i",
-     "  for i in 0..16 par\n    a[i * 2] = a[i * 2 + 1]\n"},
+    {"func f() -> writes a: int32[32]\n  for i in 0..16\n    a[i * 2] = a[31 - i * 2]\n", "parallelise i",
+     "  for i in 0..16 par\n    a[i * 2] = a[31 - i * 2]\n"},
     {"func f() -> writes a: int32[32]\n  for i in 0..8\n    a[i] = a[i + 7]\n", "vectorise i", "!two iterations of 'i' may meet"},
+    {"func f() -> writes a: int32[32]\n  for i in 1..4\n    a[20 - i] = a[23 - i * 2]\n", "parallelise i",
+     "!two iterations of 'i' may meet"},
     {"func f(p: int64[8]) -> writes a: int32[32]\n  for i in 0..8\n    a[p[i]] = 1\n", "parallelise i", "!two iterations of 'i' may meet"},
     {"func f(x: float32[8]) -> writes y: float32[8]\n  for i in 0..8\n    alloc t: stack float32[2]\n    t[0] = x[i]\n    y[i] = t[0]\n",
      "parallelise i", "  for i in 0..8 par\n    alloc t: stack float32[2]\n    t[0] = x[i]\n    y[i] = t[0]\n"},
@@ -461,6 +464,9 @@ static const struct Row {
      "for i in 0..8\n"
      "      s[] += x[i]\n      t[i] = s[]\n  for j in 0..8\n    y[j] = t[j]\n",
      "compute_at t j", "!the iterations of the producer's loop 'i' depend on each other through 's'"},
+    {"func f(x: float32[8]) -> writes y: float32[8]\n  alloc t: stack float32[8]\n  for i in 0..8\n    t[i] = x[i]\n    for k in 0..8\n"
+     "      t[k] += 1.0\n  for j in 0..8\n    y[j] = t[j]\n",
+     "compute_at t j", "!the iterations of the producer's loop 'i' depend on each other through 't'"},
     /* prefetch */
     {MATMUL, "prefetch B k 2",
      MATMUL_INIT "  for m_2 in 0..6\n    for n_2 in 0..4\n      for k in 0..8\n        call qn_prefetch(min(k + 2, 7) * 4 + n_2)(B)\n"
