@@ -76,9 +76,10 @@ static bool write_kernel(Ctx *c, const Case *k, const char *data, const char *wo
     }
     Text out = {0};
     HelperSet set = {0};
-    EmitStyle style = {true, target->attribute};
+    EmitStyle style = {true, target->attribute, target};
     emit_helpers_of(f, &set);
     text_puts(&out, "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n");
+    if (target->include) text_printf(&out, "#include <%s>\n", target->include);
     emit_helpers(&out, &set);
     emit_func(&out, f, &style, false, NULL);
     bool ok = file_write_whole(c, arena_printf(c->a, "%s/%s.c", work, k->name), out.s, out.n);

@@ -27,6 +27,7 @@ void emit_cleanup_temps(void);
 typedef struct EmitStyle {
     bool vectors;          /* LOOP_VEC prints GNU vector types; else plain loops */
     const char *attribute; /* before each function, or NULL */
+    const struct Target *target; /* whose instruction rows may be used, or NULL */
 } EmitStyle;
 void emit_func(Text *out, const Func *f, const EmitStyle *s, bool is_static, const bool *restrict_ok /* per param, NULL: all */);
 /* The helper functions (conversions, wrapping integer division …) that `f` needs are added to `set`; print them first. */

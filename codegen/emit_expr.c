@@ -185,7 +185,7 @@ static bool small(const Emit *E, const Expr *e) { /* sums of a few such never ov
 static void put_infix(Emit *E, Text *t, const Expr *e, int prec) {
     const Expr *x = e->u.a[0], *y = e->u.a[1];
     int mine = bin_prec[e->op], left = mine, right = mine + 1;
-    if (e->op >= BIN_AND && e->op <= BIN_NE) left = right = P_SHIFT + 1; /* readers and -Wparentheses want these clear */
+    if (e->op >= BIN_AND && e->op <= BIN_NE) left = right = e->op <= BIN_XOR ? P_MUL : P_ADD; /* readers and -Wparentheses want these clear */
     if (e->op == BIN_LAND || e->op == BIN_LOR) left = right = P_OR;
     if ((e->op == BIN_LAND && x->k == E_BIN && x->op == BIN_LAND) || (e->op == BIN_LOR && x->k == E_BIN && x->op == BIN_LOR)) left = mine;
     if (e->op == BIN_ADD && x->k == E_BIN && x->op == BIN_ADD) left = mine;
@@ -266,7 +266,7 @@ static void put_shift(Emit *E, Text *t, const Expr *e, int prec) {
         if (left && is_signed)
             put_unsigned(E, t, e->u.a[0], DT_NONE, wide ? 64 : 32, P_UNARY);
         else
-            put_expr(E, t, e->u.a[0], P_SHIFT + 1);
+            put_expr(E, t, e->u.a[0], P_MUL);
         text_printf(t, " %s %d", left ? "<<" : ">>", (int)n);
         unpar(t, q);
         if (cast) text_puts(t, ")");
@@ -428,8 +428,8 @@ static void put_cast(Emit *E, Text *t, const Expr *e, int prec) {
         put_expr(E, t, x, P_REL);
         text_puts(t, x->t == DT_FLOAT32 ? " != 0.0f" : x->t == DT_FLOAT64 ? " != 0.0" : " != 0");
         unpar(t, p);
-    } else if (converted(to)) {
-        Storage s = storage_of(to);
+    } else if (converted(to) || to == DT_FLOAT4E2M1) {
+        Storage s = converted(to) ? storage_of(to) : (Storage){HELP_F4_TO_F32, HELP_F32_TO_F4, "qn_f4e2m1_to_f32", "qn_f32_to_f4e2m1"};
         need(E, s.load), need(E, s.store);
         text_printf(t, "%s(%s(", s.load_name, s.store_name);
         if (x->t != DT_FLOAT32) text_puts(t, "(float)");

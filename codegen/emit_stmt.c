@@ -158,8 +158,9 @@ static void declare_registers(Emit *E, const Buf *b, const Stmt *block, int at) 
     BufInfo *i = &E->buf[b->id];
     Text line = {0};
     int n = 0;
+    bool packed = dtype_info[b->dt].bits < 8; /* a store reads the bits of its neighbours first */
     for (int64_t k = 0; k < i->count; k++) i->used[k] &= 9;
-    if (dtype_info[b->dt].bits >= 8)
+    if (!packed)
         for (int s = at + 1; s < block->u.block.n; s++)
             if (!scan_declare(E, block->u.block.v[s], b, 0)) break;
     name_registers(E, b);
@@ -168,6 +169,7 @@ static void declare_registers(Emit *E, const Buf *b, const Stmt *block, int at) 
         if (n && n % 8 == 0) text_puts(&line, ";"), flush_line(E, &line);
         text_printf(&line, "%s%s", n % 8 ? ", " : register_type(E, b), n % 8 ? "" : " ");
         put_reg_name(E, &line, b, k);
+        if (packed) text_puts(&line, " = 0");
         n++;
     }
     if (line.n) {
@@ -187,7 +189,7 @@ static void put_alloc(Emit *E, const Buf *b, const Stmt *block, int at) {
     if (dtype_info[b->dt].bits < 8) n = ceil_div(n * dtype_info[b->dt].bits, 8);
     i->name = scope_name(E, b->name);
     Text line = {0};
-    text_printf(&line, "%s %s[%lld];", c_type(b->dt), i->name, (long long)n);
+    text_printf(&line, "%s %s[%lld]%s;", c_type(b->dt), i->name, (long long)n, dtype_info[b->dt].bits < 8 ? " = {0}" : "");
     flush_line(E, &line);
     if (i->loads || i->calls) return;
     text_printf(&line, "(void)%s;", i->name);

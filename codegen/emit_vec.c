@@ -85,8 +85,8 @@ void put_vec_typedefs(const Emit *E, Text *t, int indent) {
             for (int l = 0; l < 6; l++) {
                 if (!(E->vtypes[mem] >> (e * 6 + l) & 1)) continue;
                 int lanes = 2 << l, bytes = dtype_info[vec_elem[e]].bits / 8;
-                text_printf(t, "%*stypedef %s v%d%s%s __attribute__((vector_size(%d)", indent * 4, "", c_type(vec_elem[e]), lanes, vec_letter[e],
-                            mem ? "_u" : "", lanes * bytes);
+                text_printf(t, "%*stypedef %s v%d%s%s __attribute__((vector_size(%d)", indent * 4, "", c_type(vec_elem[e]), lanes,
+                            vec_letter[e], mem ? "_u" : "", lanes * bytes);
                 if (mem) text_printf(t, ", aligned(%d), may_alias", bytes);
                 text_puts(t, "));\n");
             }
@@ -122,7 +122,9 @@ bool vec_shape(const Emit *E, const Expr *e) {
     m->vec = r, m->shape_gen = E->memo->shape_gen;
     return r;
 }
-static bool elem_ok(const Emit *E, DType t) { return elem_index(t) >= 0 && E->lanes * dtype_info[t].bits <= 512 && E->lanes * dtype_info[t].bits >= 64; }
+static bool elem_ok(const Emit *E, DType t) {
+    return elem_index(t) >= 0 && E->lanes * dtype_info[t].bits <= 512 && E->lanes * dtype_info[t].bits >= 64;
+}
 /* Comparisons: the type of the operands decides the mask. DT_NONE: not a mask. */
 static DType mask_elem(const Emit *E, const Expr *e) {
     if (e->t != DT_BOOL || !vec_shape(E, e)) return DT_NONE;
@@ -215,7 +217,9 @@ static bool body_ok(Emit *E, Stmt *s, bool mark) {
         if (!mark) return true;
         E->var[s->u.let.v->id].lanes = vec_shape(E, s->u.let.val) ? E->lanes : 0;
         return vec_ok(E, s->u.let.val) && s->u.let.val->t != DT_BOOL && (!vec_shape(E, s->u.let.val) || elem_ok(E, s->u.let.val->t));
-    case S_IF: return (!mark || !vec_shape(E, s->u.cond.cond)) && body_ok(E, s->u.cond.then, mark) && (!s->u.cond.other || body_ok(E, s->u.cond.other, mark));
+    case S_IF:
+        return (!mark || !vec_shape(E, s->u.cond.cond)) && body_ok(E, s->u.cond.then, mark) &&
+               (!s->u.cond.other || body_ok(E, s->u.cond.other, mark));
     case S_FOR:
         if (mark && (vec_shape(E, s->u.loop.lo) || vec_shape(E, s->u.loop.hi))) return false;
         return body_ok(E, s->u.loop.body, mark);
@@ -332,10 +336,8 @@ static void put_blend(Emit *E, Text *t, DType type, const char *mask, const Expr
     const char *v = vec_type(E, type, false), *m = vec_type(E, mask_type(type), false);
     if (prec > P_UNARY) text_puts(t, "(");
     text_printf(t, "(%s)(", v);
-    if (is_zero(y))
-        text_printf(t, "%s & (%s)%s", mask, m, vec_constant(E, "x", x));
-    else if (is_zero(x))
-        text_printf(t, "~%s & (%s)%s", mask, m, vec_constant(E, "y", y));
+    if (is_zero(y)) text_printf(t, "%s & (%s)%s", mask, m, vec_constant(E, "x", x));
+    else if (is_zero(x)) text_printf(t, "~%s & (%s)%s", mask, m, vec_constant(E, "y", y));
     else {
         const char *xn = vec_constant(E, "x", x), *yn = vec_constant(E, "y", y);
         text_printf(t, "(%s & (%s)%s) | (~%s & (%s)%s)", mask, m, xn, mask, m, yn);
@@ -343,35 +345,36 @@ static void put_blend(Emit *E, Text *t, DType type, const char *mask, const Expr
     text_puts(t, ")");
     if (prec > P_UNARY) text_puts(t, ")");
 }
-/* min(a,b) = b < a ? b : a */
-static void put_vec_min_max(Emit *E, Text *t, const Expr *e, int prec) {
-    const Expr *x = e->u.a[0], *y = e->u.a[1];
-    const char *m = vec_type(E, mask_type(e->t), false);
-    const char *xn = is_zero(x) ? NULL : vec_constant(E, "x", x), *yn = is_zero(y) ? NULL : vec_constant(E, "y", y);
-    const char *zero = dtype_is_float(e->t) ? (e->t == DT_FLOAT64 ? "0.0" : "0.0f") : "0";
-    const char *l = e->op == BIN_MIN ? yn : xn, *r = e->op == BIN_MIN ? xn : yn, *v = vec_type(E, e->t, false);
-    if (prec > P_UNARY) text_puts(t, "(");
-    text_printf(t, "(%s)(", v);
-    const char *cond = arena_printf(E->a, "(%s < %s)", l ? l : zero, r ? r : zero);
-    if (!yn) /* y where cond, so 0 there */
-        text_printf(t, "~%s & (%s)%s", cond, m, xn);
-    else if (!xn)
-        text_printf(t, "%s & (%s)%s", cond, m, yn);
-    else {
-        const char *mask = pre_constant(E, "mask", m, cond);
-        text_printf(t, "(%s & (%s)%s) | (~%s & (%s)%s)", mask, m, yn, mask, m, xn);
-    }
-    text_puts(t, ")");
-    if (prec > P_UNARY) text_puts(t, ")");
+/* One element of an operand inside a loop over the lanes. */
+static const char *lane_element(Emit *E, const char *want, const Expr *e, const char *lane) {
+    if (vec_shape(E, e)) return arena_printf(E->a, "%s[%s]", vec_constant(E, want, e), lane);
+    Text t = {0};
+    put_expr(E, &t, e, P_REL + 1);
+    const char *s = arena_strdup(E->a, t.s);
+    text_free(&t);
+    return s;
+}
+/* min(a,b) = b < a ? b : a, as a loop over the lanes: gcc and clang make the machine's minimum of it, while gcc keeps comparison and
+ * blend apart where they are written as such. */
+static void put_vec_min_max(Emit *E, Text *t, const Expr *e) {
+    const char *lane = scope_name(E, "l"), *x = lane_element(E, "x", e->u.a[0], lane), *y = lane_element(E, "y", e->u.a[1], lane);
+    const char *name = scope_name(E, e->op == BIN_MIN ? "least" : "most");
+    put_indent(E, &E->pre);
+    text_printf(&E->pre, "%s %s;\n", vec_type(E, e->t, false), name);
+    put_indent(E, &E->pre);
+    text_printf(&E->pre, "for (int %s = 0; %s < %d; %s++) %s[%s] = %s < %s ? %s : %s;\n", lane, lane, E->lanes, lane, name, lane,
+                e->op == BIN_MIN ? y : x, e->op == BIN_MIN ? x : y, y, x);
+    E->nstmt += 2;
+    text_puts(t, name);
 }
 static void put_vec_infix(Emit *E, Text *t, const Expr *e, int prec) {
     static const struct {
         const char *text;
         int8_t prec;
-    } op[] = {[BIN_ADD] = {"+", P_ADD}, [BIN_SUB] = {"-", P_ADD}, [BIN_MUL] = {"*", P_MUL}, [BIN_DIV] = {"/", P_MUL},
-              [BIN_AND] = {"&", P_AND}, [BIN_OR] = {"|", P_OR},   [BIN_XOR] = {"^", P_XOR}, [BIN_SHL] = {"<<", P_SHIFT}, [BIN_SHR] = {">>", P_SHIFT},
-              [BIN_LT] = {"<", P_REL},  [BIN_LE] = {"<=", P_REL}, [BIN_EQ] = {"==", P_EQ},  [BIN_NE] = {"!=", P_EQ},
-              [BIN_LAND] = {"&", P_AND}, [BIN_LOR] = {"|", P_OR}};
+    } op[] = {[BIN_ADD] = {"+", P_ADD},    [BIN_SUB] = {"-", P_ADD},  [BIN_MUL] = {"*", P_MUL}, [BIN_DIV] = {"/", P_MUL},
+              [BIN_AND] = {"&", P_AND},    [BIN_OR] = {"|", P_OR},    [BIN_XOR] = {"^", P_XOR}, [BIN_SHL] = {"<<", P_SHIFT},
+              [BIN_SHR] = {">>", P_SHIFT}, [BIN_LT] = {"<", P_REL},   [BIN_LE] = {"<=", P_REL}, [BIN_EQ] = {"==", P_EQ},
+              [BIN_NE] = {"!=", P_EQ},     [BIN_LAND] = {"&", P_AND}, [BIN_LOR] = {"|", P_OR}};
     DType type = e->u.a[0]->t;
     bool is_signed = type != DT_BOOL && dtype_info[type].cls == CLS_SINT;
     bool unsign = is_signed && (e->op <= BIN_MUL || e->op == BIN_SHL); /* overflow wraps */
@@ -427,6 +430,10 @@ static void put_vec_un(Emit *E, Text *t, const Expr *e, int prec) {
     put_vec(E, t, e->u.a[0], P_POST);
     if (prec > P_UNARY) text_puts(t, ")");
 }
+void put_lanes(Emit *E, Text *t, const Expr *e) {
+    if (vec_shape(E, e)) put_vec(E, t, e, P_COND);
+    else text_puts(t, vec_constant(E, "k", e));
+}
 void put_vec(Emit *E, Text *t, const Expr *e, int prec) {
     const char *name = shared_name(E, e);
     if (!vec_shape(E, e)) {
@@ -442,10 +449,9 @@ void put_vec(Emit *E, Text *t, const Expr *e, int prec) {
     case E_LOAD: put_vec_access(E, t, e->u.ld.buf, e->u.ld.idx, false); break;
     case E_UN: put_vec_un(E, t, e, prec); break;
     case E_BIN:
-        if (e->op == BIN_MIN || e->op == BIN_MAX)
-            put_vec_min_max(E, t, e, prec);
-        else
-            put_vec_infix(E, t, e, prec);
+        if (put_row(E, t, e)) break;
+        if (e->op == BIN_MIN || e->op == BIN_MAX) put_vec_min_max(E, t, e);
+        else put_vec_infix(E, t, e, prec);
         break;
     case E_SELECT: {
         Text m = {0};
@@ -484,9 +490,7 @@ void put_vec_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr 
     if (declare) text_printf(t, "%s ", vec_type(E, b->dt, false));
     put_vec_access(E, t, b, idx, true);
     text_printf(t, " %s= ", red ? text[red] : "");
-    if (red)
-        put_operand(E, t, val, P_TOP);
-    else
-        put_broadcast(E, t, val, P_TOP);
+    if (red) put_operand(E, t, val, P_TOP);
+    else put_broadcast(E, t, val, P_TOP);
     text_puts(t, ";");
 }

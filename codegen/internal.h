@@ -61,6 +61,13 @@ typedef struct MemoTable {
     int bound_gen, shape_gen, share_gen;
 } MemoTable;
 
+typedef struct VecRow { /* emit_rows.c: a vector operation which the target has an instruction for */
+    int8_t op; /* BinOp */
+    DType t;
+    int lanes;
+    const char *text, *operand[2];
+} VecRow;
+
 typedef struct Emit {
     Arena *a;           /* freed with the function's text */
     const Func *f;
@@ -84,6 +91,8 @@ typedef struct Emit {
     bool wide_vectors;  /* 64-byte vectors occur */
     bool returns;       /* calls of routines: returns their status */
     bool no_offset;     /* the caller adds the parameters' offsets */
+    Vec(VecRow) rows;
+    bool rows_loaded;
     bool math, limits;  /* needs <math.h>, names of <stdint.h> */
 } Emit;
 
@@ -125,6 +134,11 @@ void put_vec_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr 
 bool lane_coefficient(const Expr *e, const Var *v, int64_t *k); /* e = k*v + something without v */
 void put_vec_typedefs(const Emit *E, Text *t, int indent);
 bool expr_uses(const Expr *e, const Var *v);
+
+void put_lanes(Emit *E, Text *t, const Expr *e); /* as a vector, a broadcast one if it is the same in all lanes */
+
+/* emit_rows.c */
+bool put_row(Emit *E, Text *t, const Expr *e); /* false: no instruction row means this operation */
 
 /* emit_stmt.c */
 void put_block(Emit *E, const Stmt *block);

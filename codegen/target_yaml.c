@@ -25,14 +25,14 @@ typedef struct YLevel {
     double *read_bandwidth, *write_bandwidth;
 } YLevel;
 typedef struct YInstr {
-    char *name, *means, *emit, *opcode, *needs;
+    char *name, *means, *emit, *value, *opcode, *needs;
     double *cycles;
 } YInstr;
 typedef struct YVector {
     int64_t bits, registers;
 } YVector;
 typedef struct YTarget {
-    char *name, *about, *cflags, *attribute, *cpu_test;
+    char *name, *about, *cflags, *attribute, *include, *cpu_test;
     int64_t word_bits;
     double *mac_energy;
     YVector *vector;
@@ -64,6 +64,7 @@ static const cyaml_schema_field_t level_fields[] = {
 static const cyaml_schema_field_t instr_fields[] = {CYAML_FIELD_STRING_PTR("name", NEEDED, YInstr, name, 1, 64),
                                                     CYAML_FIELD_STRING_PTR("means", NEEDED, YInstr, means, 1, 65536),
                                                     CYAML_FIELD_STRING_PTR("emit", ABSENT_NULL, YInstr, emit, 1, 65536),
+                                                    CYAML_FIELD_STRING_PTR("value", ABSENT_NULL, YInstr, value, 1, 65536),
                                                     CYAML_FIELD_STRING_PTR("opcode", ABSENT_NULL, YInstr, opcode, 1, 64),
                                                     CYAML_FIELD_STRING_PTR("needs", ABSENT_NULL, YInstr, needs, 1, 64),
                                                     CYAML_FIELD_FLOAT_PTR("cycles", ABSENT_NULL, YInstr, cycles),
@@ -77,6 +78,7 @@ static const cyaml_schema_field_t target_fields[] = {
     CYAML_FIELD_STRING_PTR("about", ABSENT_NULL, YTarget, about, 0, 4096),
     CYAML_FIELD_STRING_PTR("cflags", ABSENT_NULL, YTarget, cflags, 0, 4096),
     CYAML_FIELD_STRING_PTR("attribute", ABSENT_NULL, YTarget, attribute, 0, 4096),
+    CYAML_FIELD_STRING_PTR("include", ABSENT_NULL, YTarget, include, 1, 64),
     CYAML_FIELD_STRING_PTR("cpu_test", ABSENT_NULL, YTarget, cpu_test, 0, 4096),
     CYAML_FIELD_INT("word_bits", CYAML_FLAG_OPTIONAL, YTarget, word_bits),
     CYAML_FIELD_FLOAT_PTR("mac_energy", ABSENT_NULL, YTarget, mac_energy),
@@ -146,12 +148,16 @@ static bool level_fill(Diags *d, const char *file, int line, const YTarget *y, c
 }
 static bool instr_fill(Diags *d, const char *file, int line, const YInstr *r, TargetInstr *out) {
     Loc loc = {file, line ? line : -1, NULL, NULL};
-    if (!r->emit == !r->opcode)
-        return diag_error(d, loc, "instruction %s: expected either `emit` (C text) or `opcode` (command stream)", r->name);
+    if ((r->emit != NULL) + (r->value != NULL) + (r->opcode != NULL) != 1)
+        return diag_error(
+            d, loc, "instruction %s: expected one of `emit` (C statement), `value` (C expression) and `opcode` (command stream)", r->name);
     *out = (TargetInstr){copy(d->a, r->name),
                          copy(d->a, r->means),
-                         copy(d->a, r->emit ? r->emit : r->opcode),
+                         copy(d->a, r->emit    ? r->emit
+                                    : r->value ? r->value
+                                               : r->opcode),
                          r->opcode != NULL,
+                         r->value != NULL,
                          or_else(r->cycles, 1),
                          copy(d->a, r->needs),
                          line};
@@ -163,7 +169,8 @@ static Target *target_fill(Diags *d, const char *file, const char *text, size_t 
     size_t at = 0;
     Loc loc = {file, line_of(text, bytes, y->name, &at), NULL, NULL};
     t->name = copy(d->a, y->name), t->about = copy(d->a, y->about);
-    t->cflags = copy(d->a, y->cflags), t->attribute = copy(d->a, y->attribute), t->cpu_test = copy(d->a, y->cpu_test);
+    t->cflags = copy(d->a, y->cflags), t->attribute = copy(d->a, y->attribute), t->cpu_test = copy(d->a, y->cpu_test),
+    t->include = copy(d->a, y->include);
     t->mac_energy = or_else(y->mac_energy, 1);
     if (y->vector && (y->vector->bits < 0 || y->vector->bits > 1 << 16 || y->vector->registers < 0 || y->vector->registers > 1024))
         diag_error(d, loc, "vector: %lld bits and %lld registers; expected up to 65536 and 1024", (long long)y->vector->bits,

@@ -38,6 +38,7 @@ typedef struct TargetInstr {
     const char *means; /* a loop-IR function: what it computes, the oracle for the code that is emitted */
     const char *emit;  /* C text in which {x} is the address of operand x of the meaning, or the opcode of a command */
     bool command;      /* emit is an opcode of the command stream */
+    bool value;        /* emit is a C expression of vectors; the meaning is one operation, `y[l] = a[l] op b[l]` on all lanes */
     double cycles;     /* per issue */
     const char *needs; /* CPU feature it needs beyond the target's own, or NULL */
     int line;          /* in its file, for messages; 0: none */
@@ -54,6 +55,7 @@ typedef struct Target {
     const TargetInstr *instr;
     const char *cflags;    /* for the compiler of the emitted C; NULL: none */
     const char *attribute; /* before each emitted function; NULL: none */
+    const char *include;   /* header that the instruction rows need; NULL: none */
     const char *cpu_test;  /* C expression, true on a machine that can run it; NULL: any machine */
 } Target;
 

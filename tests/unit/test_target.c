@@ -107,8 +107,8 @@ static const struct {
     {HEAD DRAM "  - {name: DRAM, kind: cache, words: 4}\n", "two levels are named DRAM", 4},
     {HEAD DRAM "  - {name: L 1, kind: cache, words: 4}\n", "level 1 is named \"L 1\"", 4},
     {HEAD DRAM "vector: {bits: 12, registers: 4}\n", "vectors of 12 bits", 1},
-    {HEAD DRAM "instructions:\n  - {name: i, means: x}\n", "instruction i: expected either", 5},
-    {HEAD DRAM "instructions:\n  - {name: i, means: x, emit: y, opcode: z}\n", "instruction i: expected either", 5},
+    {HEAD DRAM "instructions:\n  - {name: i, means: x}\n", "instruction i: expected one of", 5},
+    {HEAD DRAM "instructions:\n  - {name: i, means: x, emit: y, opcode: z}\n", "instruction i: expected one of", 5},
     {HEAD DRAM "instructions:\n  - {name: i, means: x, emit: y, cycles: -1}\n", "instruction i has a cost", 5},
     {HEAD DRAM "instructions:\n  - {name: i, means: x, emit: y}\n  - {name: i, means: x, emit: y}\n", "two instructions are named i", 6},
 };
