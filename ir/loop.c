@@ -121,6 +121,12 @@ static bool fold_int(BinOp op, DType t, int64_t x, int64_t y, int64_t *r) {
     }
     return true;
 }
+/* The smallest or the largest value of its integer type. */
+static bool is_extreme(const Expr *e, bool top) {
+    if (e->k != E_INT) return false;
+    if (e->t == DT_BOOL) return e->u.i == top;
+    return e->u.i == (!top ? dtype_min(e->t) : e->t == DT_UINT64 ? -1 : dtype_max(e->t));
+}
 /* Identities of integers and those of floats that hold bit for bit. NULL: none applies. */
 static Expr *bin_identity(Arena *a, BinOp op, Expr *x, Expr *y) {
     bool fl = dtype_is_float(x->t);
@@ -145,14 +151,17 @@ static Expr *bin_identity(Arena *a, BinOp op, Expr *x, Expr *y) {
         if (!fl && is_lit_of(y, 1)) return e_lit_i(a, x->t, 0);
         break;
     case BIN_MIN:
-    case BIN_MAX:
-        if (x == y) return x;
+    case BIN_MAX: {
+        bool max = op == BIN_MAX;
+        if (x == y || is_extreme(y, !max) || is_extreme(x, max)) return x;
+        if (is_extreme(x, !max) || is_extreme(y, max)) return y;
         break;
-    case BIN_LT: /* nothing unsigned is below 0 */
-        if (dtype_info[x->t].cls == CLS_UINT && is_lit_of(y, 0)) return e_lit_i(a, DT_BOOL, 0);
+    }
+    case BIN_LT: /* nothing is below a type's smallest value */
+        if (is_extreme(y, false) || is_extreme(x, true)) return e_lit_i(a, DT_BOOL, 0);
         break;
     case BIN_LE:
-        if (dtype_info[x->t].cls == CLS_UINT && is_lit_of(x, 0)) return e_lit_i(a, DT_BOOL, 1);
+        if (is_extreme(x, false) || is_extreme(y, true)) return e_lit_i(a, DT_BOOL, 1);
         break;
     case BIN_LAND:
         if (x->k == E_INT) return x->u.i ? y : x;
