@@ -15,6 +15,7 @@ typedef struct Named { /* NAME=FILE */
 typedef struct Options {
     char command;
     const char *model;
+    const struct Target *machine; /* of --target */
     const char *output, *name, *target, *backend, *weights, *output_dir, *cc, *cflags;
     int threads;
     bool interpret, json, markdown, emit_main;
@@ -41,7 +42,7 @@ int cmd_passes(Ctx *c, Options *o);
 
 /* model.c */
 const char *model_id(Ctx *c, const Options *o);
-Program *model_build(Ctx *c, const Options *o, const char *path); /* import, passes, plan */
+Program *model_build(Ctx *c, Options *o, const char *path); /* import, passes, plan */
 bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e);
 /* Binds free input dimensions from values (in order of the graph inputs). */
 bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int nin);

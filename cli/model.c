@@ -4,6 +4,7 @@
  *   Program *p = model_build(c, o, "net.onnx");   model_emit(c, o, p, "net", "out", &e);
  */
 #include "cli.h"
+#include "codegen/target_yaml.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -14,18 +15,34 @@ const char *model_id(Ctx *c, const Options *o) {
     return c_name(c->a, map_new(c->a), arena_strndup(c->a, base, dot && dot != base ? (size_t)(dot - base) : strlen(base)), "model");
 }
 
-Program *model_build(Ctx *c, const Options *o, const char *path) {
-    if (o->target && strcmp(o->target, "c99")) {
-        diag_error(c->d, NO_LOC, "target '%s' is unknown to the C back end; this version emits for --target c99", o->target);
-        return NULL;
-    }
-    if (o->threads > 1) diag_warn(c->d, NO_LOC, "--threads %d: this version emits code for one thread; the manifest says threads 1", o->threads);
+/* The widest built-in target that this machine can run. */
+static const char *host_target(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        return "x86_avx512";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86_avx2";
+#endif
+    return "c99";
+}
+static bool load_target(Ctx *c, Options *o) {
+    if (o->machine) return true;
+    const char *name = o->target ? o->target : "c99";
+    o->machine = target_load(c, strcmp(name, "host") == 0 ? host_target() : name);
+    o->pass.target = o->machine;
+    return o->machine != NULL;
+}
+
+Program *model_build(Ctx *c, Options *o, const char *path) {
+    if (!load_target(c, o)) return NULL;
+    if (o->threads > 1)
+        diag_warn(c->d, NO_LOC, "--threads %d: this version emits code for one thread; the manifest says threads 1", o->threads);
     Graph *g = onnx_import(c, path, &o->import);
     return g ? passes_run(c, g, &o->pass) : NULL;
 }
 
 bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e) {
-    EmitOptions eo = {.id = id, .target = "c99", .version = QUERN_VERSION, .emit_main = o->emit_main, .threads = 1};
+    EmitOptions eo = {.id = id, .target = o->machine, .version = QUERN_VERSION, .emit_main = o->emit_main, .threads = 1};
     if (o->weights) eo.weights = *o->weights == 'c' ? WEIGHTS_C : *o->weights == 'a' ? WEIGHTS_ASM : WEIGHTS_FILE;
     return emit_model(c, p, &eo, dir, e);
 }

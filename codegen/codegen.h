@@ -7,7 +7,7 @@
 typedef enum WeightsMode { WEIGHTS_AUTO, WEIGHTS_C, WEIGHTS_ASM, WEIGHTS_FILE } WeightsMode;
 typedef struct EmitOptions {
     const char *id;        /* C identifier, prefix of every external symbol */
-    const char *target;    /* for the manifest; "c99" */
+    const struct Target *target; /* whose vectors, attributes and instruction rows are used */
     const char *version;
     WeightsMode weights;
     bool emit_main;

@@ -319,6 +319,9 @@ static void put_bin(Emit *E, Text *t, const Expr *e, int prec) {
     default: put_infix(E, t, e, prec); break;
     }
 }
+static bool int_like(const Emit *E, const Expr *x) { /* its C type is int or promotes to it */
+    return x->t != DT_UINT32 && x->t != DT_UINT64 && (x->t != DT_INT64 || !is_wide(E, x));
+}
 static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
     const Expr *x = e->u.a[0];
     bool fl = dtype_is_float(e->t);
@@ -342,6 +345,13 @@ static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
     }
     if (e->op == UN_NEG && !fl && !fits_exactly(E, e)) {
         put_wrapped(E, t, e, prec);
+        return;
+    }
+    if (e->op == UN_INV && x->k == E_CAST && x->u.a[0]->t == DT_BOOL && !shared_name(E, x) && int_like(E, e)) { /* compilers distrust ~(a < b) */
+        bool p = par(t, prec, P_COND);
+        put_expr(E, t, x->u.a[0], P_OR);
+        text_puts(t, dtype_info[e->t].cls == CLS_SINT ? " ? -2 : -1" : dtype_info[e->t].bits == 8 ? " ? 254 : 255" : " ? 65534 : 65535");
+        unpar(t, p);
         return;
     }
     bool p = par(t, prec, P_UNARY);
@@ -392,20 +402,18 @@ static void put_to_integer(Emit *E, Text *t, DType to, const Expr *x, int prec) 
         }
     BUG("a cast to %s reached the C printer", dtype_name(to));
 }
-static bool int_like(const Emit *E, const Expr *x) { /* its C type is int or promotes to it */
-    return x->t != DT_UINT32 && x->t != DT_UINT64 && (x->t != DT_INT64 || !is_wide(E, x));
-}
 static void put_cast_int(Emit *E, Text *t, const Expr *e, int prec) {
     const Expr *x = e->u.a[0];
     DType to = e->to;
     if (packed(to)) {
         bool is_signed = dtype_info[to].cls == CLS_SINT;
         int bits = dtype_info[to].bits, mask = (1 << bits) - 1;
-        bool p = par(t, prec, is_signed ? P_UNARY : P_AND);
-        if (is_signed) text_printf(t, "(int8_t)(((");
+        bool say = is_signed || !int_like(E, x), p = par(t, prec, say ? P_UNARY : P_AND);
+        if (say) text_puts(t, is_signed ? "(int8_t)(((" : "(uint8_t)(");
         put_expr(E, t, x, P_UNARY);
         text_printf(t, " & %d", mask);
-        if (is_signed) text_printf(t, ") ^ %d) - %d)", 1 << (bits - 1), 1 << (bits - 1));
+        if (is_signed) text_printf(t, ") ^ %d) - %d", 1 << (bits - 1), 1 << (bits - 1));
+        if (say) text_puts(t, ")");
         unpar(t, p);
         return;
     }

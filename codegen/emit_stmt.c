@@ -316,7 +316,7 @@ static void put_if(Emit *E, const Stmt *s) {
 /* int routine(const int64_t *arg, void *const *buf) */
 static void put_call_stmt(Emit *E, const Stmt *s) {
     Text line = {0};
-    if (!strcmp(s->u.call.name, "prefetch")) {
+    if (!strcmp(s->u.call.name, "qn_prefetch")) {
         if (!E->style.vectors || s->u.call.nbuf != 1 || s->u.call.narg < 1) return;
         text_printf(&line, "__builtin_prefetch(&%s[", E->buf[s->u.call.buf[0]->id].name);
         put_index(E, &line, s->u.call.arg[0], P_TOP);

@@ -5,6 +5,7 @@
  *   emit_model(c, p, &(EmitOptions){.id = "net"}, "out", &e)   --->   out/net.c  out/net.h  out/net.json
  */
 #include "model.h"
+#include "ir/target.h"
 #include <string.h>
 
 static void put_source(Model *m, Text *t) {
@@ -19,16 +20,19 @@ static void put_source(Model *m, Text *t) {
     text_puts(t, "/* SPDX-License-Identifier: 0BSD */\n");
     Text head = {0};
     text_printf(&head, "%s.c: a neural network compiled to C by Quern %s.\n", m->id, m->o->version ? m->o->version : "");
-    text_printf(&head, "%d kernels, %lld multiply-accumulates, %lld bytes of weights, %lld bytes of working memory.", p->k.n, (long long)p->macs,
-                (long long)p->weights_bytes, (long long)m->arena_bytes);
+    text_printf(&head, "%d kernels, %lld multiply-accumulates, %lld bytes of weights, %lld bytes of working memory.", p->k.n,
+                (long long)p->macs, (long long)p->weights_bytes, (long long)m->arena_bytes);
     put_comment(t, head.s, 0);
     text_free(&head);
     text_printf(t, "#include \"%s.h\"\n", m->id);
+    if (m->o->target->include) text_printf(t, "#include <%s>\n", m->o->target->include);
     if (m->needs.math || m->math || helper_text_math(m->helpers)) text_puts(t, "#include <math.h>\n");
     if (helper_text_string(m->helpers) || m->weights == WEIGHTS_FILE) text_puts(t, "#include <string.h>\n");
     if (p->k.n)
         text_puts(t, "\n/* Kernels stay functions of their own: less stack, faster compilation. */\n"
-                     "#if defined(__GNUC__)\n#define KERNEL __attribute__((noinline))\n#else\n#define KERNEL\n#endif\n");
+                     "#if defined(__GNUC__)\n#define KERNEL __attribute__((noinline))");
+    if (p->k.n && m->o->target->attribute) text_printf(t, " %s", m->o->target->attribute);
+    if (p->k.n) text_puts(t, "\n#else\n#define KERNEL\n#endif\n");
     text_puts(t, "\n");
     if (body.n) text_putn(t, body.s, body.n);
     if (kernels.n) text_putn(t, kernels.s, kernels.n);
@@ -73,7 +77,13 @@ static bool write_all(Model *m, OutSet *s, Emitted *out) {
 }
 bool emit_model(Ctx *c, const Program *p, const EmitOptions *o, const char *dir, Emitted *out) {
     Arena *a = arena_new();
-    Model m = {.c = c, .a = a, .p = p, .o = o, .id = o->id, .weights = weights_mode(o, p), .style = {.attribute = "KERNEL"}};
+    Model m = {.c = c,
+               .a = a,
+               .p = p,
+               .o = o,
+               .id = o->id,
+               .weights = weights_mode(o, p),
+               .style = {o->target->vector_bits > 0, "KERNEL", o->target}};
     int64_t state = m.weights == WEIGHTS_FILE ? 64 : 0;
     m.shift = max_i64(0, state - p->state_bytes);
     m.state_bytes = p->state_bytes + m.shift;

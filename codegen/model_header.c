@@ -22,7 +22,8 @@ void model_header(const Model *m, Text *t) {
                                            {"E_OUTPUT", "an output is NULL"},
                                            {"E_BOUND", "an extent computed from values exceeds its bound"},
                                            {"E_WEIGHTS", "the weights are not bound, or not those of this model"},
-                                           {"E_THREADS", "more threads than the model was compiled for"}};
+                                           {"E_THREADS", "more threads than the model was compiled for"},
+                                           {"E_TARGET", "this machine lacks instructions that the model was compiled for"}};
     const Graph *g = m->p->g;
     const char *id = m->id;
     text_puts(t, "/* SPDX-License-Identifier: 0BSD */\n");

@@ -4,6 +4,7 @@
  *   {"name": "net", …, "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3], "symbols": null, "max_bytes": 12}], …}
  */
 #include "model.h"
+#include "ir/target.h"
 #include <string.h>
 
 /* Length of a valid UTF-8 sequence at s, 0 if there is none. */
@@ -56,8 +57,10 @@ void model_manifest(const Model *m, const Emitted *e, Text *t) {
     text_puts(t, ",\n  \"quern_version\": ");
     put_string(t, m->o->version ? m->o->version : "");
     text_puts(t, ",\n  \"target\": ");
-    put_string(t, m->o->target ? m->o->target : "c99");
-    text_puts(t, ",\n  \"cflags\": \"\",\n  \"sources\": [");
+    put_string(t, m->o->target->name);
+    text_puts(t, ",\n  \"cflags\": ");
+    put_string(t, m->o->target->cflags ? m->o->target->cflags : "");
+    text_puts(t, ",\n  \"sources\": [");
     for (int i = 0; i < e->sources.n; i++) {
         if (i) text_puts(t, ", ");
         put_string(t, e->sources.v[i]);

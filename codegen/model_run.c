@@ -5,14 +5,16 @@
  *   conv1(x, ID_weights.conv1_w, (float *)(a + AT_conv1));   relu(…)   …
  */
 #include "model.h"
+#include "ir/target.h"
 #include <string.h>
 
 static Tensor *base_of(Tensor *t) { return t->view ? t->view->base : t; }
 
 /* ---- names: the interface first, so that it does not depend on what the kernels are called */
 void run_names(Model *m) {
-    static const char *const own[] = {"arena", "a", "w", "weights", "state", "inputs", "input_dims", "outputs", "output_dims", "bytes", "n", "p",
-                                      "word", "hash", "i", "r", "KERNEL", "same_dims", "copy_dims", "f", "size_t", "char"};
+    static const char *const own[] = {"arena",       "a",         "w",         "weights", "state",  "inputs", "input_dims", "outputs",
+                                      "output_dims", "bytes",     "n",         "p",       "word",   "hash",   "i",          "r",
+                                      "KERNEL",      "same_dims", "copy_dims", "f",       "size_t", "char"};
     const Graph *g = m->p->g;
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) map_set(m->used, own[i], (void *)(intptr_t)1);
     m->in = NEW_ARRAY(m->a, const char *, g->in.n + 1);
@@ -32,8 +34,8 @@ void run_names(Model *m) {
 
 /* ---- which parameters may be `restrict` */
 typedef struct Range64 {
-    int object;       /* 0 arena, 1 constants, then inputs and outputs */
-    int64_t lo, hi;   /* bytes */
+    int object;     /* 0 arena, 1 constants, then inputs and outputs */
+    int64_t lo, hi; /* bytes */
     bool written;
 } Range64;
 static Range64 param_range(const Kernel *k, int i) {
@@ -85,7 +87,8 @@ static void find_shared(Model *m) {
         bool *ok = restrict_flags(m, k);
         Text t = {0};
         EmitNeeds needs = {0};
-        emit_func_with(&t, k->f, &m->style, &(EmitFunc){.canonical = true, .is_static = true, .no_offset = true, .restrict_ok = ok}, &needs);
+        emit_func_with(&t, k->f, &m->style, &(EmitFunc){.canonical = true, .is_static = true, .no_offset = true, .restrict_ok = ok},
+                       &needs);
         Shared *s = map_get(seen, t.s);
         if (!s) {
             s = NEW(m->a, Shared);
@@ -93,8 +96,7 @@ static void find_shared(Model *m) {
             s->name = c_name(m->a, m->used, k->f->name, "kernel");
             map_set(seen, arena_strdup(m->a, t.s), s);
             vec_push(m->a, &m->fn, s);
-        } else if (s->count <= 6)
-            text_printf(&s->also, "%s%s", s->count > 1 ? ", " : "", k->f->name);
+        } else if (s->count <= 6) text_printf(&s->also, "%s%s", s->count > 1 ? ", " : "", k->f->name);
         s->count++;
         m->of[i] = s;
         text_free(&t);
@@ -104,7 +106,7 @@ static void find_shared(Model *m) {
 static void routines_of(Model *m, Text *t, const Stmt *s) {
     switch (s->k) {
     case S_CALL:
-        if (strcmp(s->u.call.name, "prefetch") && !helper_text_put(m->helpers, t, s->u.call.name))
+        if (strcmp(s->u.call.name, "qn_prefetch") && !helper_text_put(m->helpers, t, s->u.call.name))
             BUG("no embedded file defines the routine '%s'", s->u.call.name);
         break;
     case S_FOR: routines_of(m, t, s->u.loop.body); break;
@@ -126,8 +128,10 @@ void run_kernels(Model *m, Text *t) {
         Text comment = {0};
         text_printf(&comment, "%s", s->first->f->comment ? s->first->f->comment : s->first->f->name);
         if (s->count > 1) text_printf(&comment, "\nThe same for %s%s", s->also.s, s->count > 7 ? " and others." : ".");
-        emit_func_with(&kernels, s->first->f, &m->style,
-                       &(EmitFunc){.name = s->name, .is_static = true, .no_offset = true, .restrict_ok = s->restrict_ok, .comment = comment.s}, &m->needs);
+        emit_func_with(
+            &kernels, s->first->f, &m->style,
+            &(EmitFunc){.name = s->name, .is_static = true, .no_offset = true, .restrict_ok = s->restrict_ok, .comment = comment.s},
+            &m->needs);
         text_puts(&kernels, "\n");
         text_free(&comment), text_free(&s->also);
         routines_of(m, &helpers, s->first->f->body);
@@ -181,7 +185,8 @@ void run_signature(const Model *m, Text *t) {
     text_puts(&head, "void *arena");
     for (int i = 0; i < g->in.n + g->out.n; i++) {
         const Tensor *k = i < g->in.n ? g->in.v[i] : g->out.v[i - g->in.n];
-        const char *one = i < g->in.n ? arena_printf(m->a, "const %s *%s", type_of(k), m->in[i]) : arena_printf(m->a, "%s *%s", type_of(k), m->out[i - g->in.n]);
+        const char *one = i < g->in.n ? arena_printf(m->a, "const %s *%s", type_of(k), m->in[i])
+                                      : arena_printf(m->a, "%s *%s", type_of(k), m->out[i - g->in.n]);
         bool wrap = column + (int)strlen(one) > 126;
         if (wrap) text_printf(&head, ",\n%*s%s", indent, "", one);
         else text_printf(&head, ", %s", one);
@@ -235,8 +240,7 @@ static void put_call(Model *m, Text *t, int kernel) {
             text_puts(t, ",\n");
             line = t->n;
             text_printf(t, "%*s", indent, "");
-        } else if (i)
-            text_puts(t, ", ");
+        } else if (i) text_puts(t, ", ");
         text_putn(t, one.s, one.n);
         text_free(&one);
     }
@@ -247,7 +251,8 @@ static bool uses_store(const Model *m, StoreKind store) {
     for (int i = 0; i < m->p->k.n; i++) {
         const Kernel *k = m->p->k.v[i];
         for (int j = 0; j < k->arg.n; j++) {
-            if (!k->arg.v[j] ? store == ST_ARENA : (base_of(k->arg.v[j])->store == store && tensor_bytes(base_of(k->arg.v[j])) > 0)) return true;
+            if (!k->arg.v[j] ? store == ST_ARENA : (base_of(k->arg.v[j])->store == store && tensor_bytes(base_of(k->arg.v[j])) > 0))
+                return true;
         }
     }
     return false;
@@ -260,6 +265,7 @@ static void put_run(Model *m, Text *t) {
     bool file = m->weights == WEIGHTS_FILE, weights = file && uses_store(m, ST_CONST);
     if (weights) text_puts(t, "    const struct weights *w;\n");
     text_printf(t, "    if (!arena || (uintptr_t)arena %% 64) return %s_E_ARENA;\n", m->id);
+    if (m->o->target->cpu_test) text_printf(t, "    if (!(%s)) return %s_E_TARGET;\n", m->o->target->cpu_test, m->id);
     for (int i = 0; i < g->in.n; i++)
         if (tensor_bytes(g->in.v[i])) text_printf(t, "    if (!%s) return %s_E_INPUT;\n", m->in[i], m->id);
         else text_printf(t, "    (void)%s;\n", m->in[i]);
@@ -297,7 +303,8 @@ static void put_invoke(Model *m, Text *t) {
         text_puts(t, "static int same_dims(const int64_t *given, const int64_t *dims, int n) {\n"
                      "    for (int i = 0; given && i < n; i++)\n        if (given[i] != dims[i]) return 0;\n    return 1;\n}\n");
     if (out_dims)
-        text_puts(t, "static void copy_dims(int64_t *to, const int64_t *dims, int n) {\n    for (int i = 0; to && i < n; i++) to[i] = dims[i];\n}\n");
+        text_puts(t, "static void copy_dims(int64_t *to, const int64_t *dims, int n) {\n    for (int i = 0; to && i < n; i++) to[i] = "
+                     "dims[i];\n}\n");
     text_printf(t,
                 "\nint %s_invoke(void *arena, const void *const *inputs, const int64_t *const *input_dims, void *const *outputs,\n"
                 "%*sint64_t *const *output_dims) {\n    int r;\n",
@@ -310,10 +317,10 @@ static void put_invoke(Model *m, Text *t) {
         text_puts(t, "    if (input_dims) {\n");
         for (int i = 0; i < g->in.n; i++)
             if (g->in.v[i]->type.rank)
-                text_printf(t, "        if (!same_dims(input_dims[%d], dims_%s, %d)) return %s_E_SHAPE;\n", i, m->in[i], g->in.v[i]->type.rank, m->id);
+                text_printf(t, "        if (!same_dims(input_dims[%d], dims_%s, %d)) return %s_E_SHAPE;\n", i, m->in[i],
+                            g->in.v[i]->type.rank, m->id);
         text_puts(t, "    }\n");
-    } else
-        text_puts(t, "    (void)input_dims;\n");
+    } else text_puts(t, "    (void)input_dims;\n");
     text_printf(t, "    r = %s_run(arena", m->id);
     for (int i = 0; i < g->in.n; i++) text_printf(t, ",%s inputs[%d]", i % 8 == 7 ? "\n       " : "", i);
     for (int i = 0; i < g->out.n; i++) text_printf(t, ",%s outputs[%d]", i % 8 == 7 ? "\n       " : "", i);
@@ -321,10 +328,10 @@ static void put_invoke(Model *m, Text *t) {
     if (out_dims) {
         text_puts(t, "    if (r == 0 && output_dims) {\n");
         for (int i = 0; i < g->out.n; i++)
-            if (g->out.v[i]->type.rank) text_printf(t, "        copy_dims(output_dims[%d], dims_%s, %d);\n", i, m->out[i], g->out.v[i]->type.rank);
+            if (g->out.v[i]->type.rank)
+                text_printf(t, "        copy_dims(output_dims[%d], dims_%s, %d);\n", i, m->out[i], g->out.v[i]->type.rank);
         text_puts(t, "    }\n");
-    } else
-        text_puts(t, "    (void)output_dims;\n");
+    } else text_puts(t, "    (void)output_dims;\n");
     text_puts(t, "    return r;\n}\n\n");
 }
 void run_entries(Model *m, Text *t) {

@@ -11,6 +11,7 @@ typedef struct PassOptions {
     Vec(const char *) dump_after; /* --dump-after; "all" for every pass. Dumps go to stdout as graph or loop text */
     bool time;                    /* --time-passes: a table on stderr */
     bool verify;                  /* run the verifiers after each pass */
+    const struct Target *target;  /* what the code is for; NULL: any C99 compiler */
     int64_t state_bytes;          /* reserved at the arena's start */
 } PassOptions;
 
