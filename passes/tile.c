@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tile.c: schedules each kernel for the target. The table tile.def names, by the kernel's anchor, the function that chooses the steps;
+ * kernels without a row keep their nest as it is. A target without vectors leaves everything to the C compiler.
+ *
+ *   for m, n, k: …   --->   split n 32 n_o n_i; split m 12 m_o m_i; reorder …; unroll m_i; vectorise n_l
+ */
+#include "tile.h"
+#include <string.h>
+
+static const struct {
+    const char *domain, *op;
+    TileFn fn;
+} rows[] = {
+#define TILE(domain, op, fn) {domain, #op, fn},
+#include "tile.def"
+#undef TILE
+    {"", "", NULL},
+};
+
+static const Node *anchor_of(const Kernel *k) {
+    for (int i = 0; i < k->nodes.n; i++)
+        if (k->nodes.n == 1 || k->nodes.v[i]->role == ROLE_ANCHOR) return k->nodes.v[i];
+    return NULL;
+}
+static bool tile_kernel(Run *r, Kernel *k) {
+    Text steps = {0};
+    TileJob job = {r->c, r->o->target, k, anchor_of(k), &steps};
+    bool ok = true;
+    for (size_t i = 0; job.anchor && rows[i].fn; i++) {
+        if (strcmp(rows[i].op, job.anchor->op->name) != 0 || strcmp(rows[i].domain, job.anchor->op->domain) != 0) continue;
+        if (rows[i].fn(&job) && steps.n) ok = sched_run(r->c, k->f, steps.s);
+        break;
+    }
+    if (!ok) {
+        diag_print_all(r->c->d, false);
+        BUG("the schedule of kernel '%s' (%s) is not legal:\n%s", k->f->name, job.anchor->op->name, steps.s);
+    }
+    text_free(&steps);
+    return true;
+}
+bool pass_tile(Run *r) {
+    if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
+    for (int i = 0; i < r->p->k.n; i++)
+        if (!tile_kernel(r, r->p->k.v[i])) return false;
+    return true;
+}
