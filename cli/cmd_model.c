@@ -76,8 +76,8 @@ static bool read_named_inputs(Ctx *c, Options *o, Value *in, const Graph *g) {
     }
     return c->d->errors == 0;
 }
-static bool check_input(Ctx *c, const Tensor *t, const Value *v, const char *where) {
-    if (type_same(&t->type, &v->type)) return true;
+static bool check_input(Ctx *c, const Tensor *t, Value *v, const char *where) {
+    if (value_fit(v, &t->type)) return true;
     Text got = {0}, want = {0};
     type_print(&v->type, &got), type_print(&t->type, &want);
     diag_error(c->d, (Loc){where, -1, NULL, NULL}, "input '%s' is %s, the model expects %s", t->name, got.s, want.s);
@@ -153,8 +153,8 @@ static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet 
     if (!ok || !runner_call(c, o, r, data, out)) return false;
     for (int i = 0; i < set->out.n && i < g->out.n; i++) {
         const Tensor *t = g->out.v[i];
-        const Value *want = &set->out.v[i];
-        if (want->type.dt != t->type.dt || want->type.rank != t->type.rank || !type_same(&want->type, &t->type)) {
+        Value *want = &set->out.v[i];
+        if (!value_fit(want, &t->type)) {
             Text a = {0}, b = {0};
             type_print(&t->type, &a), type_print(&want->type, &b);
             ok = diag_error(c->d, l, "output '%s' is %s, the stored one is %s", t->name, a.s, b.s);
@@ -169,13 +169,6 @@ static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet 
                             (long long)cmp.bad, (long long)tensor_elements(t));
     }
     return ok;
-}
-/* Data sets whose inputs have the same shapes share one build. */
-static bool same_shapes(const DataSet *a, const DataSet *b) {
-    if (!a || a->in.n != b->in.n) return false;
-    for (int i = 0; i < a->in.n; i++)
-        if (!type_same(&a->in.v[i].type, &b->in.v[i].type)) return false;
-    return true;
 }
 int cmd_verify(Ctx *c, Options *o) {
     int passed = 0, failed = 0;
@@ -192,7 +185,7 @@ int cmd_verify(Ctx *c, Options *o) {
         for (int k = 0; k < n; k++) {
             DataSet *set = NEW(c->a, DataSet);
             bool ok = dataset_read(c, dirs[k], set);
-            if (ok && !same_shapes(last, set)) {
+            if (ok && !(last && dataset_same_shapes(last, set))) {
                 runner_close(&r);
                 r = (Runner){0};
                 Options mine = user;

@@ -20,6 +20,20 @@ static bool is_dir(const char *path) {
 }
 static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
+bool dataset_same_shapes(const DataSet *a, const DataSet *b) {
+    if (a->in.n != b->in.n) return false;
+    for (int i = 0; i < a->in.n; i++)
+        if (!type_same(&a->in.v[i].type, &b->in.v[i].type)) return false;
+    return true;
+}
+bool value_fit(Value *v, const Type *want) {
+    Type t = v->type;
+    t.dt = want->dt;
+    bool bits = dtype_is_float(want->dt) && dtype_compute(want->dt) != want->dt && dtype_info[want->dt].bits == dtype_info[v->type.dt].bits &&
+                dtype_info[v->type.dt].cls == CLS_UINT;
+    if (bits && type_same(&t, want)) v->type.dt = want->dt;
+    return type_same(&v->type, want);
+}
 bool dataset_read(Ctx *c, const char *dir, DataSet *out) {
     bool ok = true;
     out->dir = dir;

@@ -136,6 +136,15 @@ bool up_batch_norm(RawNode *r, const char *arg) {
     if (r->nout > 1) r->nout = 1;
     return true;
 }
+bool up_batch_norm_training(RawNode *r, const char *arg) {
+    (void)arg;
+    const Attr *a = raw_attr(r, "training_mode");
+    Attr dropped;
+    if (!a || a->kind != ATTR_INT || a->i == 0) return true;
+    raw_take(r, "training_mode", &dropped);
+    r->op = "BatchNormTraining", r->domain = "quern";
+    return true;
+}
 /* scale and bias [G] -> [C]: each value C/G times. */
 static Tensor *per_channel(RawNode *r, Tensor *t, Tensor *times, Tensor *groups) {
     Graph *g = r->im->g;

@@ -22,6 +22,7 @@ meta "$build_dir"
 cli "$build_dir"
 inspect "$build_dir"
 hostile "$build_dir"
+abi "$build_dir"
 corpus_all "$build_dir" cc '-std=c99 -O1 -Wall -Wextra -Werror -pedantic' 1
 digits
 every=${QUERN_TENTH:-}

@@ -41,6 +41,7 @@ for model; do
         step "$model: again" "$quern" compile "$model" -o "$out.again" --name $id --weights $mode
         step "$model: the same bytes" same_bytes "$out" "$out.again"
         step "$model: no paths" no_paths "$out"/*
+        # shellcheck disable=SC2086
         step "$model: C99, $mode" "$cc" $strict -fPIC -I"$out" -c "$out/$id.c" -o "$work/$id.o"
         step "$model: C++ header" sh -c "echo '#include \"$id.h\"' | $cxx -Wall -Wextra -Werror -pedantic -fsyntax-only -I'$out' -x c++ -"
         step "$model: symbols, $mode" only_prefixed "$work/$id.o" $id
