@@ -46,7 +46,7 @@ static void put_int(Text *t, DType type, int64_t v, int prec) {
     if (neg && prec > P_UNARY) text_puts(t, "(");
     if (type == DT_UINT64 || type == DT_UINT32) {
         uint64_t u = (uint64_t)v;
-        text_printf(t, u <= UINT32_MAX ? "%lluu" : "UINT64_C(%llu)", (unsigned long long)u);
+        text_printf(t, type == DT_UINT32 ? "%lluu" : "UINT64_C(%llu)", (unsigned long long)u);
     } else if (v == INT64_MIN)
         text_puts(t, "INT64_MIN");
     else if (v == INT32_MIN)
@@ -76,8 +76,10 @@ bool is_wide(const Emit *E, const Expr *e) {
         DType from = e->u.a[0]->t;
         return !is_int_type(from) || from == DT_UINT32 || from == DT_UINT64;
     }
-    case E_UN: return e->op == UN_NOT ? false : is_wide(E, e->u.a[0]) || !bound_32(e_bound_exact(E, e));
+    case E_UN: return e->op == UN_NOT ? false : is_wide(E, e->u.a[0]) || (e->op != UN_INV && !bound_32(e_bound_exact(E, e)));
     case E_BIN:
+        if (e->op == BIN_SHL || (e->op == BIN_SHR && (e->u.a[1]->k != E_INT || (uint64_t)e->u.a[1]->u.i > 63))) return true;
+        if (e->op >= BIN_AND && e->op <= BIN_SHR) return is_wide(E, e->u.a[0]) || (e->op < BIN_SHL && is_wide(E, e->u.a[1]));
         if (!bound_32(e_bound_exact(E, e))) return true;
         return is_wide(E, e->u.a[0]) || is_wide(E, e->u.a[1]);
     }
@@ -110,7 +112,8 @@ static bool fits_exactly(const Emit *E, const Expr *e) {
 static void put_unsigned(Emit *E, Text *t, const Expr *e, DType type, int bits, int prec) {
     const char *u = bits == 64 ? "(uint64_t)" : "(uint32_t)";
     if (e->k == E_INT) {
-        put_int(t, bits == 64 ? DT_UINT64 : DT_UINT32, bits == 64 ? e->u.i : (int64_t)(uint32_t)e->u.i, prec);
+        bool wide = bits == 64 && (e->u.i < 0 || e->u.i > UINT32_MAX); /* the other side is wide if this one need not be */
+        put_int(t, wide ? DT_UINT64 : DT_UINT32, bits == 64 ? e->u.i : (int64_t)(uint32_t)e->u.i, prec);
         return;
     }
     if (!shared_name(E, e) && e->t == type && wraps_op(e) && dtype_info[type].bits >= 32 && !fits_exactly(E, e)) {
@@ -259,7 +262,8 @@ static void put_shift(Emit *E, Text *t, const Expr *e, int prec) {
     bool is_signed = dtype_info[e->t].cls == CLS_SINT, left = e->op == BIN_SHL, wide = bits == 64;
     int64_t n;
     bool known = e_is_int(e->u.a[1], &n) && n >= 0 && n < bits;
-    bool cast = left ? is_signed || bits < 32 : false, p = cast && par(t, prec, P_UNARY);
+    if (known && !left && e->t == DT_INT64 && !is_wide(E, e)) n = min_i64(n, 31); /* of an int in C */
+    bool cast = left ? is_signed || bits < 32 : !known && !is_signed && bits < 32, p = cast && par(t, prec, P_UNARY);
     if (cast) text_printf(t, "(%s)%s", c_type(e->t), known ? "(" : "");
     if (known) {
         bool q = !cast && par(t, prec, P_SHIFT);
@@ -316,6 +320,14 @@ static void put_bin(Emit *E, Text *t, const Expr *e, int prec) {
     case BIN_MOD: put_division(E, t, e, prec); break;
     case BIN_SHL:
     case BIN_SHR: put_shift(E, t, e, prec); break;
+    case BIN_AND:
+    case BIN_OR: {
+        Expr logical = *e; /* compilers distrust (a < b) & (c < d); loads stay free of branches */
+        bool values = (e->u.a[0]->k == E_LOAD || is_atom(E, e->u.a[0])) && (e->u.a[1]->k == E_LOAD || is_atom(E, e->u.a[1]));
+        if (e->t == DT_BOOL && !values) logical.op = e->op == BIN_AND ? BIN_LAND : BIN_LOR;
+        put_infix(E, t, &logical, prec);
+        break;
+    }
     default: put_infix(E, t, e, prec); break;
     }
 }
@@ -347,14 +359,19 @@ static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
         put_wrapped(E, t, e, prec);
         return;
     }
-    if (e->op == UN_INV && x->k == E_CAST && x->u.a[0]->t == DT_BOOL && !shared_name(E, x) && int_like(E, e)) { /* compilers distrust ~(a < b) */
+    const Expr *truth = x;
+    while (truth->k == E_CAST && dtype_is_int(truth->t) && !shared_name(E, truth)) truth = truth->u.a[0];
+    if (e->op == UN_INV && truth != x && truth->t == DT_BOOL) { /* compilers distrust ~(a < b) */
         bool p = par(t, prec, P_COND);
-        put_expr(E, t, x->u.a[0], P_OR);
-        text_puts(t, dtype_info[e->t].cls == CLS_SINT ? " ? -2 : -1" : dtype_info[e->t].bits == 8 ? " ? 254 : 255" : " ? 65534 : 65535");
+        put_expr(E, t, truth, P_EQ);
+        for (int i = 0; i < 2; i++) {
+            text_puts(t, i ? " : " : " ? ");
+            put_literal(E, t, e_lit_i(E->a, e->t, i ? -1 : -2), P_COND + 1);
+        }
         unpar(t, p);
         return;
     }
-    bool p = par(t, prec, P_UNARY);
+    bool p = par(t, prec, e->op == UN_NOT ? P_SHIFT : P_UNARY); /* !x & y wants parentheses */
     if (e->op == UN_INV && !fl && dtype_info[e->t].cls == CLS_UINT && dtype_info[e->t].bits < 32) text_printf(t, "(%s)", c_type(e->t));
     if (e->op == UN_NEG && e->t == DT_INT64 && is_wide(E, e) && !is_wide(E, x)) text_puts(t, "-(int64_t)");
     else text_puts(t, e->op == UN_NEG ? "-" : e->op == UN_NOT ? "!" : "~");
@@ -461,11 +478,13 @@ static void put_call(Emit *E, Text *t, const Expr *e, int prec) {
         need(E, e->op == CALL_IPOW ? HELP_IPOW : HELP_POPCNT);
         p = par(t, prec, P_UNARY);
         text_printf(t, "(%s)", c_type(e->t));
+    } else if (ci->kind == 't' || ci->kind == 'u') {
+        need(E, ci->kind == 't' ? HELP_F32_BITS : HELP_BITS_F32);
     } else {
         E->math = true;
         if (ci->kind == 'b') p = par(t, prec, P_EQ);
     }
-    text_printf(t, "%s(", arg == DT_FLOAT32 ? ci->cf : ci->cd);
+    text_printf(t, "%s(", arg == DT_FLOAT32 || arg == DT_UINT32 ? ci->cf : ci->cd);
     for (int i = 0; i < e->narg; i++) {
         if (i) text_puts(t, ", ");
         if (e->op == CALL_POPCNT) { /* bits of the type only, not of its sign extension */
@@ -627,7 +646,7 @@ void put_expr(Emit *E, Text *t, const Expr *e, int prec) {
     case E_BIN: put_bin(E, t, e, prec); break;
     case E_SELECT: {
         bool p = par(t, prec, P_COND);
-        put_expr(E, t, e->u.a[0], P_OR);
+        put_expr(E, t, e->u.a[0], P_EQ);
         text_puts(t, " ? ");
         put_expr(E, t, e->u.a[1], P_COND + 1);
         text_puts(t, " : ");

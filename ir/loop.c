@@ -84,6 +84,7 @@ Expr *e_un(Arena *a, UnOp op, Expr *x) {
     if (x->k == E_INT && op == UN_NEG) return e_lit_i(a, x->t, (int64_t)(0 - (uint64_t)x->u.i));
     if (x->k == E_FLT && op == UN_NEG) return e_lit(a, x->t, -x->u.f);
     if (x->k == E_FLT && op == UN_ABS) return e_lit(a, x->t, fabs(x->u.f));
+    if (x->k == E_INT && op == UN_INV && x->t != DT_BOOL) return e_lit_i(a, x->t, ~x->u.i);
     if (x->k == E_INT && op == UN_NOT) return e_lit_i(a, DT_BOOL, !x->u.i);
     if (op == UN_NOT && x->k == E_UN && x->op == UN_NOT && x->u.a[0]->t == DT_BOOL) return x->u.a[0];
     Expr *e = expr_new(a, E_UN, op == UN_NOT ? DT_BOOL : x->t);
@@ -92,13 +93,50 @@ Expr *e_un(Arena *a, UnOp op, Expr *x) {
     return e;
 }
 
+/* The operands of an expression as one array; loads give their indices. */
+static Expr **operands(const Expr *e, int *n) {
+    switch (e->k) {
+    case E_LOAD: *n = e->narg; return e->u.ld.idx;
+    case E_UN:
+    case E_CAST: *n = 1; return (Expr **)e->u.a;
+    case E_BIN: *n = 2; return (Expr **)e->u.a;
+    case E_SELECT: *n = 3; return (Expr **)e->u.a;
+    case E_CALL: *n = e->narg; return e->u.arg;
+    default: *n = 0; return NULL;
+    }
+}
+/* budget: how many nodes may be looked at, for DAGs can be exponentially large; NULL: all */
+static bool equal_within(const Expr *x, const Expr *y, int *budget) {
+    if (x == y) return true;
+    if (x->k != y->k || x->t != y->t || x->op != y->op || x->narg != y->narg || x->to != y->to) return false;
+    if (budget && --*budget < 0) return false;
+    if (x->k == E_INT) return x->u.i == y->u.i;
+    if (x->k == E_FLT) return memcmp(&x->u.f, &y->u.f, sizeof x->u.f) == 0;
+    if (x->k == E_VAR) return x->u.v == y->u.v;
+    if (x->k == E_LOAD && x->u.ld.buf != y->u.ld.buf) return false;
+    int n;
+    Expr **p = operands(x, &n), **q = operands(y, &n);
+    for (int i = 0; i < n; i++)
+        if (!equal_within(p[i], q[i], budget)) return false;
+    return true;
+}
+bool e_equal(const Expr *x, const Expr *y) { return equal_within(x, y, NULL); }
+
 static bool bin_is_compare(BinOp op) { return op >= BIN_LT && op <= BIN_NE; }
-/* Two integer literals of type int64, int32, bool …; false where the result depends on unsigned 64-bit order. */
+/* Two integer literals of type t. */
 static bool fold_int(BinOp op, DType t, int64_t x, int64_t y, int64_t *r) {
     uint64_t ux = (uint64_t)x, uy = (uint64_t)y;
     int bits = dtype_info[t].bits;
-    if (t == DT_UINT64 && op != BIN_ADD && op != BIN_SUB && op != BIN_MUL && op != BIN_AND && op != BIN_OR && op != BIN_XOR && op != BIN_EQ && op != BIN_NE)
-        return false;
+    if (t == DT_UINT64) switch (op) { /* where the order of unsigned numbers matters */
+        case BIN_DIV: *r = y == 0 ? 0 : (int64_t)(ux / uy); return true;
+        case BIN_MOD: *r = y == 0 ? 0 : (int64_t)(ux % uy); return true;
+        case BIN_MIN: *r = uy < ux ? y : x; return true;
+        case BIN_MAX: *r = ux < uy ? y : x; return true;
+        case BIN_SHR: *r = uy >= 64 ? 0 : (int64_t)(ux >> uy); return true;
+        case BIN_LT: *r = ux < uy; return true;
+        case BIN_LE: *r = ux <= uy; return true;
+        default: break;
+        }
     switch (op) {
     case BIN_ADD: *r = (int64_t)(ux + uy); break;
     case BIN_SUB: *r = (int64_t)(ux - uy); break;
@@ -126,6 +164,33 @@ static bool is_extreme(const Expr *e, bool top) {
     if (e->k != E_INT) return false;
     if (e->t == DT_BOOL) return e->u.i == top;
     return e->u.i == (!top ? dtype_min(e->t) : e->t == DT_UINT64 ? -1 : dtype_max(e->t));
+}
+/* What an integer can be, from types alone. */
+static bool type_range(const Expr *e, int64_t *lo, int64_t *hi) {
+    DType t = e->k == E_LOAD ? e->u.ld.buf->dt : e->k == E_CAST ? e->to : e->t;
+    if (e->k == E_INT) {
+        *lo = *hi = e->u.i;
+        return t != DT_UINT64 || e->u.i >= 0;
+    }
+    int64_t l, h;
+    bool all = t == DT_UINT64, known = e->k == E_CAST && !dtype_is_float(e->u.a[0]->t) && type_range(e->u.a[0], &l, &h);
+    *lo = t == DT_BOOL ? 0 : dtype_min(t), *hi = t == DT_BOOL ? 1 : dtype_max(t);
+    if (!known || l < *lo || h > *hi) return !all;
+    *lo = l, *hi = h;
+    return true;
+}
+/* A comparison that types decide: 0 or 1, else -1. */
+static int decided(BinOp op, const Expr *x, const Expr *y) {
+    int64_t xl, xh, yl, yh;
+    if (dtype_is_float(x->t)) return -1;
+    if (equal_within(x, y, &(int){32})) return op == BIN_LE || op == BIN_EQ;
+    if (!type_range(x, &xl, &xh) || !type_range(y, &yl, &yh)) return -1;
+    bool below = xh < yl, above = xl > yh;
+    switch (op) {
+    case BIN_LT: return below ? 1 : xl >= yh ? 0 : -1;
+    case BIN_LE: return xh <= yl ? 1 : above ? 0 : -1;
+    default: return below || above ? op == BIN_NE : -1;
+    }
 }
 /* Identities of integers and those of floats that hold bit for bit. NULL: none applies. */
 static Expr *bin_identity(Arena *a, BinOp op, Expr *x, Expr *y) {
@@ -157,7 +222,7 @@ static Expr *bin_identity(Arena *a, BinOp op, Expr *x, Expr *y) {
         if (is_extreme(x, !max) || is_extreme(y, max)) return y;
         break;
     }
-    case BIN_LT: /* nothing is below a type's smallest value */
+    case BIN_LT: /* nothing is beyond a type's last value: uint64's, which type_range does not know */
         if (is_extreme(y, false) || is_extreme(x, true)) return e_lit_i(a, DT_BOOL, 0);
         break;
     case BIN_LE:
@@ -189,6 +254,8 @@ Expr *e_bin(Arena *a, BinOp op, Expr *x, Expr *y) {
         int64_t r = 0;
         if (fold_int(op, x->t, x->u.i, y->u.i, &r)) return e_lit_i(a, t, r);
     }
+    int known = bin_is_compare(op) ? decided(op, x, y) : -1;
+    if (known >= 0) return e_lit_i(a, DT_BOOL, known);
     Expr *same = bin_identity(a, op, x, y);
     if (same) return same;
     /* (v + c) + d -> v + (c + d) for integers: keeps index expressions short */
@@ -248,31 +315,6 @@ Expr *e_upper_bound(Arena *a, DType t) {
     return dtype_is_float(t) ? e_lit(a, t, INFINITY) : t == DT_UINT64 ? e_lit_i(a, t, -1) : e_lit_i(a, t, dtype_max(t));
 }
 
-/* The operands of an expression as one array; loads give their indices. */
-static Expr **operands(const Expr *e, int *n) {
-    switch (e->k) {
-    case E_LOAD: *n = e->narg; return e->u.ld.idx;
-    case E_UN:
-    case E_CAST: *n = 1; return (Expr **)e->u.a;
-    case E_BIN: *n = 2; return (Expr **)e->u.a;
-    case E_SELECT: *n = 3; return (Expr **)e->u.a;
-    case E_CALL: *n = e->narg; return e->u.arg;
-    default: *n = 0; return NULL;
-    }
-}
-bool e_equal(const Expr *x, const Expr *y) {
-    if (x == y) return true;
-    if (x->k != y->k || x->t != y->t || x->op != y->op || x->narg != y->narg || x->to != y->to) return false;
-    if (x->k == E_INT) return x->u.i == y->u.i;
-    if (x->k == E_FLT) return memcmp(&x->u.f, &y->u.f, sizeof x->u.f) == 0;
-    if (x->k == E_VAR) return x->u.v == y->u.v;
-    if (x->k == E_LOAD && x->u.ld.buf != y->u.ld.buf) return false;
-    int n;
-    Expr **p = operands(x, &n), **q = operands(y, &n);
-    for (int i = 0; i < n; i++)
-        if (!e_equal(p[i], q[i])) return false;
-    return true;
-}
 /* Rebuilds through the constructors, so that substituted constants fold. */
 static Expr *rebuild(Arena *a, Expr *e, Expr **o) {
     switch (e->k) {

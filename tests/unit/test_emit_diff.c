@@ -113,11 +113,11 @@ static void build_operators(Case *t, DType dt) {
 }
 /* One side a literal. */
 static void build_literals(Case *t, DType dt) {
-    static const double some[] = {0, 1, -1, 2, -3, 7, 31, 64};
+    static const double some[] = {0, 1, -1, -3, 7};
     Func *f = nest(t, "lit", dt);
     Buf *x = vector(f, "r", dt, N);
-    for (int v = 0; v < 10; v++) {
-        Expr *lit = v == 8 ? e_lower_bound(t->a, dt) : v == 9 ? e_upper_bound(t->a, dt) : e_lit_i(t->a, dt, (int64_t)some[v]);
+    for (int v = 0; v < 7; v++) {
+        Expr *lit = v == 5 ? e_lower_bound(t->a, dt) : v == 6 ? e_upper_bound(t->a, dt) : e_lit_i(t->a, dt, (int64_t)some[v]);
         for (int k = 0; k < NBIN; k++) {
             if (!bin_on(k, dt)) continue;
             Loop l = loop(f, N);
@@ -157,7 +157,8 @@ static void build_calls(Case *t, DType dt) {
     Func *f = nest(t, "call", dt);
     Buf *x = vector(f, "x", dt, N), *y = vector(f, "y", dt, N);
     for (int k = 0; k < CALL_COUNT; k++) {
-        if ((call_info[k].kind == 'i') == dtype_is_float(dt)) continue;
+        char kind = call_info[k].kind;
+        if (kind == 't' ? dt != DT_FLOAT32 : kind == 'u' ? dt != DT_UINT32 : (kind == 'i') == dtype_is_float(dt)) continue;
         Loop l = loop(f, N);
         out(t, &l, call_info[k].name,
             call_info[k].arity == 1 ? e_call1(t->a, (CallFn)k, at(&l, x)) : e_call2(t->a, (CallFn)k, at(&l, x), at(&l, y)));
@@ -180,7 +181,8 @@ static void build_reductions(Case *t, DType dt) {
         l = loop(f, N);
         Expr *where = e_mod(t->a, e_add(t->a, l.i, e_mul(t->a, l.j, e_int(t->a, 3))), e_int(t->a, 8));
         s_append(t->a, l.body, s_store(t->a, pick, &where, at(&l, x), (RedOp)r));
-        Buf *one = func_param(f, arena_printf(t->a, "q_one_%s", name[r]), dt, 0, NULL), *acc = buf_new(f, arena_printf(t->a, "acc_%s", name[r]), dt, 0, NULL, MEM_REG);
+        Buf *one = func_param(f, arena_printf(t->a, "q_one_%s", name[r]), dt, 0, NULL),
+            *acc = buf_new(f, arena_printf(t->a, "acc_%s", name[r]), dt, 0, NULL, MEM_REG);
         s_append(t->a, f->body, s_alloc(t->a, acc));
         s_append(t->a, f->body, s_store(t->a, acc, NULL, e_lit(t->a, c, 1), RED_NONE));
         l = loop(f, N);
@@ -243,7 +245,8 @@ static Expr *tree_new(Tree *r, DType t, int depth) {
     int b = pick(NBIN);
     bool compare = bins[b].op >= BIN_LT && bins[b].op <= BIN_NE;
     DType of = t == DT_BOOL && compare ? computing[pick(NCOMPUTING)] : t;
-    if (!bin_on(b, of) || (compare && t != DT_BOOL)) return tree_new(r, t, depth);
+    bool order_of_bools = of == DT_BOOL && (bins[b].op == BIN_LT || bins[b].op == BIN_LE); /* compilers warn where one is constant */
+    if (!bin_on(b, of) || (compare && t != DT_BOOL) || order_of_bools) return tree_new(r, t, depth);
     return e_bin(a, bins[b].op, tree(r, of, depth - 1), tree(r, of, depth - 1));
 }
 static Expr *tree(Tree *r, DType t, int depth) {
@@ -436,6 +439,8 @@ static void compare_all(Case *t, const char *variant, bool vectors, const char *
     ck_assert_ptr_nonnull(mkdtemp(dir));
     Text file = {0};
     print_all(t, &file, vectors);
+    if (getenv("QN_FUZZ")) /* wild trees compare what types decide */
+        flags = arena_printf(t->a, "%s -Wno-type-limits -Wno-tautological-compare -Wno-bool-compare -Wno-sign-compare", flags);
     const char *source = arena_printf(t->a, "%s/t.c", dir), *so = arena_printf(t->a, "%s/t.so", dir), *cc = getenv("CC");
     ck_assert(file_write_whole(&t->c, source, file.s, file.n));
     text_free(&file);
