@@ -94,7 +94,7 @@ static void axis_taps(Lower *L, Axis *x, Expr *p, int64_t n, int mode, int paddi
 /* The weighted sum over the taps of axis k and those behind it. */
 static Expr *taps_sum(Lower *L, Node *n, const Axis *axis, int k, int r, int taps, Expr **at, DType ct) {
     Arena *a = L->a;
-    if (k == r) {
+    if (k == r || k >= SPATIAL) {
         Expr *v = lower_load(L, n, 0, at);
         return taps == 1 || v->t == ct ? v : e_cast(a, ct, v);
     }

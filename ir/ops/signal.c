@@ -66,7 +66,7 @@ Expr *compute_window(Lower *L, Node *n, int out, Expr *const *idx) {
 /* ---- MelWeightMatrix: triangles over the frequency bins, at equal distances on the mel scale */
 enum { MEL_BINS, MEL_DFT, MEL_RATE, MEL_LOW, MEL_HIGH };
 bool infer_mel(Infer *x) {
-    int64_t bins, len, count;
+    int64_t bins = 0, len = 0, count;
     bool known;
     DType t;
     if (!output_type(x, 0, &t)) return false;
