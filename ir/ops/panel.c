@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* panel.c: MatMulPanel, a matrix product whose right operand is a constant, packed in panels of columns. The pass `panel` makes
+ * it for targets with vectors. Three naive nests per block of rows and panel (sums set, summed, stored) over a temporary; the
+ * pass `tile` brings the temporary into registers. What follows the product is part of the nest that stores.
+ *
+ *   w: [panels][K][width];   for panel:  for m,n: s = 0;  for k,m,n: s[m,n] += x[m,k]*w[panel,k,n];  for m,n: y[m,panel*width+n] = s[m,n]
+ * Rows that do not fill a block are a second set of nests in the same panel, columns that do not fill a panel a narrower one.
+ */
+#include "../ops.h"
+
+enum { COLS, ROWS, LANES };
+enum { IN_X, IN_W, IN_TAIL };
+
+/* The axis of the result that blocks of rows run along: the last one, unless it is short and another is longer. */
+static int row_axis(const Type *o, int64_t rows) {
+    int best = o->rank - 2;
+    if (best < 0 || o->dim[best] >= rows) return best;
+    for (int d = 0; d < o->rank - 1; d++)
+        if (o->dim[d] > o->dim[best]) best = d;
+    return best;
+}
+bool infer_matmul_panel(Infer *x) {
+    const Node *n = x->n;
+    const Type *a = &n->in[IN_X]->type, *w = &n->in[IN_W]->type, *t = n->nin > IN_TAIL && n->in[IN_TAIL] ? &n->in[IN_TAIL]->type : NULL;
+    int64_t dim[QN_MAX_RANK], cols = attr_i(n, COLS), lanes = attr_i(n, LANES), full;
+    if (a->rank < 1 || w->rank != 3 || (t && (t->rank != 3 || t->dim[0] != 1)))
+        return infer_error(x, "the operands have %d and %d dims, expected at least 1 and 3 (of the last panel: 1 x K x columns)", a->rank,
+                           w->rank);
+    int64_t k = a->dim[a->rank - 1];
+    if (w->dim[1] != k || (t && t->dim[1] != k))
+        return infer_error(x, "a panel has %lld rows, expected %lld", (long long)w->dim[1], (long long)k);
+    if (lanes < 1 || w->dim[2] % lanes || (t && t->dim[2] % lanes))
+        return infer_error(x, "panels are expected to be whole vectors of %lld", (long long)lanes);
+    if (!mul_ok(w->dim[0], w->dim[2], &full)) return infer_error(x, "the panels are too large");
+    bool fits = t ? cols > full && cols - full <= t->dim[2] : cols > full - w->dim[2] && cols <= full && (w->dim[0] == 1 || cols == full);
+    if (!fits || attr_i(n, ROWS) < 1)
+        return infer_error(x, "%lld columns and blocks of %lld rows do not fit the panels", (long long)cols, (long long)attr_i(n, ROWS));
+    for (int i = 0; i < a->rank - 1; i++) dim[i] = a->dim[i];
+    dim[a->rank - 1] = cols;
+    return infer_out(x, 0, a->dt, a->rank, dim);
+}
+int64_t macs_matmul_panel(const Node *n) {
+    int64_t m;
+    const Type *a = &n->in[IN_X]->type;
+    return type_elements(&n->out[0]->type, &m) && mul_ok(m, a->dim[a->rank - 1], &m) ? m : -1;
+}
+
+typedef struct Part { /* rows [row, row + rows) of one panel */
+    Node *n;
+    int input, axis; /* which operand the panel is of; the axis of the rows, -1: there is one row */
+    int64_t row, rows, width;
+    int64_t cols;            /* of the panel, those that are results */
+    Expr *panel, *first;     /* number of the panel; the column it starts at */
+    Expr *lead[QN_MAX_RANK]; /* indices of the result's other axes */
+} Part;
+static const char *numbered(Lower *L, const char *stem, int part) { return part ? arena_printf(L->a, "%s%d", stem, part) : stem; }
+
+static void store_part(Lower *L, const Part *p, int part, Buf *from) {
+    Arena *a = L->a;
+    Expr *idx[QN_MAX_RANK];
+    int rank = p->n->out[0]->type.rank;
+    for (int d = 0; d < rank - 1; d++) idx[d] = p->lead[d];
+    Expr *i = lower_loop(L, numbered(L, "m", part), p->rows), *j = lower_loop(L, numbered(L, "n", part), p->cols);
+    if (p->axis >= 0) idx[p->axis] = e_add(a, i, e_int(a, p->row));
+    idx[rank - 1] = e_add(a, p->first, j);
+    lower_store(L, p->n, 0, idx, lower_get(L, from, (Expr *[]){i, j}));
+    lower_ends(L, 2);
+}
+static void lower_part(Lower *L, const Part *p, int part) {
+    Arena *a = L->a;
+    DType t = dtype_compute(p->n->out[0]->type.dt);
+    const Type *x = &p->n->in[IN_X]->type;
+    int64_t dim[2] = {p->rows, p->width}, depth = x->dim[x->rank - 1];
+    Buf *sum = lower_temp(L, numbered(L, "sum", part), t, 2, dim);
+    Expr *i = lower_loop(L, numbered(L, "mi", part), p->rows), *j = lower_loop(L, numbered(L, "ni", part), p->width);
+    lower_put(L, sum, (Expr *[]){i, j}, e_lit(a, t, 0), RED_NONE);
+    lower_ends(L, 2);
+    Expr *k = lower_loop(L, numbered(L, "k", part), depth);
+    i = lower_loop(L, numbered(L, "ma", part), p->rows), j = lower_loop(L, numbered(L, "na", part), p->width);
+    Expr *at[QN_MAX_RANK];
+    for (int d = 0; d < x->rank - 1; d++) at[d] = p->lead[d];
+    if (p->axis >= 0) at[p->axis] = e_add(a, i, e_int(a, p->row));
+    at[x->rank - 1] = k;
+    Expr *w = lower_load(L, p->n, p->input, (Expr *[]){p->panel, k, j});
+    lower_put(L, sum, (Expr *[]){i, j}, e_mul(a, lower_load(L, p->n, IN_X, at), w), RED_ADD);
+    lower_ends(L, 3);
+    Buf *edge = lower_temp(L, numbered(L, "edge", part), t, 2, dim); /* for what cannot be stored from vectors; else it is inlined */
+    i = lower_loop(L, numbered(L, "me", part), p->rows), j = lower_loop(L, numbered(L, "ne", part), p->width);
+    lower_put(L, edge, (Expr *[]){i, j}, lower_get(L, sum, (Expr *[]){i, j}), RED_NONE);
+    lower_ends(L, 2);
+    store_part(L, p, part, edge);
+}
+/* All rows of the panels of one operand. */
+static void lower_panels(Lower *L, Part *p, int64_t first, int64_t cols, int *part) {
+    Arena *a = L->a;
+    const Type *w = &p->n->in[p->input]->type, *o = &p->n->out[0]->type;
+    p->width = w->dim[2];
+    p->cols = min_i64(cols, p->width);
+    p->panel = lower_loop(L, numbered(L, "p", *part), w->dim[0]);
+    p->first = e_add(a, e_mul(a, p->panel, e_int(a, p->width)), e_int(a, first));
+    for (int d = 0; d < o->rank - 1; d++)
+        if (d != p->axis) p->lead[d] = lower_loop(L, arena_printf(a, "b%d_%d", d, *part), o->dim[d]);
+    int64_t all = p->axis >= 0 ? o->dim[p->axis] : 1, block = min_i64(attr_i(p->n, ROWS), all);
+    p->row = 0, p->rows = all / block * block;
+    lower_part(L, p, (*part)++);
+    if (all % block) {
+        p->row = p->rows, p->rows = all % block;
+        lower_part(L, p, (*part)++);
+    }
+    lower_ends(L, 1 + o->rank - 1 - (p->axis >= 0));
+}
+bool lower_matmul_panel(Lower *L, Node *n) {
+    const Type *w = &n->in[IN_W]->type;
+    int part = 0;
+    Part p = {.n = n, .input = IN_W, .axis = row_axis(&n->out[0]->type, attr_i(n, ROWS))};
+    int64_t full = w->dim[0] * w->dim[2], cols = attr_i(n, COLS);
+    lower_panels(L, &p, 0, min_i64(cols, full), &part);
+    if (cols <= full) return true;
+    p.input = IN_TAIL;
+    lower_panels(L, &p, full, cols - full, &part);
+    return true;
+}

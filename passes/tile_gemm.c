@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tile_gemm.c: schedules of matrix products. Each set of three nests (sums set, summed, stored) is cut into blocks of rows whose
+ * sums live in vector registers: row loops of a block are unrolled, columns become vectors.
+ *
+ *   for m,n: s = 0; for k,ma,na: s += x*w; for m,n: y = s
+ *   --->   split m 6 mo m; compute_at s mo; split na 16 nva na; unroll ma; unroll nva; vectorise na …
+ */
+#include "tile.h"
+#include <string.h>
+
+static Stmt *find_loop(Stmt *s, const char *name) {
+    if (s->k == S_FOR) return strcmp(s->u.loop.v->name, name) == 0 ? s : find_loop(s->u.loop.body, name);
+    if (s->k != S_BLOCK) return NULL;
+    for (int i = 0; i < s->u.block.n; i++) {
+        Stmt *t = find_loop(s->u.block.v[i], name);
+        if (t) return t;
+    }
+    return NULL;
+}
+static int64_t extent(Kernel *k, const char *name) { /* 0: there is no such loop */
+    const Stmt *s = find_loop(k->f->body, name);
+    int64_t hi;
+    return s && e_is_int(s->u.loop.hi, &hi) ? hi : 0;
+}
+/* The temporary that holds sums moves from the arena or the stack into registers; NULL: there is none of that name. */
+static Buf *allocated(Stmt *s, const char *name) {
+    if (s->k == S_ALLOC) return strcmp(s->u.alloc->name, name) == 0 ? s->u.alloc : NULL;
+    if (s->k == S_FOR) return allocated(s->u.loop.body, name);
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) {
+        Buf *b = allocated(s->u.block.v[i], name);
+        if (b) return b;
+    }
+    return NULL;
+}
+static Buf *to_registers(TileJob *job, const char *name, MemSpace space) {
+    Kernel *k = job->k;
+    Func *f = k->f;
+    for (int i = 0; i < f->param.n; i++) {
+        Buf *b = f->param.v[i];
+        if (strcmp(b->name, name) != 0 || b->space != MEM_SCRATCH) continue;
+        for (int j = i; j + 1 < f->param.n; j++) f->param.v[j] = f->param.v[j + 1], k->arg.v[j] = k->arg.v[j + 1];
+        f->param.n--, k->arg.n--;
+        b->space = space;
+        Stmt *body = f->body;
+        s_append(f->a, body, s_alloc(f->a, b));
+        for (int j = body->u.block.n - 1; j > 0; j--) {
+            Stmt *t = body->u.block.v[j];
+            body->u.block.v[j] = body->u.block.v[j - 1], body->u.block.v[j - 1] = t;
+        }
+        return b;
+    }
+    Buf *b = allocated(f->body, name);
+    if (b) b->space = space;
+    return b;
+}
+
+/* ---- is what the nest stores made of what vectors can do? */
+typedef struct Look {
+    const Var *lane;
+    bool ok;
+} Look;
+static int64_t coefficient(const Affine *a, const Var *v) {
+    for (int i = 0; i < a->n; i++)
+        if (a->v[i] == v) return a->k[i];
+    return 0;
+}
+static void look_access(Look *l, const Buf *b, Expr *const *idx) {
+    int64_t stride = 0;
+    for (int d = 0; d < b->rank; d++) {
+        Affine a;
+        if (!expr_affine(idx[d], &a)) l->ok = false;
+        else stride += coefficient(&a, l->lane) * b->stride[d];
+    }
+    l->ok &= (stride == 0 || stride == 1) && dtype_info[b->dt].compute == DT_FLOAT32 && b->dt == DT_FLOAT32;
+}
+static Expr *look_node(void *user, Expr *e) {
+    Look *l = user;
+    if (e->k == E_CALL || (e->k == E_CAST && e->t != DT_FLOAT32)) l->ok = false;
+    if (e->k == E_LOAD) look_access(l, e->u.ld.buf, e->u.ld.idx);
+    return e;
+}
+static bool vector_body(Stmt *s, Look *l) {
+    switch (s->k) {
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++)
+            if (!vector_body(s->u.block.v[i], l)) return false;
+        return true;
+    case S_FOR: return vector_body(s->u.loop.body, l);
+    case S_STORE: look_access(l, s->u.st.buf, s->u.st.idx); break;
+    case S_LET: break;
+    default: return false;
+    }
+    stmt_map_exprs(s, look_node, l);
+    return l->ok;
+}
+static bool vector_store(Kernel *k, const char *loop) {
+    Stmt *s = find_loop(k->f->body, loop);
+    Look l = {s ? s->u.loop.v : NULL, true};
+    return s && vector_body(s->u.loop.body, &l);
+}
+
+/* ---- steps */
+/* The columns of one nest as vectors; several vectors are unrolled. */
+static void vectors(TileJob *job, const char *loop, int64_t width, int64_t lanes) {
+    if (width > lanes) {
+        text_printf(job->steps, "split %s %lld %sv %s\n", loop, (long long)lanes, loop, loop);
+        text_printf(job->steps, "unroll %sv\n", loop);
+    }
+    text_printf(job->steps, "vectorise %s\n", loop);
+}
+static bool schedule_part(TileJob *job, int part, int64_t block, int64_t lanes) {
+    Arena *a = job->c->a;
+    const char *no = part ? arena_printf(a, "%d", part) : "";
+    const char *m = arena_printf(a, "m%s", no), *n = arena_printf(a, "n%s", no), *sum = arena_printf(a, "sum%s", no);
+    const char *edge = arena_printf(a, "edge%s", no), *me = arena_printf(a, "me%s", no), *ne = arena_printf(a, "ne%s", no);
+    Kernel *k = job->k;
+    int64_t width = extent(k, arena_printf(a, "na%s", no)), rows = extent(k, m);
+    if (!width || !to_registers(job, sum, MEM_REG)) return false;
+    bool edged = extent(k, n) % lanes != 0 || !vector_store(k, n);
+    if (!to_registers(job, edge, MEM_STACK)) return false;
+    if (!edged) text_printf(job->steps, "inline %s\n", edge);
+    if (rows > block) {
+        text_printf(job->steps, "split %s %lld %so %s\n", m, (long long)block, m, m);
+        if (edged) text_printf(job->steps, "compute_at %s %so\n", edge, m);
+        text_printf(job->steps, "compute_at %s %so\n", sum, m);
+    }
+    const char *nests[3][2] = {{arena_printf(a, "mi%s", no), arena_printf(a, "ni%s", no)},
+                               {arena_printf(a, "ma%s", no), arena_printf(a, "na%s", no)},
+                               {edged ? me : m, edged ? ne : n}};
+    for (int i = 0; i < 3; i++) {
+        if (rows > 1) text_printf(job->steps, "unroll %s\n", nests[i][0]);
+        vectors(job, nests[i][1], width, lanes);
+    }
+    return true;
+}
+bool tile_matmul_panel(TileJob *job) {
+    const Node *n = job->anchor;
+    int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes")), block = attr_i(n, op_attr_index(n->op, "rows"));
+    if (lanes < 2) return false;
+    int part = 0;
+    while (schedule_part(job, part, block, lanes)) part++;
+    return part > 0;
+}
