@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* corpus.c: compiles, builds and runs every model below the given folders and compares with the stored data.
- * A case is a folder with model.onnx and test_data_set_N. Each case is imported and emitted in a child process (a crash is one failed
- * case), many cases share one call of the C compiler, and each is called in a child of its own through the manifest alone.
+ * A case is a folder with model.onnx and test_data_set_N. Each case is imported and emitted, twice with equal bytes, in a child process (a crash is
+ * one failed case), many cases share one call of the C compiler, and each is called in a child of its own through the manifest alone.
  *
- *   corpus [--work DIR] [--cc CC] [--cflags FLAGS] [--every N] [--status FILE] [--report FILE] [--only TEXT] NAME=FOLDER …
+ *   corpus [--work DIR] [--cc CC] [--cflags FLAGS] [--every N] [--status FILE] [--report FILE] [--only TEXT] [--target NAME] NAME=FOLDER …
  *
  * NAME is the table's first column; folders below FOLDER/<category>/<case> give `NAME/category`, FOLDER/<case> gives NAME.
  * The status file lists cases known to fail, one `NAME/…/case reason` a line: they count as skipped, and a listed case that
@@ -43,7 +43,7 @@ typedef struct Case {
 typedef struct Corpus {
     Arena *a;
     Vec(Case) c;
-    const char *work, *cc, *cflags, *only, *report;
+    const char *work, *cc, *cflags, *only, *report, *target;
     int every;
     Map *known;
 } Corpus;
@@ -119,24 +119,45 @@ static void limits(int seconds) {
 static void say(int fd, const char *text) {
     if (write(fd, text, strlen(text)) < 0) _exit(CRASH);
 }
+/* FNV-1a over the files that were written. */
+static uint64_t emitted_hash(Ctx *c, const Corpus *q, const Case *k) {
+    static const char *const suffix[] = {".c", ".h", ".json", ".weights", "_weights.S"};
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+        char *path = arena_printf(c->a, "%s/%s%s", q->work, k->id, suffix[i]);
+        size_t n = 0;
+        const uint8_t *s = access(path, R_OK) == 0 ? file_read_whole(c, path, SIZE_MAX / 2, &n) : NULL;
+        for (size_t b = 0; s && b < n; b++) h = (h ^ s[b]) * 0x100000001b3u;
+        h = (h ^ n) * 0x100000001b3u;
+    }
+    return h;
+}
+/* The whole road once. */
+static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
+    Options o = {.atol = -1, .rtol = -1, .threads = 1, .model = arena_printf(c->a, "%s/model.onnx", k->dir), .name = k->id, .target = q->target};
+    DataSet set = {0};
+    Emitted e = {0};
+    o.pass.verify = true;
+    ops_init();
+    if (!dataset_read(c, k->set[0], &set)) return UNSUPPORTED;
+    if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n)) return REFUSED;
+    Program *p = model_build(c, &o, o.model);
+    return p && model_emit(c, &o, p, k->id, q->work, &e) ? PASS : REFUSED;
+}
 static Stage emit_case(Corpus *q, Case *k, int fd) {
     Arena *a = arena_new();
     Diags d = {.a = a};
     Ctx c = {a, &d};
-    Options o = {.atol = -1, .rtol = -1, .threads = 1, .model = arena_printf(a, "%s/model.onnx", k->dir), .name = k->id};
-    DataSet set = {0};
-    Emitted e = {0};
-    o.pass.verify = true;
-    char *data = k->set[0];
-    ops_init();
-    Stage r = PASS;
-    if (!dataset_read(&c, data, &set))
-        r = UNSUPPORTED;
-    else if (!model_bind_dims(&c, &o, o.model, set.in.v, set.in.n))
-        r = REFUSED;
-    else {
-        Program *p = model_build(&c, &o, o.model);
-        if (!p || !model_emit(&c, &o, p, k->id, q->work, &e)) r = REFUSED;
+    Stage r = emit_once(&c, q, k);
+    if (r == PASS) { /* a second time, with everything at other addresses */
+        uint64_t first = emitted_hash(&c, q, k);
+        Arena *b = arena_new();
+        Diags d2 = {.a = b};
+        Ctx c2 = {b, &d2};
+        arena_alloc(b, 12345 * 16);
+        if (emit_once(&c2, q, k) != PASS || emitted_hash(&c, q, k) != first) r = (say(fd, "two runs wrote different files"), WRONG);
+        arena_free(b);
+        return r;
     }
     for (int i = 0; i < d.list.n && r != PASS; i++) {
         Text t = {0};
@@ -372,7 +393,7 @@ int main(int argc, char **argv) {
     const struct {
         const char *name;
         const char **to;
-    } opts[] = {{"--work", &q.work}, {"--cc", &q.cc}, {"--cflags", &q.cflags}, {"--only", &q.only}, {"--report", &q.report}};
+    } opts[] = {{"--work", &q.work}, {"--cc", &q.cc}, {"--cflags", &q.cflags}, {"--only", &q.only}, {"--report", &q.report}, {"--target", &q.target}};
     for (int i = 1; i < argc; i++) {
         bool used = false;
         for (size_t k = 0; k < sizeof opts / sizeof *opts && i + 1 < argc; k++)
