@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* emit_vec.c: the body of a vector loop as GNU vector types: unit-stride accesses become vector loads and stores through an
  * unaligned, may_alias type, what does not depend on the lane stays scalar and is broadcast by C's vector-scalar arithmetic,
- * register buffers are named vector variables. A body with anything else (calls, gathers, integer division) stays a loop.
+ * register buffers are named vector variables. Functions of C's library are called lane by lane. A body with anything else (gathers,
+ * integer division) stays a loop.
  *
  *   vec j in 0..16: acc[2,j] += a[i] * b[k,j]   --->   acc2 += a[i] * *(const v16f_u *)&b[k * 16];
  */
@@ -135,6 +136,17 @@ static DType mask_elem(const Emit *E, const Expr *e) {
     return x == y ? x : DT_NONE;
 }
 static bool vec_ok(const Emit *E, const Expr *e);
+/* A conversion to an integer that cannot be out of range: of min(max(x, lo), hi). Only NaN is left to be thought of. */
+static bool clamped(const Expr *e, DType to) {
+    double lo, hi;
+    if (e->k != E_BIN || e->op != BIN_MIN || e->u.a[1]->k != E_FLT) return false;
+    const Expr *m = e->u.a[0];
+    if (m->k != E_BIN || m->op != BIN_MAX || m->u.a[1]->k != E_FLT || dtype_info[to].bits > 32 || to == DT_BOOL) return false;
+    lo = m->u.a[1]->u.f, hi = e->u.a[1]->u.f;
+    return lo >= (double)dtype_min(to) && lo >= -2147483648.0 && hi <= (double)dtype_max(to) && hi < 2147483647.0;
+}
+/* Printed without a statement before it: it may stand under a condition. */
+static bool plain_arm(const Expr *e) { return e->k == E_LOAD || e->k == E_VAR || e->k == E_INT || e->k == E_FLT; }
 static bool bin_ok(const Emit *E, const Expr *e) {
     DType t = e->u.a[0]->t;
     bool fl = dtype_is_float(t);
@@ -185,12 +197,19 @@ static bool vec_ok(const Emit *E, const Expr *e) {
         if (!elem_ok(E, e->t)) return false;
         for (int i = 0; i < 3; i++)
             if (!vec_ok(E, e->u.a[i])) return false;
-        return vec_shape(E, e->u.a[0]) && mask_elem(E, e->u.a[0]) == mask_type(e->t);
+        if (!vec_shape(E, e->u.a[0])) return plain_arm(e->u.a[1]) && plain_arm(e->u.a[2]);
+        return mask_elem(E, e->u.a[0]) == mask_type(e->t);
     }
     case E_CAST: {
         DType from = e->u.a[0]->t;
         if (!vec_ok(E, e->u.a[0]) || !elem_ok(E, from) || !elem_ok(E, e->to) || from == DT_BOOL) return false;
-        return dtype_is_float(e->to) || !dtype_is_float(from);
+        return dtype_is_float(e->to) || !dtype_is_float(from) || (from == DT_FLOAT32 && clamped(e->u.a[0], e->to));
+    }
+    case E_CALL: {
+        char kind = call_info[e->op].kind;
+        for (int i = 0; i < e->narg; i++)
+            if (!vec_ok(E, e->u.arg[i]) || !elem_ok(E, e->u.arg[i]->t)) return false;
+        return kind == 'f' || kind == 't' || kind == 'u';
     }
     default: return false;
     }
@@ -367,6 +386,45 @@ static void put_vec_min_max(Emit *E, Text *t, const Expr *e) {
     E->nstmt += 2;
     text_puts(t, name);
 }
+/* A function of C's library, lane by lane; the compilers make one instruction of a square root. */
+static void put_vec_call(Emit *E, Text *t, const Expr *e, int prec) {
+    const CallInfo *ci = &call_info[e->op];
+    if (ci->kind != 'f') { /* the same bits as another type */
+        if (prec > P_UNARY) text_puts(t, "(");
+        text_printf(t, "(%s)", vec_type(E, e->t, false));
+        put_vec(E, t, e->u.arg[0], P_UNARY);
+        if (prec > P_UNARY) text_puts(t, ")");
+        return;
+    }
+    const char *lane = scope_name(E, "l"), *name, *arg[2] = {NULL, NULL};
+    for (int i = 0; i < e->narg; i++) arg[i] = lane_element(E, "x", e->u.arg[i], lane);
+    name = scope_name(E, ci->name);
+    put_indent(E, &E->pre);
+    text_printf(&E->pre, "%s %s;\n", vec_type(E, e->t, false), name);
+    put_indent(E, &E->pre);
+    text_printf(&E->pre, "for (int %s = 0; %s < %d; %s++) %s[%s] = %s(%s", lane, lane, E->lanes, lane, name, lane,
+                e->t == DT_FLOAT32 ? ci->cf : ci->cd, arg[0]);
+    if (e->narg > 1) text_printf(&E->pre, ", %s", arg[1]);
+    text_puts(&E->pre, ");\n");
+    E->nstmt += 2;
+    E->math = true;
+    text_puts(t, name);
+}
+static void put_vec_cast(Emit *E, Text *t, const Expr *e) {
+    const Expr *x = e->u.a[0];
+    bool to_int = dtype_is_float(x->t) && !dtype_is_float(e->to);
+    if (to_int && e->to != DT_INT32) text_puts(t, "__builtin_convertvector(");
+    text_puts(t, "__builtin_convertvector(");
+    if (to_int) { /* NaN becomes 0 */
+        const char *v = vec_constant(E, "x", x);
+        text_printf(t, "(%s)((%s == %s) & (%s)%s), %s)", vec_type(E, x->t, false), v, v, vec_type(E, DT_INT32, false), v,
+                    vec_type(E, DT_INT32, false));
+        if (e->to != DT_INT32) text_printf(t, ", %s)", vec_type(E, e->to, false));
+        return;
+    }
+    put_vec(E, t, x, P_COND);
+    text_printf(t, ", %s)", vec_type(E, e->to, false));
+}
 static void put_vec_infix(Emit *E, Text *t, const Expr *e, int prec) {
     static const struct {
         const char *text;
@@ -455,6 +513,16 @@ void put_vec(Emit *E, Text *t, const Expr *e, int prec) {
         break;
     case E_SELECT: {
         Text m = {0};
+        if (!vec_shape(E, e->u.a[0])) {
+            if (prec > P_COND) text_puts(t, "(");
+            put_expr(E, t, e->u.a[0], P_EQ);
+            for (int i = 1; i < 3; i++) {
+                text_puts(t, i == 1 ? " ? " : " : ");
+                put_broadcast(E, t, e->u.a[i], P_COND + 1);
+            }
+            if (prec > P_COND) text_puts(t, ")");
+            break;
+        }
         put_vec(E, &m, e->u.a[0], P_TOP);
         const char *mask = pre_constant(E, "mask", vec_type(E, mask_type(e->t), false), m.s);
         text_free(&m);
@@ -466,10 +534,9 @@ void put_vec(Emit *E, Text *t, const Expr *e, int prec) {
             put_vec(E, t, e->u.a[0], prec);
             break;
         }
-        text_puts(t, "__builtin_convertvector(");
-        put_vec(E, t, e->u.a[0], P_COND);
-        text_printf(t, ", %s)", vec_type(E, e->to, false));
+        put_vec_cast(E, t, e);
         break;
+    case E_CALL: put_vec_call(E, t, e, prec); break;
     default: BUG("an expression that is no vector in a vector loop");
     }
 }

@@ -163,6 +163,8 @@ InterpFn interp_cast_fn(DType from, DType to) { return casts[from][to]; }
 #define KIND_f1(e, cf, cd) CALLF1(e, cf, cd)
 #define KIND_f2(e, cf, cd) CALLF2(e, cf, cd)
 #define KIND_b1(e, cf, cd) CALLB1(e, cf, cd)
+#define KIND_t1(e, cf, cd) FN1(call_##e, uint32_t, float, cf(x))
+#define KIND_u1(e, cf, cd) FN1(call_##e, float, uint32_t, cf(x))
 #define KIND_i1(e, cf, cd)
 #define KIND_i2(e, cf, cd)
 #define CALL(e, name, arity, cf, cd, kind) KIND_##kind##arity(e, cf, cd)
@@ -173,6 +175,8 @@ InterpFn interp_cast_fn(DType from, DType to) { return casts[from][to]; }
 #define ROW_i(e)                                                                                                     \
     [CALL_##e] = {[DT_INT8] = call_##e##_i8, [DT_UINT8] = call_##e##_u8, [DT_INT16] = call_##e##_i16, [DT_UINT16] = call_##e##_u16, \
                   [DT_INT32] = call_##e##_i32, [DT_UINT32] = call_##e##_u32, [DT_INT64] = call_##e##_i64, [DT_UINT64] = call_##e##_u64},
+#define ROW_t(e) [CALL_##e] = {[DT_FLOAT32] = call_##e},
+#define ROW_u(e) [CALL_##e] = {[DT_UINT32] = call_##e},
 #define CALL(e, name, arity, cf, cd, kind) ROW_##kind(e)
 static const InterpFn calls[CALL_COUNT][DT_COUNT] = {
 #include "calls.def"

@@ -301,7 +301,7 @@ Expr *e_cast(Arena *a, DType to, Expr *x) {
 }
 Expr *e_call(Arena *a, CallFn f, Expr *const *arg) {
     const CallInfo *ci = &call_info[f];
-    Expr *e = expr_new(a, E_CALL, ci->kind == 'b' ? DT_BOOL : arg[0]->t);
+    Expr *e = expr_new(a, E_CALL, call_result(f, arg[0]->t));
     e->op = (int8_t)f;
     e->narg = (int8_t)ci->arity;
     e->u.arg = NEW_ARRAY(a, Expr *, ci->arity);

@@ -56,9 +56,13 @@ typedef struct CallInfo {
     const char *name;
     int arity;
     const char *cf, *cd; /* what C calls for float and double */
-    char kind;           /* 'f': float in, float out; 'b': float in, bool out; 'i': integer in and out */
+    char kind;           /* 'f': float in, float out; 'b': float in, bool out; 'i': integer in and out; 't': float32 in, uint32 out; 'u': back */
 } CallInfo;
 extern const CallInfo call_info[CALL_COUNT];
+static inline DType call_result(CallFn f, DType arg) {
+    char k = call_info[f].kind;
+    return k == 'b' ? DT_BOOL : k == 't' ? DT_UINT32 : k == 'u' ? DT_FLOAT32 : arg;
+}
 
 typedef struct Expr Expr;
 struct Expr {

@@ -75,13 +75,14 @@ static bool call_type_ok(const Expr *e, Text *why) {
             text_printf(why, "arguments of %s have types %s and %s", ci->name, dtype_name(t), dtype_name(e->u.arg[i]->t));
             return false;
         }
-        if (ci->kind == 'i' ? !dtype_is_int(t) : !dtype_is_float(t)) {
+        bool ok = ci->kind == 'i' ? dtype_is_int(t) : ci->kind == 't' ? t == DT_FLOAT32 : ci->kind == 'u' ? t == DT_UINT32 : dtype_is_float(t);
+        if (!ok) {
             text_printf(why, "an argument of %s has type %s, expected %s", ci->name, dtype_name(t),
-                        ci->kind == 'i' ? "an integer" : "a float");
+                        ci->kind == 'i' ? "an integer" : ci->kind == 't' ? "float32" : ci->kind == 'u' ? "uint32" : "a float");
             return false;
         }
     }
-    DType r = ci->kind == 'b' ? DT_BOOL : t;
+    DType r = call_result((CallFn)e->op, t);
     return e->t == r || no(why, "the result of a call", e->t, dtype_name(r));
 }
 bool expr_type_ok(const Expr *e, Text *why) {
