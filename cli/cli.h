@@ -20,6 +20,12 @@ typedef struct Options {
     int threads;
     bool interpret, json, markdown, emit_main;
     double atol, rtol; /* negative: default */
+    struct {           /* of explore */
+        const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep;
+        int64_t evals, seed;
+        double time;
+        Vec(const char *) check;
+    } x;
     Vec(Named) input;
     Vec(const char *) data;
     ImportOptions import;
@@ -37,6 +43,7 @@ int cmd_compile(Ctx *c, Options *o);
 int cmd_run(Ctx *c, Options *o);
 int cmd_verify(Ctx *c, Options *o);
 int cmd_inspect(Ctx *c, Options *o);
+int cmd_explore(Ctx *c, Options *o);
 int cmd_ops(Ctx *c, Options *o);
 int cmd_passes(Ctx *c, Options *o);
 

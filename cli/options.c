@@ -105,7 +105,10 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
         const char *name;
         const char **to;
     } strings[] = {{"output", &o->output}, {"name", &o->name}, {"target", &o->target}, {"backend", &o->backend}, {"weights", &o->weights},
-                   {"output-dir", &o->output_dir}, {"cc", &o->cc}, {"cflags", &o->cflags}, {"passes", &o->pass.list}};
+                   {"output-dir", &o->output_dir}, {"cc", &o->cc}, {"cflags", &o->cflags}, {"passes", &o->pass.list},
+                   {"arch", &o->x.arch}, {"mapping", &o->x.mapping}, {"batch", &o->x.batch}, {"counting", &o->x.counting},
+                   {"dataflow", &o->x.dataflow}, {"objective", &o->x.objective}, {"layer", &o->x.layer}, {"beat", &o->x.beat},
+                   {"html", &o->x.html}, {"sweep", &o->x.sweep}};
     const struct {
         const char *name;
         bool *to;
@@ -120,6 +123,10 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     if (strcmp(name, "input") == 0) return parse_named(c, o, arg);
     if (strcmp(name, "atol") == 0) return parse_number(arg, &o->atol);
     if (strcmp(name, "rtol") == 0) return parse_number(arg, &o->rtol);
+    if (strcmp(name, "evals") == 0) return parse_int(arg, 1, INT64_MAX / 2, &o->x.evals);
+    if (strcmp(name, "seed") == 0) return parse_int(arg, 0, INT64_MAX / 2, &o->x.seed);
+    if (strcmp(name, "time") == 0) return parse_number(arg, &o->x.time) && o->x.time > 0;
+    if (strcmp(name, "check") == 0) vec_push(c->a, &o->x.check, arg);
     if (strcmp(name, "data") == 0) vec_push(c->a, &o->data, arg);
     if (strcmp(name, "no-rule") == 0) vec_push(c->a, &o->pass.no_rule, arg);
     if (strcmp(name, "dump-after") == 0) vec_push(c->a, &o->pass.dump_after, arg);
@@ -128,6 +135,8 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
 static int check_choices(const Options *o) {
     if (o->weights && strcmp(o->weights, "c") && strcmp(o->weights, "asm") && strcmp(o->weights, "file"))
         return usage("--weights is '%s', expected c, asm or file", o->weights);
+    if (o->x.counting && strcmp(o->x.counting, "timeloop") && strcmp(o->x.counting, "survey"))
+        return usage("--counting is '%s', expected timeloop or survey", o->x.counting);
     if (o->backend && strcmp(o->backend, "c")) return usage("--backend is '%s'; this version emits c", o->backend);
     return -1;
 }
@@ -170,10 +179,13 @@ int options_parse(Ctx *c, int argc, char **argv, Options *o) {
             return EXIT_USAGE;
         }
     }
-    if (cmd->operand && optind >= argc) return usage("%s: no model was given", cmd->name);
+    bool optional = cmd->operand && cmd->operand[0] == '[';
+    if (cmd->operand && !optional && optind >= argc) return usage("%s: no model was given", cmd->name);
     if (optind + (cmd->operand != NULL) < argc) return usage("unexpected argument '%s'", argv[optind + (cmd->operand != NULL)]);
-    o->model = cmd->operand ? argv[optind] : NULL;
+    o->model = cmd->operand && optind < argc ? argv[optind] : NULL;
     if (cmd->letter == 'c' && !o->output) return usage("%s: no output folder was given; add -o DIR", cmd->name);
     if (cmd->letter == 'v' && !o->data.n) return usage("%s: no data was given; add --data DIR", cmd->name);
+    if (cmd->letter == 'x' && !o->model && !o->x.batch && !o->x.check.n && !o->x.beat)
+        return usage("%s: no model or problem was given", cmd->name);
     return check_choices(o);
 }

@@ -23,6 +23,7 @@ typedef struct YLevel {
     YFan *fan_out;
     double *energy, *read_energy, *write_energy;
     double *read_bandwidth, *write_bandwidth;
+    double *area_per_word;
 } YLevel;
 typedef struct YInstr {
     char *name, *means, *emit, *value, *opcode, *needs;
@@ -34,7 +35,7 @@ typedef struct YVector {
 typedef struct YTarget {
     char *name, *about, *cflags, *attribute, *include, *cpu_test;
     int64_t word_bits;
-    double *mac_energy;
+    double *mac_energy, *area_per_pe;
     YVector *vector;
     YLevel *levels;
     unsigned levels_count;
@@ -60,6 +61,7 @@ static const cyaml_schema_field_t level_fields[] = {
     CYAML_FIELD_FLOAT_PTR("write_energy", ABSENT_NULL, YLevel, write_energy),
     CYAML_FIELD_FLOAT_PTR("read_bandwidth", ABSENT_NULL, YLevel, read_bandwidth),
     CYAML_FIELD_FLOAT_PTR("write_bandwidth", ABSENT_NULL, YLevel, write_bandwidth),
+    CYAML_FIELD_FLOAT_PTR("area_per_word", ABSENT_NULL, YLevel, area_per_word),
     CYAML_FIELD_END};
 static const cyaml_schema_field_t instr_fields[] = {CYAML_FIELD_STRING_PTR("name", NEEDED, YInstr, name, 1, 64),
                                                     CYAML_FIELD_STRING_PTR("means", NEEDED, YInstr, means, 1, 65536),
@@ -82,6 +84,7 @@ static const cyaml_schema_field_t target_fields[] = {
     CYAML_FIELD_STRING_PTR("cpu_test", ABSENT_NULL, YTarget, cpu_test, 0, 4096),
     CYAML_FIELD_INT("word_bits", CYAML_FLAG_OPTIONAL, YTarget, word_bits),
     CYAML_FIELD_FLOAT_PTR("mac_energy", ABSENT_NULL, YTarget, mac_energy),
+    CYAML_FIELD_FLOAT_PTR("area_per_pe", ABSENT_NULL, YTarget, area_per_pe),
     CYAML_FIELD_MAPPING_PTR("vector", ABSENT_NULL, YTarget, vector, vector_fields),
     CYAML_FIELD_SEQUENCE("levels", NEEDED, YTarget, levels, &level_entry, 1, QN_MAX_LEVELS),
     CYAML_FIELD_SEQUENCE("instructions", ABSENT_NULL, YTarget, instructions, &instr_entry, 0, 1000),
@@ -139,6 +142,7 @@ static bool level_fill(Diags *d, const char *file, int line, const YTarget *y, c
     out->write_energy = or_else(l->write_energy, or_else(l->energy, 0));
     out->read_bw = or_else(l->read_bandwidth, 0);
     out->write_bw = or_else(l->write_bandwidth, 0);
+    out->area_per_word = or_else(l->area_per_word, 0);
     out->words = l->words;
     if (l->words && l->bytes) return diag_error(d, loc, "level %s has both `words` and `bytes`; give one", l->name);
     if (l->words < 0 || l->bytes < 0 || l->words > (int64_t)1 << 50 || l->bytes > (int64_t)1 << 50)
@@ -171,7 +175,7 @@ static Target *target_fill(Diags *d, const char *file, const char *text, size_t 
     t->name = copy(d->a, y->name), t->about = copy(d->a, y->about);
     t->cflags = copy(d->a, y->cflags), t->attribute = copy(d->a, y->attribute), t->cpu_test = copy(d->a, y->cpu_test),
     t->include = copy(d->a, y->include);
-    t->mac_energy = or_else(y->mac_energy, 1);
+    t->mac_energy = or_else(y->mac_energy, 1), t->area_per_pe = or_else(y->area_per_pe, 0);
     if (y->vector && (y->vector->bits < 0 || y->vector->bits > 1 << 16 || y->vector->registers < 0 || y->vector->registers > 1024))
         diag_error(d, loc, "vector: %lld bits and %lld registers; expected up to 65536 and 1024", (long long)y->vector->bits,
                    (long long)y->vector->registers);

@@ -128,10 +128,56 @@ Mapping *mapping_new(Arena *a, const Problem *p, const Target *t) {
     m->problem = p, m->target = t;
     mapping_default_keep(m);
     for (int d = 0; d < p->ndim; d++)
-        if (p->extent[d] > 1) m->level[0].temporal[m->level[0].ntemporal++] = (MapLoop){d, p->extent[d], 0};
+        if (p->extent[d] > 1) m->level[0].temporal[m->level[0].ntemporal++] = (MapLoop){d, p->extent[d], 0, false};
     return m;
 }
+bool mapping_ragged(const Mapping *m) {
+    bool any = false;
+    for (int l = 0; l < m->target->nlevel; l++) {
+        const MapLevel *v = &m->level[l];
+        for (int i = 0; i < v->ntemporal; i++) any |= v->temporal[i].ragged;
+        for (int i = 0; i < v->nspatial; i++) any |= v->spatial[i].ragged;
+    }
+    return any;
+}
+bool mapping_chain(const Mapping *m, int dim, MapChain *c) {
+    c->n = 0;
+    for (int l = 0; l < m->target->nlevel; l++) {
+        const MapLevel *v = &m->level[l];
+        for (int pass = 0; pass < 3; pass++) /* temporal, ragged spatial, other spatial */
+            for (int i = 0; i < (pass ? v->nspatial : v->ntemporal); i++) {
+                const MapLoop *x = pass ? &v->spatial[i] : &v->temporal[i];
+                if (x->dim != dim || x->factor < 2 || (pass && x->ragged != (pass == 1))) continue;
+                if (c->n == QN_MAX_CHAIN) return false;
+                c->link[c->n].level = l, c->link[c->n++].loop = *x;
+            }
+    }
+    int64_t left = m->problem->extent[dim], inside[QN_MAX_CHAIN + 1];
+    inside[c->n] = 1;
+    for (int i = c->n - 1; i >= 0; i--)
+        if (!mul_ok(inside[i + 1], c->link[i].loop.factor, &inside[i])) return false;
+    for (int i = 0; i < c->n; i++) {
+        int64_t f = c->link[i].loop.factor, step = c->link[i].loop.ragged ? min_i64(inside[i + 1], left) : left / f;
+        if (c->link[i].loop.ragged ? inside[i] < left || (f - 1) * step >= left : left % f != 0) return false;
+        c->link[i].covers = left, c->link[i].step = step;
+        left = step;
+    }
+    return left == 1;
+}
+static void ragged_tile(const Mapping *m, int level, int64_t *extent) {
+    for (int d = 0; d < m->problem->ndim; d++) {
+        MapChain c;
+        extent[d] = 1;
+        mapping_chain(m, d, &c);
+        for (int i = c.n - 1; i >= 0; i--)
+            if (c.link[i].level >= level) extent[d] = c.link[i].covers;
+    }
+}
 void mapping_tile(const Mapping *m, int level, int64_t *extent) {
+    if (mapping_ragged(m)) {
+        ragged_tile(m, level, extent);
+        return;
+    }
     for (int d = 0; d < m->problem->ndim; d++) extent[d] = 1;
     for (int l = level; l < m->target->nlevel; l++) {
         const MapLevel *v = &m->level[l];
@@ -195,7 +241,7 @@ static bool is(const Parser *p, const char *w) { return strcmp(p->word, w) == 0;
 
 static bool parse_loops(Parser *p, const Problem *pr, bool spatial, MapLoop *loop, int *n) {
     do {
-        MapLoop l = {problem_dim(pr, next(p)), 0, 0};
+        MapLoop l = {problem_dim(pr, next(p)), 0, 0, false};
         if (l.dim < 0) return fail(p, "a dim of the problem");
         next(p);
         char *end;
@@ -287,7 +333,8 @@ static bool factors_fit(const Mapping *m, int dim, int64_t *found) {
         int64_t b = product(m->level[i].spatial, m->level[i].nspatial, dim, 0);
         if (!mul_ok(*found, a, found) || !mul_ok(*found, b, found)) *found = INT64_MAX;
     }
-    return *found == m->problem->extent[dim];
+    MapChain chain;
+    return mapping_ragged(m) ? mapping_chain(m, dim, &chain) : *found == m->problem->extent[dim];
 }
 static unsigned can_keep(const Mapping *m, int level) {
     unsigned can = 0;
@@ -338,8 +385,12 @@ bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v) {
         int64_t found;
         if (factors_fit(m, d, &found)) continue;
         sized = false;
-        diag_error(c->d, loc, "the factors of %s multiply to %lld; its extent is %lld", m->problem->dim[d], (long long)found,
-                   (long long)m->problem->extent[d]);
+        if (mapping_ragged(m))
+            diag_error(c->d, loc, "the factors of %s (together %lld) do not cover its extent %lld exactly, or leave an iteration empty",
+                       m->problem->dim[d], (long long)found, (long long)m->problem->extent[d]);
+        else
+            diag_error(c->d, loc, "the factors of %s multiply to %lld; its extent is %lld", m->problem->dim[d], (long long)found,
+                       (long long)m->problem->extent[d]);
     }
     for (int i = 0; i < m->target->nlevel; i++) level_check(c, loc, m, i, sized, v);
     return c->d->errors == before;

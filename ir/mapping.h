@@ -56,7 +56,8 @@ int64_t problem_box(const Problem *p, int tensor, const int64_t *extent);
 typedef struct MapLoop {
     int dim;
     int64_t factor;
-    char axis; /* 0 temporal, 'x' or 'y' spatial */
+    char axis;   /* 0 temporal, 'x' or 'y' spatial */
+    bool ragged; /* the last iteration may be short */
 } MapLoop;
 typedef struct MapLevel {
     int ntemporal, nspatial;
@@ -76,6 +77,11 @@ void mapping_default_keep(Mapping *m);
 /* Text form. Errors name file and line. Levels that are not mentioned have no loops and the target's keeps. */
 Mapping *mapping_parse(Ctx *c, const char *file, const char *text, const Problem *p, const Target *t);
 void mapping_print(const Mapping *m, Text *out);
+/* The form on one line, without line end; `~` marks a ragged loop, `:W,I` what a level keeps if that is not all it can:
+ *   DRAM[N4 M2 E8~ C3] GLB[M3 F55 | E7x R11y M2y] SpadI[] SpadW[] SpadO[S11 M16]
+ * Ragged loops come first among the spatial ones of a level. */
+Mapping *mapping_parse_line(Ctx *c, const char *file, const char *text, const Problem *p, const Target *t);
+void mapping_print_line(const Mapping *m, Text *out);
 
 /* What is wrong with a mapping. */
 typedef struct MapViolation {
@@ -90,6 +96,21 @@ typedef struct MapViolations {
 bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v);
 /* The same without words, for search: true if legal. */
 bool mapping_legal(const Mapping *m);
+
+/* A dim's loops, outermost first, each with the extent it covers and that of one iteration. Without ragged loops these are
+ * products of factors; a ragged loop covers what is left with the product of the factors inside it, the last time less. false: the
+ * factors do not fit the extent, or an iteration would be empty. */
+enum { QN_MAX_CHAIN = 2 * QN_MAX_LEVELS * 4 };
+typedef struct MapChain {
+    int n;
+    struct {
+        int level;
+        MapLoop loop;
+        int64_t covers, step;
+    } link[QN_MAX_CHAIN];
+} MapChain;
+bool mapping_chain(const Mapping *m, int dim, MapChain *out);
+bool mapping_ragged(const Mapping *m); /* has a ragged loop */
 
 /* Extent of each dim inside one tile of a level (its own loops and all inside it). level == nlevel: all 1. */
 void mapping_tile(const Mapping *m, int level, int64_t *extent);

@@ -14,6 +14,12 @@ int64_t target_instances(const Target *t, int level) {
     for (int i = 0; i < level && i < t->nlevel; i++) n *= t->level[i].fan_x * t->level[i].fan_y;
     return n;
 }
+double target_area(const Target *t) {
+    double sum = (double)target_instances(t, t->nlevel) * t->area_per_pe;
+    for (int i = 0; i < t->nlevel; i++)
+        sum += (double)target_instances(t, i) * (double)t->level[i].words * t->level[i].area_per_word;
+    return sum;
+}
 int target_level(const Target *t, const char *name) {
     for (int i = 0; i < t->nlevel; i++)
         if (strcmp(t->level[i].name, name) == 0) return i;
@@ -56,6 +62,7 @@ static void level_check(Diags *d, Loc loc, const Target *t, int i, int64_t *unit
         *units = 1, diag_error(d, loc, "more than 16777216 units below level %s; reduce a fan-out", n);
     if (!is_rate(v->read_energy) || !is_rate(v->write_energy))
         diag_error(d, loc, "level %s has an energy that is negative or not a number", n);
+    if (!is_rate(v->area_per_word)) diag_error(d, loc, "level %s has an area that is negative or not a number", n);
     if (!is_rate(v->read_bw) || !is_rate(v->write_bw)) diag_error(d, loc, "level %s has a bandwidth that is negative or not a number", n);
 }
 
@@ -68,6 +75,7 @@ bool target_check(Diags *d, Loc loc, const Target *t) {
         diag_error(d, loc, "vectors of %lld bits; expected a multiple of 8 up to 65536", (long long)t->vector_bits);
     if (t->vector_regs < 0 || t->vector_regs > 1024) diag_error(d, loc, "%d vector registers; expected 0 to 1024", t->vector_regs);
     if (!is_rate(t->mac_energy)) diag_error(d, loc, "the energy of a multiply-add is negative or not a number");
+    if (!is_rate(t->area_per_pe)) diag_error(d, loc, "the area of a multiply-add is negative or not a number");
     int64_t units = 1;
     for (int i = 0; i < t->nlevel; i++) level_check(d, loc, t, i, &units);
     for (int i = 0; i < t->ninstr; i++) {

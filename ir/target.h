@@ -31,6 +31,7 @@ typedef struct TargetLevel {
     double read_energy, write_energy; /* per word, in units of one multiply-add */
     double read_bw, write_bw;         /* words per cycle and instance; 0: unlimited */
     int line;                         /* in its file, for messages; 0: none */
+    double area_per_word;             /* in any unit; 0: not stated */
 } TargetLevel;
 
 typedef struct TargetInstr {
@@ -51,6 +52,7 @@ typedef struct Target {
     int64_t vector_bits;              /* 0: no vectors */
     int vector_regs;                  /* architectural vector registers */
     double mac_energy;                /* the unit of the energies: 1 unless stated */
+    double area_per_pe;               /* of a multiply-add unit with its control, in the unit of area_per_word; 0: not stated */
     int ninstr;
     const TargetInstr *instr;
     const char *cflags;    /* for the compiler of the emitted C; NULL: none */
@@ -60,6 +62,7 @@ typedef struct Target {
 } Target;
 
 int64_t target_instances(const Target *t, int level); /* in the whole machine; level == nlevel: multiply-adds */
+double target_area(const Target *t); /* sum of words * area_per_word over all instances, and of area_per_pe */
 int target_level(const Target *t, const char *name);  /* index, or -1 */
 int target_lanes(const Target *t, int elem_bits);     /* elements of a vector, at least 1 */
 const TargetInstr *target_instr(const Target *t, const char *name);

@@ -18,9 +18,13 @@ typedef struct Loop {
 } Loop;
 typedef struct Nest {
     const Mapping *m;
+    Counting how;
+    bool floor; /* arrivals are the different words instead */
     int n;
     Loop loop[MAX_LOOPS]; /* outermost first, factors of 1 left out */
 } Nest;
+
+const char *const counting_name[2] = {"timeloop", "survey"};
 
 static void nest_build(const Mapping *m, Nest *k) {
     int64_t step[QN_MAX_DIMS];
@@ -46,6 +50,22 @@ static int64_t axis_step(const ProblemAxis *a, const Loop *l) {
     for (int i = 0; i < a->n; i++)
         if (a->dim[i] == l->dim) s += a->coef[i] * l->step;
     return s;
+}
+
+/* At least so many different words pass through one instance of `level`: of a sum of dims at least one less than the values of
+ * all its dims together differ. */
+static int64_t different_words(const Nest *k, int level, int tensor) {
+    const ProblemTensor *t = &k->m->problem->tensor[tensor];
+    int64_t values[QN_MAX_DIMS], words = 1;
+    for (int d = 0; d < k->m->problem->ndim; d++) values[d] = k->m->problem->extent[d];
+    for (int i = 0; i < k->n; i++)
+        if (k->loop[i].spatial && k->loop[i].level < level) values[k->loop[i].dim] /= k->loop[i].factor;
+    for (int a = 0; a < t->rank; a++) {
+        int64_t sum = 1;
+        for (int i = 0; i < t->axis[a].n; i++) sum += values[t->axis[a].dim[i]] - 1;
+        words *= sum;
+    }
+    return words;
 }
 
 /* Words that arrive in one instance of `level` over the whole run. */
@@ -140,6 +160,41 @@ static int64_t outputs_of_instance(const Nest *k, int level, int tensor) {
     return words;
 }
 
+/* Values of one axis that the boxes of one instance cover: blocks of `len` at all sums of the temporal steps outside the level. */
+static int64_t covered(const Nest *k, int level, const ProblemAxis *a, int64_t len) {
+    int64_t step[MAX_LOOPS], factor[MAX_LOOPS], blocks = 1, span = len;
+    int n = 0;
+    for (int i = 0; i < k->n; i++) {
+        const Loop *l = &k->loop[i];
+        int64_t s = axis_step(a, l);
+        if (l->spatial || l->level >= level || !s) continue;
+        int at = n++;
+        for (; at > 0 && step[at - 1] > s; at--) step[at] = step[at - 1], factor[at] = factor[at - 1];
+        step[at] = s, factor[at] = l->factor;
+    }
+    for (int i = 0; i < n; i++) { /* smallest step first */
+        if (blocks == 1 && step[i] <= span) len += step[i] * (factor[i] - 1);
+        else blocks *= factor[i]; /* blocks that interleave are counted as if they did not: never too few */
+        span += step[i] * (factor[i] - 1);
+    }
+    return min_i64(blocks * len, span);
+}
+int64_t mapping_distinct_words(const Mapping *m, int level, int tensor) {
+    Nest k;
+    nest_build(m, &k);
+    const ProblemTensor *t = &m->problem->tensor[tensor];
+    int64_t extent[QN_MAX_DIMS], words = 1;
+    mapping_tile(m, level, extent);
+    for (int a = 0; a < t->rank; a++) {
+        int64_t len = 1;
+        for (int i = 0; i < t->axis[a].n; i++) len += (extent[t->axis[a].dim[i]] - 1) * t->axis[a].coef[i];
+        words *= covered(&k, level, &t->axis[a], len);
+    }
+    for (int i = 0; i < k.n; i++)
+        if (k.loop[i].spatial && k.loop[i].level < level) words *= k.loop[i].factor;
+    return words;
+}
+
 static void count_tensor(const Nest *k, int tensor, MappingCounts *c) {
     const Mapping *m = k->m;
     int nlevel = m->target->nlevel, inner = nlevel; /* next inner keeper; nlevel: the multiply-adds */
@@ -151,9 +206,10 @@ static void count_tensor(const Nest *k, int tensor, MappingCounts *c) {
         int64_t extent[QN_MAX_DIMS], traffic = c->instances[l] * distinct_below(k, l, inner, tensor) * down;
         mapping_tile(m, l, extent);
         x->tile_words = problem_box(m->problem, tensor, extent);
-        down = arrivals(k, l, tensor);
+        down = k->floor ? max_i64(different_words(k, l, tensor), x->tile_words) : arrivals(k, l, tensor);
         if (l) x->fills = c->instances[l] * down;
-        if (output) x->updates = traffic, x->reads = traffic - c->instances[l] * outputs_of_instance(k, l, tensor);
+        if (output && k->how == COUNT_SURVEY && inner == nlevel) x->updates = x->reads = traffic;
+        else if (output) x->updates = traffic, x->reads = traffic - c->instances[l] * outputs_of_instance(k, l, tensor);
         else x->reads = traffic;
         inner = l;
     }
@@ -169,9 +225,10 @@ static int64_t cycles_at(int64_t words, double bw, int64_t instances) {
     return bw > 0 ? (int64_t)ceil((double)words / (bw * (double)instances)) : 0;
 }
 
-void mapping_counts(const Mapping *m, MappingCounts *c) {
+static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) {
     Nest k;
     nest_build(m, &k);
+    k.how = how, k.floor = floor;
     memset(c, 0, sizeof *c);
     const Target *t = m->target;
     c->macs = problem_macs(m->problem);
@@ -180,6 +237,7 @@ void mapping_counts(const Mapping *m, MappingCounts *c) {
     for (int l = 0; l < t->nlevel; l++) c->instances[l] = 1;
     for (int i = 0; i < k.n; i++)
         for (int l = k.loop[i].level + 1; k.loop[i].spatial && l < t->nlevel; l++) c->instances[l] *= k.loop[i].factor;
+    c->units_mean = (double)c->units;
     c->utilisation = (double)c->units / (double)target_instances(t, t->nlevel);
     for (int i = 0; i < m->problem->ntensor; i++) {
         count_tensor(&k, i, c);
@@ -189,11 +247,16 @@ void mapping_counts(const Mapping *m, MappingCounts *c) {
     c->energy = c->energy_macs = (double)c->macs * t->mac_energy;
     c->cycles = c->cycles_compute;
     for (int l = 0; l < t->nlevel; l++) {
-        int64_t reads = 0, writes = 0;
-        for (int i = 0; i < m->problem->ntensor; i++) reads += c->at[l][i].reads, writes += c->at[l][i].fills + c->at[l][i].updates;
-        c->energy_level[l] = (double)reads * t->level[l].read_energy + (double)writes * t->level[l].write_energy;
+        int64_t reads = 0, fills = 0, updates = 0;
+        for (int i = 0; i < m->problem->ntensor; i++)
+            reads += c->at[l][i].reads, fills += c->at[l][i].fills, updates += c->at[l][i].updates;
+        int64_t writes = fills + updates, paid = how == COUNT_SURVEY ? updates : writes;
+        c->energy_level[l] = (double)reads * t->level[l].read_energy + (double)paid * t->level[l].write_energy;
         c->energy += c->energy_level[l];
         c->cycles = max_i64(c->cycles, cycles_at(reads, t->level[l].read_bw, c->instances[l]));
         c->cycles = max_i64(c->cycles, cycles_at(writes, t->level[l].write_bw, c->instances[l]));
     }
 }
+void mapping_counts(const Mapping *m, MappingCounts *out) { count(m, COUNT_TIMELOOP, false, out); }
+void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, false, out); }
+void mapping_counts_floor(const Mapping *m, MappingCounts *out) { count(m, COUNT_TIMELOOP, true, out); }

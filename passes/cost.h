@@ -14,7 +14,8 @@ typedef struct Access { /* words, totals over all used instances of a level; a t
 typedef struct MappingCounts {
     Access at[QN_MAX_LEVELS][QN_MAX_TENSORS];
     int64_t instances[QN_MAX_LEVELS]; /* used ones */
-    int64_t units;                    /* multiply-adds used */
+    int64_t units;                    /* multiply-adds used, at most at a time */
+    double units_mean;                /* on average over the cycles of compute; less than units only with ragged loops */
     int64_t macs;
     int64_t cycles_compute; /* product of the temporal factors */
     int64_t cycles;         /* the same, or those of the slowest level's bandwidth if more */
@@ -24,8 +25,18 @@ typedef struct MappingCounts {
     double energy_level[QN_MAX_LEVELS], energy_macs, energy; /* energy: all of them */
 } MappingCounts;
 
+/* COUNT_SURVEY is the accounting of the survey's energy tables: each multiply-add reads both operands and the partial sum and
+ * writes the sum, the first one too; filling a level is free (the words are counted, their energy is 0). */
+typedef enum Counting { COUNT_TIMELOOP, COUNT_SURVEY } Counting;
+extern const char *const counting_name[2]; /* timeloop survey */
+
 /* The mapping must be legal (mapping_legal), capacities excepted. Takes microseconds. */
 void mapping_counts(const Mapping *m, MappingCounts *out);
+void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out);
+/* What no order of the same loops can go below: every tile is filled only with words that it never held. For search. */
+void mapping_counts_floor(const Mapping *m, MappingCounts *out);
+/* Different words of the tensor's boxes that the instances of a level ever hold, summed over them. */
+int64_t mapping_distinct_words(const Mapping *m, int level, int tensor);
 /* Energy with a price for each word on the array's network, as the survey has it (2 per word). */
 static inline double counts_energy_with_array(const MappingCounts *c, double per_word) {
     return c->energy + per_word * (double)c->array_words;

@@ -318,8 +318,8 @@ static Mapping *random_mapping(Arena *a, const Problem *p, const Target *t) {
             int64_t used = 1;
             for (int i = 0; i < v->nspatial; i++)
                 if (v->spatial[i].axis == axis) used *= v->spatial[i].factor;
-            if (rnd(3) == 0 && used * f <= 6 && v->nspatial < 4) v->spatial[v->nspatial++] = (MapLoop){d, f, axis};
-            else v->temporal[v->ntemporal++] = (MapLoop){d, f, 0};
+            if (rnd(3) == 0 && used * f <= 6 && v->nspatial < 4) v->spatial[v->nspatial++] = (MapLoop){d, f, axis, false};
+            else v->temporal[v->ntemporal++] = (MapLoop){d, f, 0, false};
         }
     for (int l = 0; l < t->nlevel; l++)
         for (int i = m->level[l].ntemporal - 1; i > 0; i--) {
@@ -373,7 +373,7 @@ START_TEST(test_walk) {
         Target x = {.name = "random", .nlevel = 1 + rnd(4), .mac_energy = 1};
         for (int l = 0; l < x.nlevel; l++)
             x.level[l] =
-                (TargetLevel){arena_printf(t.a, "L%d", l), l ? LEVEL_PAD : LEVEL_DRAM, l ? 1 << 20 : 0, 16, ROLE_ALL, 6, 6, 1, 1, 0, 0, 0};
+                (TargetLevel){arena_printf(t.a, "L%d", l), l ? LEVEL_PAD : LEVEL_DRAM, l ? 1 << 20 : 0, 16, ROLE_ALL, 6, 6, 1, 1, 0, 0, 0, 0};
         ck_assert(target_check(&t.d, NO_LOC, &x));
         one_walk(t.a, &t.d, &x);
         arena_free(t.a);

@@ -99,7 +99,7 @@ static Target random_target(Arena *a) {
     Target x = {.name = "random", .nlevel = 1 + rnd(4), .mac_energy = 1, .vector_bits = rnd(2) ? 128 : 0};
     for (int l = 0; l < x.nlevel; l++) {
         LevelKind k = l == 0 ? LEVEL_DRAM : l == x.nlevel - 1 && rnd(3) ? LEVEL_REGS : kinds[rnd(2)];
-        x.level[l] = (TargetLevel){arena_printf(a, "l%d", l), k, l ? 1 << 16 : 0, 32, ROLE_ALL, 4, 2, 1, 1, 0, 0, 0};
+        x.level[l] = (TargetLevel){arena_printf(a, "l%d", l), k, l ? 1 << 16 : 0, 32, ROLE_ALL, 4, 2, 1, 1, 0, 0, 0, 0};
     }
     return x;
 }
@@ -112,8 +112,8 @@ static Mapping *random_mapping(Arena *a, const Problem *p, const Target *t) {
         for (int64_t rest = p->extent[d], f; rest > 1; rest /= f) {
             for (f = 2; rest % f; f++) {}
             MapLevel *v = &m->level[rnd(t->nlevel)];
-            if (rnd(4) == 0 && f <= 4 && !v->nspatial) v->spatial[v->nspatial++] = (MapLoop){d, f, 'x'};
-            else v->temporal[v->ntemporal++] = (MapLoop){d, f, 0};
+            if (rnd(4) == 0 && f <= 4 && !v->nspatial) v->spatial[v->nspatial++] = (MapLoop){d, f, 'x', false};
+            else v->temporal[v->ntemporal++] = (MapLoop){d, f, 0, false};
         }
     for (int l = 0; l < t->nlevel; l++)
         for (int i = m->level[l].ntemporal - 1; i > 0; i--) {

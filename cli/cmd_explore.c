@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_explore.c: quern explore. Scores given mappings (one, a batch, or cases with expected values).
+ *   quern explore conv.yaml --arch machines.json#ws_16x16 --mapping m.json --json   ->   one object of the contract, status 1 if illegal */
+#include "explore.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Counting counting_of(const Options *o) {
+    return o->x.counting && strcmp(o->x.counting, "survey") == 0 ? COUNT_SURVEY : COUNT_TIMELOOP;
+}
+
+/* ---- machines: each file and name is read once */
+typedef struct Machines {
+    Map *by_key;
+    const char *file; /* of --arch, without #NAME; NULL: --target */
+    const char *name; /* after the # */
+} Machines;
+static Machines machines_of(Ctx *c, const Options *o, const char *beside) {
+    Machines m = {map_new(c->a), o->x.arch, NULL};
+    const char *hash = o->x.arch ? strrchr(o->x.arch, '#') : NULL;
+    if (hash) m.file = arena_strndup(c->a, o->x.arch, (size_t)(hash - o->x.arch)), m.name = hash + 1;
+    if (!m.file && !o->target && beside) { /* architectures.json beside the cases */
+        const char *slash = strrchr(beside, '/');
+        m.file = arena_printf(c->a, "%.*sarchitectures.json", slash ? (int)(slash - beside) + 1 : 0, beside);
+    }
+    return m;
+}
+static const Target *machine(Ctx *c, const Options *o, Machines *m, const char *name) {
+    const char *key = name ? name : m->name ? m->name : "";
+    Target *t = map_get(m->by_key, key);
+    if (t) return t;
+    if (m->file) t = explore_arch(c, m->file, *key ? key : NULL);
+    else if (o->target) t = target_load(c, o->target);
+    else diag_error(c->d, NO_LOC, "no machine was given; add --target NAME or --arch FILE#NAME");
+    if (t) map_set(m->by_key, arena_strdup(c->a, key), t);
+    return t;
+}
+
+/* ---- one case of a file: {case, layer, arch, mapping, …} */
+static bool check_quietly(Ctx *c, const char *file, ExploreCase *x) {
+    x->legal = mapping_check(c, (Loc){file, -1, NULL, NULL}, x->mapping, &x->violations);
+    return x->legal;
+}
+static bool case_read(Ctx *c, const Options *o, Machines *m, const char *file, size_t index, const json_t *j, ExploreCase *x) {
+    const char *id = json_string_value(json_object_get(j, "case")), *arch = json_string_value(json_object_get(j, "arch"));
+    *x = (ExploreCase){.counting = counting_of(o)};
+    x->id = id ? id : arena_printf(c->a, "%zu", index);
+    x->arch = arch ? arch : m->name ? m->name : o->target ? o->target : "";
+    const char *where = arena_printf(c->a, "case '%s'", x->id);
+    if (!json_is_object(j))
+        return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "%s: expected an object {case, layer, arch, mapping}", where);
+    x->target = machine(c, o, m, arch && !(m->name && !o->x.batch) ? arch : NULL);
+    x->problem = explore_layer(c, file, arena_printf(c->a, "%s: layer", where), json_object_get(j, "layer"));
+    if (!x->target || !x->problem) return false;
+    x->mapping = explore_mapping(c, file, arena_printf(c->a, "%s: mapping", where), json_object_get(j, "mapping"), x->problem, x->target);
+    return x->mapping && check_quietly(c, file, x);
+}
+
+/* ---- --check: every number of `expected` against ours */
+typedef struct Tally {
+    const char *id;
+    bool print;
+    int bad;
+} Tally;
+static void compare(Tally *y, const char *path, const json_t *want, const json_t *got) {
+    char here[300];
+    if (json_is_object(want)) {
+        const char *k;
+        json_t *v;
+        json_object_foreach((json_t *)want, k, v) {
+            snprintf(here, sizeof here, "%s%s%s", path, *path ? "." : "", k);
+            compare(y, here, v, json_object_get(got, k));
+        }
+        return;
+    }
+    double a = json_number_value(got), b = json_number_value(want);
+    bool same = json_is_integer(want) && json_is_integer(got) ? json_integer_value(want) == json_integer_value(got)
+                                                              : json_is_number(got) && fabs(a - b) <= 1e-9 * fabs(b);
+    if (same || !json_is_number(want)) return;
+    y->bad++;
+    if (!y->print) return;
+    if (json_is_number(got)) printf("%s: %s is %.10g, expected %.10g\n", y->id, path, a, b);
+    else printf("%s: %s is missing, expected %.10g\n", y->id, path, b);
+}
+/* The values under the keys that `expected` uses. */
+static json_t *same_keys(const json_t *want, json_t *got) {
+    if (!json_is_object(want) || !json_is_object(got)) return json_incref(got);
+    json_t *r = json_object(), *v;
+    const char *k;
+    json_object_foreach((json_t *)want, k, v) {
+        json_t *x = json_object_get(got, k);
+        if (x) json_object_set_new(r, k, same_keys(v, x));
+    }
+    return r;
+}
+static void print_json(json_t *j, bool *first) {
+    fputs(*first ? "[" : ",", stdout), *first = false;
+    puts("");
+    json_dumpf(j, stdout, JSON_COMPACT);
+    json_decref(j);
+}
+typedef struct Counts {
+    int passed, failed, evaluated;
+    bool first;
+} Counts;
+static void check_case(Ctx *c, const Options *o, Machines *m, const char *file, size_t i, const json_t *row, Counts *n) {
+    ExploreCase x;
+    bool ok = case_read(c, o, m, file, i, row, &x);
+    const json_t *want = json_object_get(row, "expected");
+    MappingCounts counts;
+    Tally y = {x.id, !o->json, 0};
+    json_t *got = NULL;
+    if (ok) mapping_counts_as(x.mapping, x.counting, &counts), got = explore_result_json(x.mapping, &counts);
+    else if (!o->json) printf("%s: the case is not legal\n", x.id);
+    if (ok && want) compare(&y, "", want, got);
+    *(!ok || y.bad ? &n->failed : want ? &n->passed : &n->evaluated) += 1;
+    if (o->json)
+        print_json(json_pack("{s:s, s:b, s:o}", "case", x.id, "equal", ok && !y.bad, "result",
+                             ok ? want ? same_keys(want, got) : json_incref(got) : json_null()),
+                   &n->first);
+    else if (ok && !want) {
+        char *s = json_dumps(got, JSON_INDENT(1));
+        printf("%s: %s\n", x.id, s);
+        free(s);
+    }
+    json_decref(got);
+}
+static int check(Ctx *c, Options *o) {
+    Counts n = {.first = true};
+    for (int f = 0; f < o->x.check.n; f++) {
+        const char *file = o->x.check.v[f];
+        json_t *rows = explore_load(c, file), *row;
+        size_t i;
+        if (!rows) return EXIT_REFUSED;
+        if (!json_is_array(rows)) return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "expected a list of cases"), EXIT_REFUSED;
+        Machines m = machines_of(c, o, file);
+        json_array_foreach(rows, i, row) check_case(c, o, &m, file, i, row, &n);
+        json_decref(rows);
+    }
+    if (o->json) puts(n.first ? "[]" : "\n]");
+    else printf("%d passed, %d failed\n", n.passed, n.failed);
+    return n.failed ? EXIT_REFUSED : EXIT_DONE;
+}
+
+/* ---- --batch */
+static int batch(Ctx *c, Options *o) {
+    json_t *rows = explore_load(c, o->x.batch), *row;
+    size_t i;
+    bool ok = true, first = true;
+    if (!rows) return EXIT_REFUSED;
+    if (!json_is_array(rows)) return diag_error(c->d, (Loc){o->x.batch, -1, NULL, NULL}, "expected a list of cases"), EXIT_REFUSED;
+    Machines m = machines_of(c, o, o->x.batch);
+    Arena *whole = c->a;
+    m.by_key = map_new(whole);
+    json_array_foreach(rows, i, row) {
+        ExploreCase x;
+        ok &= case_read(c, o, &m, o->x.batch, i, row, &x);
+        if (o->json) print_json(explore_case_json(c, &x), &first);
+        else if (x.legal) {
+            MappingCounts n;
+            mapping_counts_as(x.mapping, x.counting, &n);
+            printf("%-40s energy %.6g, %lld cycles, edp %.6g\n", x.id, n.energy, (long long)n.cycles, n.energy * (double)n.cycles);
+        } else printf("%-40s not legal\n", x.id);
+    }
+    if (o->json) puts(first ? "[]" : "\n]");
+    json_decref(rows);
+    return ok ? EXIT_DONE : EXIT_REFUSED;
+}
+
+/* ---- one mapping of one layer */
+static void print_counts(const ExploreCase *x) {
+    MappingCounts n;
+    Text line = {0};
+    mapping_counts_as(x->mapping, x->counting, &n);
+    mapping_print_line(x->mapping, &line);
+    printf("%s on %s\n%s\n", x->problem->name, x->target->name, line.s);
+    text_free(&line);
+    printf("%lld MACs, %lld cycles, %lld units (%.4g on average), utilisation %.4f\n", (long long)n.macs, (long long)n.cycles,
+           (long long)n.units, n.units_mean, n.utilisation);
+    printf("energy %.6g (%.4f per MAC), edp %.6g\n\n%-10s %-4s %16s %16s %16s %12s %14s\n", n.energy, n.energy / (double)n.macs,
+           n.energy * (double)n.cycles, "level", "", "reads", "fills", "updates", "tile words", "energy");
+    for (int l = 0; l < x->target->nlevel; l++)
+        for (int t = 0, some = 0; t < x->problem->ntensor; t++) {
+            const Access *a = &n.at[l][t];
+            if (!(x->mapping->level[l].keep >> t & 1)) continue;
+            printf("%-10s %-4s %16lld %16lld %16lld %12lld", some ? "" : x->target->level[l].name, x->problem->tensor[t].name,
+                   (long long)a->reads, (long long)a->fills, (long long)a->updates, (long long)a->tile_words);
+            if (some++) puts("");
+            else printf(" %14.6g\n", n.energy_level[l]);
+        }
+}
+static int one_mapping(Ctx *c, Options *o, const Problem *p, const Target *t) {
+    ExploreCase x = {.id = p->name, .problem = p, .target = t, .counting = counting_of(o)};
+    const char *hash = o->x.arch ? strrchr(o->x.arch, '#') : NULL;
+    x.arch = hash ? hash + 1 : t->name;
+    x.mapping = explore_mapping_file(c, o->x.mapping, p, t);
+    if (!x.mapping) return EXIT_REFUSED;
+    check_quietly(c, o->x.mapping, &x);
+    if (o->json) {
+        json_t *j = explore_case_json(c, &x);
+        json_dumpf(j, stdout, JSON_INDENT(1));
+        puts("");
+        json_decref(j);
+    } else if (x.legal) print_counts(&x);
+    return x.legal ? EXIT_DONE : EXIT_REFUSED;
+}
+
+int cmd_explore(Ctx *c, Options *o) {
+    if (o->x.check.n) return check(c, o);
+    if (o->x.batch) return batch(c, o);
+    Machines m = machines_of(c, o, NULL);
+    const Target *t = machine(c, o, &m, NULL);
+    json_t *layer = explore_load(c, o->model);
+    const json_t *inner = json_object_get(layer, "layer");
+    const Problem *p = layer ? explore_layer(c, o->model, "", inner ? inner : layer) : NULL;
+    if (!t || !p) return EXIT_REFUSED;
+    if (!o->x.mapping) return diag_error(c->d, NO_LOC, "no mapping was given; add --mapping FILE"), EXIT_REFUSED;
+    return one_mapping(c, o, p, t);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* explore.h: what the files of `quern explore` share: reading machines, layers and mappings (JSON as in the reference of Timeloop
+ * counts, YAML with the same keys, and mappings as text), and writing results. */
+#ifndef QN_CLI_EXPLORE_H
+#define QN_CLI_EXPLORE_H
+#include "cli.h"
+#include "codegen/target_yaml.h"
+#include "passes/cost.h"
+#include "passes/explore.h"
+#include <jansson.h>
+
+/* ---- explore_read.c. NULL after errors that name the file and the place in it. `where` is that place, "case 'x': layer". */
+json_t *explore_load(Ctx *c, const char *file); /* JSON or YAML, told apart by its first character */
+Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t *layer);
+Mapping *explore_mapping(Ctx *c, const char *file, const char *where, const json_t *levels, const Problem *p, const Target *t);
+/* A machine of a file of architectures (the reference's form), or the machine of a target file. `name` may be NULL if there is one. */
+Target *explore_arch(Ctx *c, const char *file, const char *name);
+/* A mapping in any of its forms: JSON or YAML levels, one line, or lines `LEVEL keeps W: for M 4`. */
+Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const Target *t);
+
+/* ---- explore_json.c: one object of the contract. */
+typedef struct ExploreCase {
+    const char *id, *arch; /* as the user named them */
+    const Problem *problem;
+    const Target *target;
+    Mapping *mapping; /* NULL: it could not be read */
+    bool legal;
+    MapViolations violations;
+    Counting counting;
+    const SearchResult *search; /* NULL: the mapping was given */
+} ExploreCase;
+json_t *explore_result_json(const Mapping *m, const MappingCounts *n); /* the keys of a reference `expected`, and more */
+json_t *explore_case_json(Ctx *c, const ExploreCase *x);
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_explore.c: quern explore as its users call it: the reference cases of Timeloop (the small copies of tests/data/timeloop, and all
+ * of $QUERN_SHARED/reference/timeloop where it is), forms of mappings, messages for bad input. */
+#include "cli/cli.h"
+#include "codegen/target_yaml.h"
+#include "passes/explore.h"
+#include <check.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DATA QUERN_SOURCE_DIR "/tests/data/timeloop/"
+static char dir[64];
+static void setup(void) {
+    snprintf(dir, sizeof dir, "/tmp/quern-explore.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+static void teardown(void) { remove_dir(dir); }
+/* Exit status; `out` gets the end of what was printed: on both streams, with --json on stdout alone. */
+static int quern(char *out, size_t cap, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int quern(char *out, size_t cap, const char *fmt, ...) {
+    char cmd[2000], args[1500], line[1 << 16];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(args, sizeof args, fmt, ap);
+    va_end(ap);
+    snprintf(cmd, sizeof cmd, "%s explore %s 2>%s", QUERN_BINARY, args, strstr(args, "--json") ? "/dev/null" : "&1");
+    FILE *f = popen(cmd, "r");
+    ck_assert_ptr_nonnull(f);
+    size_t n = 0;
+    for (size_t k; (k = fread(line, 1, sizeof line, f)) > 0;) {
+        size_t take = k < cap - 1 ? k : cap - 1;
+        if (n + take > cap - 1) memmove(out, out + (n + take - (cap - 1)), cap - 1 - take), n = cap - 1 - take;
+        memcpy(out + n, line + k - take, take);
+        n += take;
+    }
+    out[n] = 0;
+    int status = pclose(f);
+    ck_assert_msg(WIFEXITED(status), "%s", cmd);
+    return WEXITSTATUS(status);
+}
+static const char *file(const char *name, const char *text) {
+    static char path[8][200];
+    static int next;
+    char *p = path[next++ % 8];
+    snprintf(p, 200, "%s/%s", dir, name);
+    FILE *f = fopen(p, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+    return p;
+}
+
+START_TEST(test_reference) {
+    char out[4096], shared[600];
+    int status = quern(out, sizeof out, "--check " DATA "small_mappings.json --check " DATA "fixed_mappings.json");
+    ck_assert_msg(status == 0 && strstr(out, " passed, 0 failed"), "%s", out);
+    const char *root = getenv("QUERN_SHARED");
+    if (!root) root = QUERN_SOURCE_DIR "/../shared";
+    snprintf(shared, sizeof shared, "%s/reference/timeloop/mapper_best.json", root);
+    if (access(shared, R_OK) != 0) return;
+    snprintf(shared, sizeof shared, "%s/reference/timeloop", root);
+    status = quern(out, sizeof out, "--check %s/small_mappings.json --check %s/fixed_mappings.json --check %s/mapper_best.json", shared,
+                   shared, shared);
+    ck_assert_msg(status == 0 && strstr(out, "54 passed, 0 failed"), "%s", out);
+}
+END_TEST
+START_TEST(test_check_finds_a_difference) {
+    char out[4096];
+    const char *bad =
+        file("bad.json", "[{\"case\": \"a\", \"layer\": {\"M\": 4}, \"arch\": \"single_pe\", \"mapping\": [{\"level\": \"DRAM\", "
+                         "\"temporal_outer_to_inner\": [[\"M\", 4]]}], \"expected\": {\"cycles\": 5}}]");
+    ck_assert_int_eq(quern(out, sizeof out, "--check %s --arch " DATA "architectures.json", bad), 1);
+    ck_assert_msg(strstr(out, "a: cycles is 4, expected 5\n0 passed, 1 failed"), "%s", out);
+}
+END_TEST
+
+static json_t *one(const char *layer, const char *machine, const char *mapping, int want) {
+    static char out[1 << 18];
+    int status = quern(out, sizeof out, "%s --arch " DATA "architectures.json#%s --mapping %s --json", file("layer.yaml", layer), machine,
+                       file("mapping.txt", mapping));
+    ck_assert_msg(status == want, "status %d: %s", status, out);
+    json_t *j = json_loads(out, JSON_DISABLE_EOF_CHECK, NULL);
+    if (want == 0) ck_assert_msg(j != NULL, "%s", out);
+    return j;
+}
+static long long at(const json_t *j, const char *path) {
+    char part[64];
+    for (; *path; path += *path == '.') {
+        size_t n = strcspn(path, ".");
+        snprintf(part, sizeof part, "%.*s", (int)n, path);
+        j = json_object_get(j, part), path += n;
+    }
+    ck_assert_msg(json_is_number(j), "no number");
+    return (long long)json_number_value(j);
+}
+static const char conv3[] = "name: c3\nM: 384\nC: 256\nE: 13\nF: 13\nR: 3\nS: 3\n";
+START_TEST(test_forms_agree) {
+    const char *line = "DRAM[M6 C16] SPM[M4 R3 S3] Acc[E13 F13 | C16y M16x] WReg[]\n";
+    json_t *a = one(conv3, "ws_16x16", line, 0);
+    json_t *b = one(conv3, "ws_16x16", "DRAM: for M 6, C 16\nSPM: for M 4, R 3, S 3\nAcc: for E 13, F 13; spread C 16 y, M 16 x\n", 0);
+    json_t *d =
+        one(conv3, "ws_16x16",
+            "- level: DRAM\n  temporal_outer_to_inner: [[M, 6], [C, 16]]\n- level: SPM\n  temporal_outer_to_inner: [[M, 4], [R, 3], "
+            "[S, 3]]\n- level: Acc\n  temporal_outer_to_inner: [[E, 13], [F, 13]]\n  spatial: [[C, 16, Y], [M, 16, X]]\n",
+            0);
+    ck_assert(json_equal(a, b) && json_equal(a, d));
+    ck_assert_str_eq(json_string_value(json_object_get(a, "mapping_text")), "DRAM[M6 C16] SPM[M4 R3 S3] Acc[E13 F13 | C16y M16x] WReg[]");
+    ck_assert_int_eq(at(a, "result.cycles"), 584064);
+    /* weights stay in the PEs while the outermost loops stand still */
+    ck_assert_int_eq(at(a, "result.dataflow.W.fills"), at(a, "result.dataflow.W.distinct"));
+    ck_assert_int_eq(at(a, "result.dataflow.I.distinct"), 0);
+    json_decref(a), json_decref(b), json_decref(d);
+}
+END_TEST
+START_TEST(test_violations) {
+    json_t *j = one("M: 64\nC: 64\n", "single_pe", "DRAM[] GLB[] RF[M64 C64]", 1);
+    const json_t *v = json_array_get(json_object_get(j, "violations"), 0);
+    ck_assert(json_is_false(json_object_get(j, "legal")));
+    ck_assert_str_eq(json_string_value(json_object_get(v, "level")), "GLB");
+    ck_assert_int_eq(at(v, "need_words"), 64 * 64 + 64 + 64);
+    ck_assert_int_eq(at(v, "capacity_words"), 4096);
+    json_decref(j);
+}
+END_TEST
+START_TEST(test_survey_counting) {
+    char out[1 << 16];
+    int status = quern(out, sizeof out, "%s --arch " DATA "architectures.json#rf512B_16x16 --mapping %s --counting survey --json",
+                       file("l.yaml", conv3), file("m.txt", "DRAM[M6 C16] GLB[M4 E13 | C16y M16x] RF[F13 R3 S3]"));
+    ck_assert_msg(status == 0, "%s", out);
+    json_t *j = json_loads(out, 0, NULL);
+    ck_assert_int_eq(at(j, "result.energy_by_level.RF"), 4 * at(j, "result.energy_by_level.MAC"));
+    json_decref(j);
+}
+END_TEST
+
+static const struct {
+    const char *layer, *mapping, *message;
+} bad[] = {
+    {"M: 8\n", "DRAM[M4]", "the factors of M multiply to 4; its extent is 8"},
+    {"M: 8\n", "DRAM[M5~] RF[M2]", "leave an iteration empty"},
+    {"M: 8\n", "DRAM[M3~] RF[M2]", "do not cover its extent 8"},
+    {"M: 8\n", "DRAM[Q8]", "column 6: found 'Q8]', expected a dim of the problem and its factor"},
+    {"M: 8\n", "DRAM[M8 | C1]", "column 11: found 'C1]', expected an axis x or y after the factor"},
+    {"M: 8\n", "DRUM[M8]", "column 1: found 'DRUM[M8]', expected a level of the target"},
+    {"M: 8\n", "DRAM[M8", "expected a dim of the problem"},
+    {"M: 8\n", "DRAM[M8] GLB[] GLB[]", "the levels once each"},
+    {"M: 8\n", "GLB:Q[M8]", "expected an operand of the problem"},
+    {"M: 8\n", "DRAM[| M8x]", "level DRAM spreads over 8 units along x; it has 1"},
+    {"M: 8\n", "- level: DRAM\n  loops: []\n", "mapping[0]: unknown key 'loops'"},
+    {"M: 8\n", "- level: DRAM\n  spatial: [[M, 8]]\n", "expected [dim, factor, \"X\" or \"Y\"]"},
+    {"M: 8\n", "- &a [*a]\n", "found an alias"},
+    {"M: 0\n", "DRAM[M8]", "M is 0, expected a whole number, at least 1"},
+    {"M: x\n", "DRAM[M8]", "M is \"x\""},
+    {"Mm: 4\n", "DRAM[M8]", "unknown key 'Mm'"},
+    {"[3]\n", "DRAM[M8]", "expected a layer"},
+    {"{\"M\": 4,\n \"C\" 5}\n", "DRAM[M8]", "layer.yaml: 2: error: column 6"},
+    {"M: 4\nM: 5\n", "DRAM[M8]", "a key for the second time"},
+    {"kind: pool\n", "DRAM[M8]", "expected \"conv\" or \"depthwise\""},
+    {"M: 1099511627776\nC: 1099511627776\n", "DRAM[M8]", "more than 2^50"},
+};
+START_TEST(test_bad_input) {
+    char out[4096];
+    const char *layer = file("layer.yaml", bad[_i].layer), *mapping = file("mapping.txt", bad[_i].mapping);
+    int status = quern(out, sizeof out, "%s --arch " DATA "architectures.json#single_pe --mapping %s", layer, mapping);
+    ck_assert_msg(status == 1 && strstr(out, bad[_i].message), "status %d, expected '%s', found: %s", status, bad[_i].message, out);
+}
+END_TEST
+START_TEST(test_bad_machine) {
+    char out[4096];
+    const char *layer = file("l.yaml", "M: 8\n"), *m = file("m.txt", "DRAM[M8]");
+    ck_assert_int_eq(quern(out, sizeof out, "%s --mapping %s --arch " DATA "architectures.json", layer, m), 1);
+    ck_assert_msg(strstr(out, "several machines; expected FILE#NAME with one of eyeriss_168"), "%s", out);
+    ck_assert_int_eq(quern(out, sizeof out, "%s --mapping %s --arch " DATA "architectures.json#nobody", layer, m), 1);
+    ck_assert_msg(strstr(out, "no machine is called 'nobody'"), "%s", out);
+    ck_assert_int_eq(quern(out, sizeof out, "%s --mapping %s", layer, m), 1);
+    ck_assert_msg(strstr(out, "no machine was given"), "%s", out);
+}
+END_TEST
+
+Suite *explore_suite(void) {
+    Suite *s = suite_create("explore");
+    TCase *t = tcase_create("explore");
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_reference);
+    tcase_add_test(t, test_check_finds_a_difference);
+    tcase_add_test(t, test_forms_agree);
+    tcase_add_test(t, test_violations);
+    tcase_add_test(t, test_survey_counting);
+    tcase_add_loop_test(t, test_bad_input, 0, sizeof bad / sizeof *bad);
+    tcase_add_test(t, test_bad_machine);
+    suite_add_tcase(s, t);
+    return s;
+}
