@@ -225,7 +225,7 @@ static Expr *simplify_div(Simplifier *s, BinOp op, Expr *x, int64_t c) {
     }
     return NULL;
 }
-/* Minimum, maximum and comparisons by the sign of x - y. */
+/* Minimum, maximum and comparisons by the sign of x - y, which says nothing of their order where one of them wraps. */
 static Expr *simplify_order(Simplifier *s, const Expr *e, Expr *x, Expr *y) {
     Lin d = {0};
     Interval b;
@@ -233,6 +233,9 @@ static Expr *simplify_order(Simplifier *s, const Expr *e, Expr *x, Expr *y) {
     if (!lin_add(&d, x, 1, 0) || !lin_add(&d, y, -1, 0)) return NULL;
     lin_compact(&d);
     if (!lin_bounds(&d, s->r, &b)) return NULL;
+    int budget = BUDGET;
+    Interval side;
+    if (e->op != BIN_EQ && e->op != BIN_NE && (!bounds(x, s->r, &side, &budget) || !bounds(y, s->r, &side, &budget))) return NULL;
     switch ((BinOp)e->op) {
     case BIN_MIN: return b.hi <= 0 ? x : b.lo >= 0 ? y : NULL;
     case BIN_MAX: return b.hi <= 0 ? y : b.lo >= 0 ? x : NULL;
