@@ -215,6 +215,21 @@ static unsigned moved(const Nest *n, int loop) {
     for (int k = 0; k < n->nop; k++) m |= (unsigned)(n->at[k].k[loop] != 0) << k;
     return m;
 }
+/* Operands that the two loops move by the same stride. */
+static int equal_strides(const Nest *n, int i, const Nest *m, int k) {
+    int equal = 0;
+    for (int o = 0; o < n->nop; o++) equal += n->at[o].k[i] == m->at[o].k[k];
+    return equal;
+}
+/* Where several loops of the row move the same operands, the one whose strides are most alike is meant. */
+static int partner(const Nest *n, int i, const Nest *m, unsigned used) {
+    int best = -1;
+    for (int k = 0; k < m->nloop; k++) {
+        if (used >> k & 1 || moved(n, i) != moved(m, k)) continue;
+        if (best < 0 || equal_strides(n, i, m, k) > equal_strides(n, i, m, best)) best = k;
+    }
+    return best;
+}
 bool stream_match(const Nest *n, const Row *r, int *loop_of) {
     const Nest *m = &r->nest;
     unsigned used = 0;
@@ -222,9 +237,9 @@ bool stream_match(const Nest *n, const Row *r, int *loop_of) {
     if (memcmp(n->type, m->type, (size_t)n->nop) != 0 || memcmp(n->code, m->code, (size_t)n->ncode) != 0) return false;
     for (int i = 0; i < n->nloop; i++) {
         loop_of[i] = -1;
-        for (int k = 0; n->size[i] > 1 && k < m->nloop && loop_of[i] < 0; k++)
-            if (!(used >> k & 1) && moved(n, i) == moved(m, k)) loop_of[i] = k, used |= 1u << k;
-        if (n->size[i] > 1 && loop_of[i] < 0) return false;
+        if (n->size[i] == 1) continue;
+        if ((loop_of[i] = partner(n, i, m, used)) < 0) return false;
+        used |= 1u << loop_of[i];
     }
     return true;
 }

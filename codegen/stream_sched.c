@@ -96,7 +96,8 @@ static void put_access(Plan *p, const char *buf, int tensor, bool sum, const cha
         for (int i = 0; i < t->axis[a].n; i++) {
             int d = t->axis[a].dim[i];
             const char *v = sum ? sum_loop(p, d) : arena_printf(p->a, "%s%s", store_loop(p, d), suffix);
-            text_printf(&p->out, "%s%s * %lld", i ? " + " : a ? ", " : "", v, (long long)t->axis[a].coef[i]);
+            text_printf(&p->out, "%s%s", i ? " + " : a ? ", " : "", v);
+            if (t->axis[a].coef[i] != 1) text_printf(&p->out, " * %lld", (long long)t->axis[a].coef[i]);
         }
     text_puts(&p->out, "]");
 }
@@ -109,6 +110,17 @@ static void put_shape(Plan *p, const int64_t *extent, int tensor, DType dt) {
         text_printf(&p->out, "%s%lld", a ? "," : "", (long long)n);
     }
     text_puts(&p->out, "]");
+}
+/* Inputs before weights, as instructions that multiply have them. */
+static void put_product(Plan *p, DType in, DType sum) {
+    static const unsigned roles[] = {ROLE_I, ROLE_W};
+    int n = 0;
+    for (int i = 0; i < 2; i++)
+        for (int t = 0; t < p->p->ntensor; t++) {
+            if (p->p->tensor[t].role != roles[i]) continue;
+            text_printf(&p->out, "%s%s", n++ ? " * " : "", in == sum ? "" : arena_printf(p->a, "%s(", dtype_name(sum)));
+            put_access(p, small(p->a, p->p->tensor[t].name), t, true, ""), text_puts(&p->out, in == sum ? "" : ")");
+        }
 }
 Func *stream_nest(Ctx *c, const Mapping *m, const int64_t *extent, DType in, DType sum) {
     Plan *p = NEW(c->a, Plan);
@@ -131,11 +143,7 @@ Func *stream_nest(Ctx *c, const Mapping *m, const int64_t *extent, DType in, DTy
     put_loops(p, extent, false, "_i"), put_access(p, p->sums, p->result, false, "_i"),
         text_puts(o, dtype_is_int(sum) ? " = 0\n" : " = 0.0\n");
     put_loops(p, extent, true, ""), put_access(p, p->sums, p->result, true, ""), text_puts(o, " += ");
-    for (int t = 0, n = 0; t < p->p->ntensor; t++) {
-        if (t == p->result) continue;
-        text_printf(o, "%s%s", n++ ? " * " : "", in == sum ? "" : arena_printf(c->a, "%s(", dtype_name(sum)));
-        put_access(p, small(c->a, p->p->tensor[t].name), t, true, ""), text_puts(o, in == sum ? "" : ")");
-    }
+    put_product(p, in, sum);
     text_puts(o, "\n");
     if (p->stay) {
         put_loops(p, extent, false, ""), put_access(p, small(c->a, p->p->tensor[p->result].name), p->result, false, "");

@@ -155,9 +155,9 @@ static int check_form(QnSimCommand *c) {
     return c->opcode == QN_SIM_LOAD ? o[0].level > 0 && o[1].level == 0 : o[0].level == 0 && o[1].level > 0;
 }
 int qn_sim_next(const QnSimStream *s, size_t *at, QnSimCommand *c) {
-    const unsigned char *p = s->bytes + *at, *q = p + QN_SIM_COMMAND;
     memset(c, 0, sizeof *c);
     if (*at > s->size || s->size - *at < QN_SIM_COMMAND) return QN_SIM_E_SHORT;
+    const unsigned char *p = s->bytes + *at, *q = p + QN_SIM_COMMAND;
     c->opcode = get16(p), c->nloop = p[4], c->nop = p[5], c->element = get16(p + 6), c->value = get(p + 8, 8);
     size_t words = get16(p + 2), need;
     for (unsigned i = 0; i < s->ninstr && !c->instr; i++)
