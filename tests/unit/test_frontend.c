@@ -3,7 +3,7 @@
  * Expected bytes and types are written out by hand from the ONNX specification. */
 #define _GNU_SOURCE
 #include "frontend/frontend.h"
-#include "onnx_build.h"
+#include "frontend_run.h"
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,63 +12,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#define DIMS(...) ((const int64_t[]){__VA_ARGS__})
-typedef struct Run { /* one import and what it said */
-    Arena *a;
-    Diags d;
-    Ctx c;
-    ImportOptions o;
-    Graph *g;
-    const char *dir;
-} Run;
-static void run_init(Run *r) {
-    *r = (Run){.a = arena_new()};
-    r->d.a = r->a;
-    r->c = (Ctx){r->a, &r->d};
-}
-static void run_free(Run *r) { arena_free(r->a); }
-static Graph *run_bytes(Run *r, const void *b, size_t n) {
-    r->g = onnx_import_bytes(&r->c, b, n, "m.onnx", r->dir, &r->o);
-    return r->g;
-}
-static Graph *run_model(Run *r, OnnxModel *m) {
-    size_t n;
-    void *b = om_pack(m, &n);
-    return run_bytes(r, b, n);
-}
-static char *said_all(Run *r) {
-    Text t = {0};
-    for (int i = 0; i < r->d.list.n; i++) diag_format(&r->d.list.v[i], &t), text_puts(&t, "\n");
-    char *s = arena_strdup(r->a, t.s ? t.s : "");
-    text_free(&t);
-    return s;
-}
-#define ck_said(r, part) ck_assert_msg(strstr(said_all(r), part) != NULL, "expected '%s' in:\n%s", part, said_all(r))
-#define ck_ok(r)         ck_assert_msg((r)->g && (r)->d.errors == 0, "unexpected errors:\n%s", said_all(r))
-#define ck_refused(r)    ck_assert_msg(!(r)->g && (r)->d.errors > 0, "the model was accepted")
-
-/* y = LeakyRelu(x + w): small, yet with an input, an initializer, attributes and two nodes. */
-static OnnxModel *small_model(Arena *a) {
-    OnnxModel *m = om_new(a, 8, 17);
-    const float w[] = {1, 2, 3};
-    om_input(&m->g, "x", DT_FLOAT32, 2, DIMS(2, 3), NULL);
-    om_init(&m->g, "w", DT_FLOAT32, 1, DIMS(3), w, sizeof w);
-    om_node(&m->g, "Add", "x w", "s")->name = "adding";
-    om_attr_f(a, om_node(&m->g, "LeakyRelu", "s", "y"), "alpha", 0.5f);
-    om_output(&m->g, "y", DT_FLOAT32, 2, DIMS(2, 3), NULL);
-    return m;
-}
-static Tensor *tensor_named(Graph *g, const char *name) {
-    for (int i = 0; i < g->tensors.n; i++)
-        if (strcmp(g->tensors.v[i]->name, name) == 0) return g->tensors.v[i];
-    return NULL;
-}
-static Node *node_of(Graph *g, const char *op) {
-    for (Node *n = g->first; n; n = n->next)
-        if (strcmp(n->op->name, op) == 0) return n;
-    return NULL;
-}
 
 START_TEST(imports_small_model) {
     Run r;
@@ -90,167 +33,6 @@ START_TEST(imports_small_model) {
 }
 END_TEST
 
-/* ---- hostile bytes */
-static void must_end_cleanly(const void *b, size_t n) {
-    Run r;
-    run_init(&r);
-    Graph *g = run_bytes(&r, b, n);
-    ck_assert(!g == (r.d.errors > 0));
-    if (g) ck_assert_msg(graph_verify(&r.c, g, false), "%s", said_all(&r));
-    run_free(&r);
-}
-START_TEST(empty_and_random_bytes) {
-    Run r;
-    run_init(&r);
-    run_bytes(&r, "", 0);
-    ck_refused(&r);
-    ck_said(&r, "m.onnx: error: the file is empty");
-    uint8_t b[300];
-    uint32_t seed = 12345;
-    for (int k = 0; k < 2000; k++) {
-        size_t n = (size_t)k % sizeof b;
-        for (size_t i = 0; i < n; i++) seed = seed * 1664525 + 1013904223, b[i] = (uint8_t)(seed >> 24);
-        must_end_cleanly(b, n);
-    }
-    run_free(&r);
-}
-END_TEST
-static OnnxModel *model_with_everything(Arena *a) {
-    OnnxModel *m = small_model(a);
-    OnnxGraph body = {.a = a};
-    om_attr_ref(a, om_node(&body, "LeakyRelu", "p", "q"), "alpha", 1, "slope");
-    Onnx__FunctionProto *f = om_function(m, "local", "Leak", "p", "q", &body, 17);
-    f->attribute = NEW_ARRAY(a, char *, 1);
-    f->attribute[0] = "slope";
-    f->n_attribute = 1;
-    Onnx__NodeProto *call = om_node(&m->g, "Leak", "y", "z");
-    call->domain = "local";
-    om_attr_f(a, call, "slope", 0.25f);
-    om_opset(m, "local", 1);
-    om_attr_is(a, om_node(&m->g, "Transpose", "z", "zt"), "perm", 2, DIMS(1, 0));
-    om_attr_t(a, om_node(&m->g, "Constant", "", "c"), "value", om_tensor(a, "", DT_INT64, 1, DIMS(1), DIMS(6), 8));
-    om_node(&m->g, "Reshape", "zt c", "flat");
-    om_output(&m->g, "flat", DT_FLOAT32, 1, DIMS(6), NULL);
-    return m;
-}
-START_TEST(truncation_at_every_byte) {
-    Arena *a = arena_new();
-    size_t n;
-    uint8_t *b = om_pack(model_with_everything(a), &n);
-    for (size_t k = 0; k < n; k++) {
-        uint8_t *copy = malloc(k ? k : 1); /* exact size: a read past the end is seen by ASan */
-        memcpy(copy, b, k);
-        must_end_cleanly(copy, k);
-        free(copy);
-    }
-    arena_free(a);
-}
-END_TEST
-START_TEST(every_bit_flip) {
-    Arena *a = arena_new();
-    size_t n;
-    uint8_t *b = om_pack(model_with_everything(a), &n);
-    Run r;
-    run_init(&r);
-    run_bytes(&r, b, n);
-    ck_ok(&r);
-    run_free(&r);
-    for (size_t k = 0; k < n * 8; k++) {
-        b[k / 8] ^= (uint8_t)(1 << (k % 8));
-        must_end_cleanly(b, n);
-        b[k / 8] ^= (uint8_t)(1 << (k % 8));
-    }
-    arena_free(a);
-}
-END_TEST
-
-/* bytes = field(bytes), growing to the front of a buffer */
-typedef struct Nest {
-    uint8_t *buf;
-    size_t at, end;
-} Nest;
-static void nest_wrap(Nest *s, int field) {
-    size_t n = s->end - s->at, k = 0;
-    uint8_t len[10];
-    for (size_t v = n;; v >>= 7) {
-        len[k++] = (uint8_t)((v & 127) | (v > 127 ? 128 : 0));
-        if (v <= 127) break;
-    }
-    s->at -= k;
-    memcpy(s->buf + s->at, len, k);
-    s->buf[--s->at] = (uint8_t)(field << 3 | 2);
-}
-START_TEST(deep_nesting) {
-    const int levels[] = {101, 3000, 100000};
-    for (int i = 0; i < 3; i++) {
-        size_t room = (size_t)levels[i] * 16;
-        Nest s = {malloc(room), room, room};
-        for (int k = 0; k < levels[i]; k++) /* graph > node > attribute > graph ... */
-            nest_wrap(&s, (int[]){1, 5, 6}[(levels[i] - 1 - k) % 3]);
-        nest_wrap(&s, 7);
-        Run r;
-        run_init(&r);
-        run_bytes(&r, s.buf + s.at, s.end - s.at);
-        ck_refused(&r);
-        ck_said(&r, "nested more than 100 deep");
-        run_free(&r);
-        free(s.buf);
-    }
-}
-END_TEST
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-START_TEST(two_million_empty_nodes) {
-    const size_t n = 4000000;
-    Nest s = {malloc(n + 32), n + 32, n + 32};
-    s.at -= n;
-    for (size_t i = 0; i < n; i += 2) s.buf[s.at + i] = 1 << 3 | 2, s.buf[s.at + i + 1] = 0;
-    nest_wrap(&s, 7);
-    Run r;
-    run_init(&r);
-    double t = seconds();
-    run_bytes(&r, s.buf + s.at, s.end - s.at);
-    ck_assert_double_lt(seconds() - t, 5);
-    ck_refused(&r);
-    ck_said(&r, "would take more than");
-    run_free(&r);
-    free(s.buf);
-}
-END_TEST
-START_TEST(malformed_wire) {
-    static const struct {
-        const char *bytes;
-        size_t n;
-        const char *says;
-    } t[] = {
-        {"\x3a\x00\x3a\x00", 4, "there twice"},                                          /* two graphs */
-        {"\x3b\x3c", 2, "groups"},                                                       /* a group */
-        {"\x02\x00", 2, "field number"},                                                 /* field 0 */
-        {"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, "more than ten bytes"}, /* an 11-byte number */
-        {"\x3a\x05\x0a", 3, "length 5 goes past the end"},                               /* longer than the file */
-        {"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "goes past the end"},       /* 2^64-1 */
-        {"\x12\x03"
-         "a\0b",
-         5, "NUL"}, /* producer_name */
-        {"\x12\x02\xc3\x28", 4, "UTF-8"},
-        {"\x0f", 1, "wire type"},
-        {"\x08", 1, "cut off"},
-        {"\x0a\x01\x08", 3, "single number is written as a list"}, /* ir_version as bytes */
-        {"\x38\x01", 2, "another wire type"},                      /* graph as a number */
-    };
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-        Run r;
-        run_init(&r);
-        run_bytes(&r, t[i].bytes, t[i].n);
-        ck_refused(&r);
-        ck_said(&r, t[i].says);
-        run_free(&r);
-    }
-}
-END_TEST
 
 /* ---- damaged graphs: each builder spoils a good model, and the error must say so */
 typedef void (*Spoil)(Arena *a, OnnxModel *m);
@@ -876,24 +658,6 @@ START_TEST(tensor_file_round_trip) {
 }
 END_TEST
 
-START_TEST(long_chain) {
-    enum { N = 200000 };
-    Run r;
-    run_init(&r);
-    OnnxModel *m = om_new(r.a, 8, 17);
-    om_input(&m->g, "0", DT_FLOAT32, 1, DIMS(4), NULL);
-    for (int i = 0; i < N; i++) om_node(&m->g, "Relu", arena_printf(r.a, "%d", i), arena_printf(r.a, "%d", i + 1));
-    om_output(&m->g, arena_printf(r.a, "%d", N), DT_FLOAT32, 1, DIMS(4), NULL);
-    size_t n;
-    void *b = om_pack(m, &n);
-    double t = seconds();
-    run_bytes(&r, b, n);
-    ck_assert_double_lt(seconds() - t, 5);
-    ck_ok(&r);
-    ck_assert_int_eq(r.g->nnode, N);
-    run_free(&r);
-}
-END_TEST
 
 Suite *frontend_suite(void) {
     Suite *s = suite_create("frontend");
@@ -918,15 +682,6 @@ Suite *frontend_suite(void) {
     tcase_add_test(t, old_broadcast_axis);
     tcase_add_test(t, old_upsample);
     tcase_add_test(t, old_softmax);
-    suite_add_tcase(s, t);
-    t = tcase_create("hostile");
-    tcase_add_test(t, empty_and_random_bytes);
-    tcase_add_test(t, truncation_at_every_byte);
-    tcase_add_test(t, every_bit_flip);
-    tcase_add_test(t, deep_nesting);
-    tcase_add_test(t, two_million_empty_nodes);
-    tcase_add_test(t, malformed_wire);
-    tcase_add_test(t, long_chain);
     suite_add_tcase(s, t);
     t = tcase_create("files");
     tcase_add_checked_fixture(t, external_setup, external_teardown);
