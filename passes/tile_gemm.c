@@ -116,13 +116,15 @@ static bool schedule_part(TileJob *job, int part, int64_t block, int64_t lanes) 
     Kernel *k = job->k;
     int64_t width = extent(k, arena_printf(a, "na%s", no)), rows = extent(k, m);
     if (!width || !to_registers(job, sum, MEM_REG)) return false;
-    bool edged = extent(k, n) % lanes != 0 || !vector_store(k, n);
-    if (!to_registers(job, edge, MEM_STACK)) return false;
+    /* Columns that are no whole vector: what is read of `edge` is narrower than what is summed, so its rows stay as they are. */
+    bool ragged = extent(k, n) % lanes != 0, edged = ragged || !vector_store(k, n), blocks = rows > block;
+    if ((!ragged || !blocks) && !to_registers(job, edge, MEM_STACK)) return false;
     if (!edged) text_printf(job->steps, "inline %s\n", edge);
-    if (rows > block) {
-        text_printf(job->steps, "split %s %lld %so %s\n", m, (long long)block, m, m);
-        if (edged) text_printf(job->steps, "compute_at %s %so\n", edge, m);
-        text_printf(job->steps, "compute_at %s %so\n", sum, m);
+    if (blocks) {
+        const char *outer = ragged ? me : m;
+        text_printf(job->steps, "split %s %lld %so %s\n", outer, (long long)block, outer, outer);
+        if (edged && !ragged) text_printf(job->steps, "compute_at %s %so\n", edge, outer);
+        text_printf(job->steps, "compute_at %s %so\n", sum, outer);
     }
     const char *nests[3][2] = {{arena_printf(a, "mi%s", no), arena_printf(a, "ni%s", no)},
                                {arena_printf(a, "ma%s", no), arena_printf(a, "na%s", no)},
