@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blocked.h: attributes of the internal operators on channel-blocked tensors [N, ceil(C/L), H, W, L], for the layout pass which
+ * makes them (passes/layout*.c). Their order is that of the rows in ops.def. */
+#ifndef QN_BLOCKED_H
+#define QN_BLOCKED_H
+#include "../ops.h"
+
+/* ConvBlocked, DepthwiseBlocked and PoolBlocked share the first ones. channels and features are the true ones, without the lanes that
+ * fill the last block; out: the extents H and W of the result; pads: top and left. tile: rows, columns and vectors of the
+ * block of sums in registers; strip: rows of the result for which all panels are computed before the next ones (0: all).
+ * source: what the input is. */
+enum {
+    BLK_CHANNELS,
+    BLK_DILATIONS,
+    BLK_FEATURES,
+    BLK_GROUP,
+    BLK_KERNEL,
+    BLK_OUT,
+    BLK_PADS,
+    BLK_SOURCE,
+    BLK_STRIDES,
+    BLK_STRIP,
+    BLK_TILE,
+    BLK_MODE
+};
+enum { BLK_SOURCE_BLOCKED, BLK_SOURCE_NCHW, BLK_SOURCE_NHWC };
+enum { BLK_POOL_MAX, BLK_POOL_AVERAGE, BLK_POOL_AVERAGE_PADDED }; /* BLK_MODE of PoolBlocked */
+enum { TOB_CHANNELS, TOB_LANES, TOB_NHWC };                       /* ToBlocked and FromBlocked */
+#endif

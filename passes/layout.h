@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layout.h: what the files of the layout pass share, and the block sizes that passes/tile_conv.c chooses for it. */
+#ifndef QN_PASSES_LAYOUT_H
+#define QN_PASSES_LAYOUT_H
+#include "internal.h"
+#include "ir/ops/blocked.h"
+#include "ir/target.h"
+
+/* A tensor that also exists channel-blocked. */
+typedef struct Blocked {
+    Tensor *b;   /* [N, ceil(C/L), H, W, L]; NULL: it does not */
+    bool nhwc;   /* the tensor's own order of axes: [N, H, W, C], else [N, C, H, W] */
+    bool native; /* computed blocked, not converted for a reader */
+} Blocked;
+typedef struct Layout {
+    Run *r;
+    Graph *g;
+    const Target *target;
+    int64_t lanes;
+    Vec(Blocked) of; /* by tensor id */
+    Map *consts;     /* constants per channel that were blocked before */
+} Layout;
+
+Blocked *layout_of(Layout *l, const Tensor *t); /* never NULL; valid until the next call */
+int64_t layout_channels(const Tensor *t, bool nhwc);
+/* The tensor blocked: as it is known, or through a new ToBlocked before `before`. */
+Tensor *layout_block(Layout *l, Tensor *t, bool nhwc, Node *before);
+/* Blocked result b stands for n's output: n is removed, readers get a FromBlocked which vanishes when nobody needs it. */
+void layout_result(Layout *l, Node *n, Tensor *b, bool nhwc);
+Node *layout_node(Layout *l, const char *op, Node *before, int nin, Tensor *const *in);
+bool layout_infer(Layout *l, Node *n);
+/* layout_conv.c: true if the node was rewritten. */
+bool layout_conv(Layout *l, Node *n);
+bool layout_pool(Layout *l, Node *n);
+
+/* tile_conv.c: the block of sums in registers and the strip of rows, for a convolution or a window over channels. */
+typedef struct ConvBlock {
+    int64_t rows, cols, vecs, strip;
+} ConvBlock;
+typedef struct ConvExtents {
+    int64_t channels, features, group; /* in all; group after merging */
+    int64_t in_h, in_w, out_h, out_w, k_h, k_w, stride;
+    bool padded_rows; /* taps above or below the input */
+} ConvExtents;
+ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e);
+ConvBlock channel_block_of(const Target *t, const ConvExtents *e);
+#endif

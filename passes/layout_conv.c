@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layout_conv.c: convolutions and pools on channel-blocked tensors. The weights are packed here in the order in which the inner loops
+ * read them: [panel][block of input channels][row][column][input channel][output vector][lane], zeros where channels end.
+ * Small groups are merged: a block of 16 channels with groups of 4 is one dense 16 x 16 product with zeros outside the groups.
+ *
+ *   Conv(x[1,64,56,56], w[64,64,3,3])  --->  ConvBlocked(x'[1,4,56,56,16], w'[2,4,3,3,16,2,16]) tile 1 14 2
+ */
+#include "layout.h"
+#include "rules.h"
+#include <string.h>
+
+enum { MAX_EDGE_TAPS = 96, MAX_MERGE = 8 };
+typedef struct Site { /* a window over the plane, its padding explicit */
+    int64_t k[2], stride[2], dil[2], pad[2], in[2], out[2];
+} Site;
+
+static int64_t at(const Node *n, const char *name, int i, int64_t def) {
+    int64_t count;
+    const int64_t *v = get_is(n, name, &count);
+    return v && i < count ? v[i] : def;
+}
+static bool site_of(const Node *n, const int64_t *k, Site *s) {
+    const char *mode = get_s(n, "auto_pad", "NOTSET");
+    for (int i = 0; i < 2; i++) {
+        s->k[i] = k[i], s->in[i] = n->in[0]->type.dim[2 + i], s->out[i] = n->out[0]->type.dim[2 + i];
+        s->stride[i] = at(n, "strides", i, 1), s->dil[i] = at(n, "dilations", i, 1);
+        s->pad[i] = strcmp(mode, "NOTSET") == 0 ? at(n, "pads", i, 0) : 0;
+        if (s->in[i] < 1 || s->out[i] < 1) return false;
+        int64_t need = max_i64((s->out[i] - 1) * s->stride[i] + (s->k[i] - 1) * s->dil[i] + 1 - s->in[i], 0);
+        if (strcmp(mode, "SAME_UPPER") == 0) s->pad[i] = need / 2;
+        if (strcmp(mode, "SAME_LOWER") == 0) s->pad[i] = need - need / 2;
+    }
+    return true;
+}
+static bool taps_fit(const Site *s) { /* taps of edge columns are written out: not too many */
+    int64_t reach = (s->k[1] - 1) * s->dil[1];
+    return (ceil_div(reach, 4) + 2) * s->k[1] <= MAX_EDGE_TAPS * 2 && s->k[1] <= 31;
+}
+static bool padded_rows(const Site *s) {
+    return s->pad[0] > 0 || (s->out[0] - 1) * s->stride[0] + (s->k[0] - 1) * s->dil[0] - s->pad[0] >= s->in[0];
+}
+
+static void window_attributes(Layout *l, Node *n, const Site *s, int64_t channels, int64_t features, int64_t group, const ConvBlock *b) {
+    node_set_i(n, BLK_CHANNELS, channels), node_set_i(n, BLK_FEATURES, features), node_set_i(n, BLK_GROUP, group);
+    node_set_is(l->g, n, BLK_KERNEL, s->k, 2), node_set_is(l->g, n, BLK_STRIDES, s->stride, 2),
+        node_set_is(l->g, n, BLK_DILATIONS, s->dil, 2);
+    node_set_is(l->g, n, BLK_PADS, s->pad, 2), node_set_is(l->g, n, BLK_OUT, s->out, 2);
+    node_set_is(l->g, n, BLK_TILE, (int64_t[]){b->rows, b->cols, b->vecs}, 3);
+    node_set_i(n, BLK_STRIP, b->strip);
+}
+
+/* ---- weights */
+typedef struct Pack {
+    int64_t features, channels, group;     /* as in the model: channels per group */
+    int64_t merged, lanes, in_lanes, vecs; /* groups after merging */
+} Pack;
+static float weight_at(const float *w, const Pack *p, int64_t taps, int64_t m, int64_t c, int64_t tap) { /* c: within the merged group */
+    int64_t per = p->group / p->merged, mg = p->features / p->group, g = m / mg, first = g % per * p->channels;
+    if (c < first || c >= first + p->channels) return 0;
+    return w[(m * p->channels + c - first) * taps + tap];
+}
+static Tensor *pack_weights(Layout *l, const Tensor *w, const Pack *p) {
+    int64_t kh = w->type.dim[2], kw = w->type.dim[3], taps = kh * kw, mg = p->features / p->merged,
+            cg = p->channels * (p->group / p->merged);
+    int64_t panels = ceil_div(ceil_div(mg, p->lanes), p->vecs), blocks = ceil_div(cg, p->in_lanes), width = p->vecs * p->lanes;
+    int64_t dim[] = {p->merged * panels, blocks, kh, kw, p->in_lanes, p->vecs, p->lanes};
+    float *v = NEW_ARRAY(l->g->a, float, dim[0] * blocks * taps * p->in_lanes * width), *to = v;
+    const float *from = w->data;
+    for (int64_t panel = 0; panel < dim[0]; panel++)
+        for (int64_t b = 0; b < blocks; b++)
+            for (int64_t t = 0; t < taps; t++)
+                for (int64_t c = b * p->in_lanes; c < (b + 1) * p->in_lanes; c++, to += width) {
+                    int64_t first = panel % panels * width, count = c < cg ? min_i64(width, mg - first) : 0;
+                    for (int64_t j = 0; j < count; j++) to[j] = weight_at(from, p, taps, panel / panels * mg + first + j, c, t);
+                }
+    return tensor_const(l->g, NULL, DT_FLOAT32, 7, dim, v);
+}
+static Tensor *pack_vector(Layout *l, const Tensor *b, int64_t count) { /* [blocks, lanes] */
+    int64_t blocks = ceil_div(count, l->lanes);
+    float *v = NEW_ARRAY(l->g->a, float, blocks * l->lanes);
+    memcpy(v, b->data, (size_t)count * sizeof *v);
+    return tensor_const(l->g, NULL, DT_FLOAT32, 2, (int64_t[]){blocks, l->lanes}, v);
+}
+static Tensor *pack_depthwise(Layout *l, const Tensor *w) { /* [blocks, kh, kw, lanes] */
+    int64_t c = w->type.dim[0], taps = w->type.dim[2] * w->type.dim[3], blocks = ceil_div(c, l->lanes);
+    float *v = NEW_ARRAY(l->g->a, float, blocks *taps * l->lanes);
+    const float *from = w->data;
+    for (int64_t i = 0; i < c; i++)
+        for (int64_t t = 0; t < taps; t++) v[(i / l->lanes * taps + t) * l->lanes + i % l->lanes] = from[i * taps + t];
+    return tensor_const(l->g, NULL, DT_FLOAT32, 4, (int64_t[]){blocks, w->type.dim[2], w->type.dim[3], l->lanes}, v);
+}
+/* How many groups become one so that groups are whole blocks; 0: none does. */
+static int64_t merge_groups(int64_t group, int64_t channels, int64_t features, int64_t lanes) {
+    if (group == 1) return 1;
+    for (int64_t q = 1; q <= MAX_MERGE && q <= group; q++)
+        if (group % q == 0 && q * (channels / group) % lanes == 0 && q * (features / group) % lanes == 0) return q;
+    return 0;
+}
+
+/* ---- nodes */
+static bool plain_conv(const Node *n) {
+    if (!op_is(n, "Conv") || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !is_const(n->in[1])) return false;
+    if ((uintptr_t)n->in[1]->data % sizeof(float)) return false;
+    return n->nin < 3 || !n->in[2] || is_const(n->in[2]);
+}
+static bool is_to_nchw(const Node *n) {
+    int64_t count;
+    const int64_t *p = n && op_is(n, "Transpose") ? get_is(n, "perm", &count) : NULL;
+    return p && count == 4 && p[0] == 0 && p[1] == 3 && p[2] == 1 && p[3] == 2;
+}
+/* The convolution's input in the form that it is read in. */
+static Tensor *conv_source(Layout *l, Node *n, int64_t *source) {
+    Tensor *x = n->in[0];
+    bool turned = is_to_nchw(x->def);
+    *source = BLK_SOURCE_BLOCKED;
+    if (layout_of(l, x)->b) return layout_of(l, x)->b;
+    if (x->type.dim[1] < l->lanes) {
+        *source = turned ? BLK_SOURCE_NHWC : BLK_SOURCE_NCHW;
+        return turned ? x->def->in[0] : x;
+    }
+    return turned ? layout_block(l, x->def->in[0], true, n) : layout_block(l, x, false, n);
+}
+static bool depthwise(Layout *l, Node *n, const Site *s) {
+    int64_t c = n->in[0]->type.dim[1];
+    ConvExtents e = {c, c, c, s->in[0], s->in[1], s->out[0], s->out[1], s->k[0], s->k[1], s->stride[1], padded_rows(s)};
+    ConvBlock b = channel_block_of(l->target, &e);
+    Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_depthwise(l, n->in[1]), NULL};
+    bool bias = n->nin > 2 && n->in[2];
+    if (bias) in[2] = pack_vector(l, n->in[2], c);
+    Node *m = layout_node(l, "DepthwiseBlocked", n, bias ? 3 : 2, in);
+    window_attributes(l, m, s, c, c, c, &b);
+    layout_infer(l, m);
+    layout_result(l, n, m->out[0], false);
+    return true;
+}
+bool layout_conv(Layout *l, Node *n) {
+    Site s;
+    if (!plain_conv(n)) return false;
+    const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
+    int64_t group = get_i(n, "group", 1), c = x->dim[1], features = w->dim[0];
+    if (!site_of(n, w->dim + 2, &s) || !taps_fit(&s) || x->dim[0] < 1 || c < 1) return false;
+    if (layout_of(l, n->in[0])->b && layout_of(l, n->in[0])->nhwc) return false;
+    if (group > 1 && group == c && features == c) return depthwise(l, n, &s);
+    int64_t merge = merge_groups(group, c, features, l->lanes);
+    if (!merge) return false;
+    int64_t source;
+    Tensor *in[3] = {conv_source(l, n, &source), NULL, NULL};
+    ConvExtents e = {c, features, group / merge, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+    ConvBlock b = conv_block_of(l->target, l->lanes, &e);
+    Pack p = {features, c / group, group, group / merge, l->lanes, source ? c : min_i64(c, l->lanes), b.vecs};
+    in[1] = pack_weights(l, n->in[1], &p);
+    bool bias = n->nin > 2 && n->in[2];
+    if (bias) in[2] = pack_vector(l, n->in[2], features);
+    Node *m = layout_node(l, "ConvBlocked", n, bias ? 3 : 2, in);
+    window_attributes(l, m, &s, c, features, group / merge, &b);
+    node_set_i(m, BLK_SOURCE, source);
+    layout_infer(l, m);
+    layout_result(l, n, m->out[0], false);
+    return true;
+}
+bool layout_pool(Layout *l, Node *n) {
+    Site s;
+    int64_t count;
+    bool largest = op_is(n, "MaxPool");
+    if ((!largest && !op_is(n, "AveragePool")) || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || (n->nout > 1 && n->out[1]))
+        return false;
+    const int64_t *k = get_is(n, "kernel_shape", &count);
+    bool with_pad = !largest && get_i(n, "count_include_pad", 0) != 0;
+    if (!layout_of(l, n->in[0])->native || layout_of(l, n->in[0])->nhwc || count != 2 || !site_of(n, k, &s) || !taps_fit(&s)) return false;
+    if (with_pad && get_i(n, "ceil_mode", 0)) return false; /* windows may reach past the padding */
+    int64_t c = n->in[0]->type.dim[1];
+    ConvExtents e = {c, c, c, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+    ConvBlock b = channel_block_of(l->target, &e);
+    Tensor *x = layout_of(l, n->in[0])->b;
+    Node *m = layout_node(l, "PoolBlocked", n, 1, &x);
+    window_attributes(l, m, &s, c, c, c, &b);
+    node_set_i(m, BLK_MODE, largest ? BLK_POOL_MAX : with_pad ? BLK_POOL_AVERAGE_PADDED : BLK_POOL_AVERAGE);
+    layout_infer(l, m);
+    layout_result(l, n, m->out[0], false);
+    return true;
+}

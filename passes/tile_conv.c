@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tile_conv.c: block sizes of convolutions, and the schedule of their nests. The block of sums is chosen by an estimate of cycles: two
+ * multiply-adds or two loads a cycle, four cycles from one sum to the next, a panel streamed from the second level of cache.
+ * Whole panels are outermost, so that each weight is fetched once; when the input is larger than half of that cache, strips of
+ * rows go outside. The nests come with loops over blocks, whose names say what they are: u… is written out, vl… are lanes.
+ *
+ *   64 channels, 56 x 56, 32 registers  --->  14 columns x 2 vectors;  unroll u3; unroll u4; vectorise vl5; …
+ */
+#include "layout.h"
+#include "tile.h"
+#include <string.h>
+
+static int64_t cache_bytes(const Target *t) {
+    int l2 = target_level(t, "L2");
+    return l2 >= 0 ? t->level[l2].words * t->level[l2].word_bits / 8 : 512 << 10;
+}
+static double larger(double a, double b) { return a > b ? a : b; }
+/* Cycles of one step of the sum for a block. */
+static double step_cycles(int64_t points, int64_t vecs) {
+    double fma = 0.5 * (double)(points * vecs), loads = 0.5 * (double)(points + (vecs > 1 ? vecs : 1));
+    double t = larger(fma, loads * 1.05);
+    if (vecs == 1) t = larger(t, fma * 1.3);
+    t = larger(t, 4.0);
+    return larger(t, 1.6 * (double)vecs) + 0.25;
+}
+static double columns_cycles(int64_t out_w, int64_t cols, int64_t rows, int64_t vecs) {
+    int64_t blocks = ceil_div(out_w, cols), base = out_w / blocks, wider = out_w % blocks;
+    return (double)wider * step_cycles(rows * (base + 1), vecs) + (double)(blocks - wider) * step_cycles(rows * base, vecs);
+}
+static double plane_cycles(const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs) {
+    double t = (double)(e->out_h / rows) * columns_cycles(e->out_w, cols, rows, vecs);
+    if (e->out_h % rows) t += columns_cycles(e->out_w, cols, e->out_h % rows, vecs);
+    return t;
+}
+static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs) {
+    int64_t blocks = ceil_div(e->features / e->group, lanes), full = blocks / vecs, rest = blocks % vecs;
+    int64_t panel = e->channels / e->group * e->k_h * e->k_w * vecs * lanes * 4;
+    double c = (double)full * plane_cycles(e, rows, cols, vecs) + (rest ? plane_cycles(e, rows, cols, rest) : 0);
+    if (panel > cache_bytes(t) * 3 / 4 && vecs > 1) c *= 1.15;
+    return c * (1 + 0.004 * (double)(full + (rest > 0))); /* each panel reads the whole input again */
+}
+ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) {
+    int64_t regs = t->vector_regs > 4 ? t->vector_regs : 16, max_vecs = min_i64(8, ceil_div(e->features / e->group, lanes));
+    ConvBlock best = {1, 1, 1, 0};
+    double least = -1;
+    for (int64_t vecs = 1; vecs <= max_vecs; vecs++)
+        for (int64_t cols = 1; cols <= min_i64(e->out_w, regs); cols++)
+            for (int64_t rows = 1; rows <= (e->padded_rows ? 1 : min_i64(e->out_h, 8)); rows++) {
+                if (rows > 1 && cols < e->out_w) break;
+                if (rows * cols * vecs + vecs + 1 > regs) break;
+                double c = conv_cycles(t, lanes, e, rows, cols, vecs);
+                if (least >= 0 && c >= least) continue;
+                least = c;
+                best = (ConvBlock){rows, cols, vecs, 0};
+            }
+    int64_t in_row = e->channels / e->group * e->in_w * 4 * e->stride, budget = cache_bytes(t) / 2;
+    int64_t panel = e->channels / e->group * e->k_h * e->k_w * best.vecs * lanes * 4;
+    int64_t panels = ceil_div(ceil_div(e->features / e->group, lanes), best.vecs);
+    if (best.rows == 1 && panels > 1 && in_row * e->out_h > budget) {
+        int64_t rows = max_i64((budget - panel) / max_i64(in_row, 1), 4);
+        int64_t strips = ceil_div(e->out_h, rows);
+        best.strip = ceil_div(e->out_h, strips);
+    }
+    return best;
+}
+ConvBlock channel_block_of(const Target *t, const ConvExtents *e) {
+    int64_t most = t->vector_regs >= 32 ? 7 : 4;
+    if (e->out_w <= most + 1) most = e->out_w;
+    int64_t blocks = ceil_div(e->out_w, most);
+    return (ConvBlock){1, ceil_div(e->out_w, blocks), 1, 0};
+}
+
+/* ---- steps */
+static void mode_steps(const Stmt *s, Text *out) {
+    switch (s->k) {
+    case S_FOR: {
+        const char *name = s->u.loop.v->name;
+        if (name[0] == 'u' && name[1] >= '0' && name[1] <= '9') text_printf(out, "unroll %s\n", name);
+        if (strncmp(name, "vl", 2) == 0 && name[2] >= '0' && name[2] <= '9') text_printf(out, "vectorise %s\n", name);
+        mode_steps(s->u.loop.body, out);
+        break;
+    }
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) mode_steps(s->u.block.v[i], out);
+        break;
+    case S_IF:
+        mode_steps(s->u.cond.then, out);
+        if (s->u.cond.other) mode_steps(s->u.cond.other, out);
+        break;
+    default: break;
+    }
+}
+bool tile_blocked(TileJob *job) {
+    mode_steps(job->k->f->body, job->steps);
+    return true;
+}
