@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_explore.c: quern explore. Scores given mappings (one, a batch, or cases with expected values).
  *   quern explore conv.yaml --arch machines.json#ws_16x16 --mapping m.json --json   ->   one object of the contract, status 1 if illegal */
+#define _GNU_SOURCE
 #include "explore.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static Counting counting_of(const Options *o) {
     return o->x.counting && strcmp(o->x.counting, "survey") == 0 ? COUNT_SURVEY : COUNT_TIMELOOP;
@@ -207,15 +209,81 @@ static int one_mapping(Ctx *c, Options *o, const Problem *p, const Target *t) {
     return x.legal ? EXIT_DONE : EXIT_REFUSED;
 }
 
+/* ---- search */
+static bool spec_of(Ctx *c, const Options *o, SearchSpec *s) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    *s = (SearchSpec){.objective = OBJ_EDP, .counting = counting_of(o), .evals = o->x.evals ? o->x.evals : 2000000};
+    for (int i = 0; i < 3; i++)
+        if (o->x.objective && strcmp(o->x.objective, objective_name[i]) == 0) s->objective = (Objective)i;
+    s->seconds = o->x.evals ? 0 : o->x.time, s->seed = (uint64_t)o->x.seed;
+    s->threads = o->threads > 1 ? o->threads : cores > 0 ? (int)cores : 1;
+    return !o->x.dataflow || explore_dataflow(c, o->x.dataflow, &s->flow);
+}
+static bool search_case(Ctx *c, const SearchSpec *spec, ExploreCase *x) {
+    SearchResult *r = NEW(c->a, SearchResult);
+    x->mapping = NEW(c->a, Mapping), x->counting = spec->counting;
+    x->legal = mapping_search(x->problem, x->target, spec, x->mapping, r);
+    if (x->legal) x->search = r;
+    else x->mapping = NULL;
+    return x->legal || diag_error(c->d, NO_LOC, "%s on %s: no legal mapping was found%s%s in %lld tries", x->problem->name, x->target->name,
+                                  spec->flow ? " of dataflow " : "", spec->flow ? spec->flow->name : "", (long long)r->evals);
+}
+static int search_one(Ctx *c, Options *o, const Problem *p, const Target *t) {
+    SearchSpec spec;
+    const char *hash = o->x.arch ? strrchr(o->x.arch, '#') : NULL;
+    ExploreCase x = {.id = p->name, .problem = p, .target = t, .arch = hash ? hash + 1 : t->name};
+    if (!spec_of(c, o, &spec)) return EXIT_REFUSED;
+    bool ok = search_case(c, &spec, &x);
+    if (o->json) {
+        json_t *j = explore_case_json(c, &x);
+        json_dumpf(j, stdout, JSON_INDENT(1));
+        puts("");
+        json_decref(j);
+    } else if (ok) {
+        print_counts(&x);
+        printf("\n%s by %s of %lld mappings in %.2f s; nothing can be below %.6g\n", x.search->optimal ? "optimal" : "best",
+               objective_name[spec.objective], (long long)x.search->evals, x.search->seconds, x.search->lower_bound);
+    }
+    return ok ? EXIT_DONE : EXIT_REFUSED;
+}
+/* ---- --beat: each layer of a file searched; the objective against the file's own mapping */
+static int beat(Ctx *c, Options *o) {
+    json_t *rows = explore_load(c, o->x.beat), *row;
+    Machines m = machines_of(c, o, o->x.beat);
+    SearchSpec spec;
+    size_t i;
+    int n = 0, better = 0, equal = 0;
+    double product = 1;
+    bool first = true, ok = rows && spec_of(c, o, &spec);
+    json_array_foreach(rows, i, row) {
+        ExploreCase given, x;
+        if (!ok || !case_read(c, o, &m, o->x.beat, i, row, &given)) return EXIT_REFUSED;
+        x = given;
+        if (!search_case(c, &spec, &x)) return EXIT_REFUSED;
+        MappingCounts a, b;
+        mapping_counts_as(given.mapping, spec.counting, &a), mapping_counts_as(x.mapping, spec.counting, &b);
+        double theirs = objective_value(spec.objective, &a), ours = objective_value(spec.objective, &b);
+        n++, better += ours < theirs * (1 - 1e-12), equal += fabs(ours - theirs) <= theirs * 1e-12, product *= theirs / ours;
+        if (o->json) print_json(explore_case_json(c, &x), &first);
+        else
+            printf("%-44s %s %.6g, was %.6g: %.3f times as good (%lld mappings, %.2f s, %s)\n", x.id, objective_name[spec.objective], ours,
+                   theirs, theirs / ours, (long long)x.search->evals, x.search->seconds, x.search->optimal ? "optimal" : "best");
+    }
+    json_decref(rows);
+    if (o->json) puts(first ? "[]" : "\n]");
+    else printf("%d better, %d equal, %d worse; geometric mean %.3f\n", better, equal, n - better - equal, n ? pow(product, 1.0 / n) : 1.0);
+    return ok && better + equal == n ? EXIT_DONE : EXIT_REFUSED;
+}
+
 int cmd_explore(Ctx *c, Options *o) {
     if (o->x.check.n) return check(c, o);
     if (o->x.batch) return batch(c, o);
+    if (o->x.beat) return beat(c, o);
     Machines m = machines_of(c, o, NULL);
     const Target *t = machine(c, o, &m, NULL);
     json_t *layer = explore_load(c, o->model);
     const json_t *inner = json_object_get(layer, "layer");
     const Problem *p = layer ? explore_layer(c, o->model, "", inner ? inner : layer) : NULL;
     if (!t || !p) return EXIT_REFUSED;
-    if (!o->x.mapping) return diag_error(c->d, NO_LOC, "no mapping was given; add --mapping FILE"), EXIT_REFUSED;
-    return one_mapping(c, o, p, t);
+    return o->x.mapping ? one_mapping(c, o, p, t) : search_one(c, o, p, t);
 }

@@ -11,6 +11,8 @@
 
 /* ---- explore_read.c. NULL after errors that name the file and the place in it. `where` is that place, "case 'x': layer". */
 json_t *explore_load(Ctx *c, const char *file); /* JSON or YAML, told apart by its first character */
+json_t *explore_parse(Ctx *c, const char *file, const char *text, size_t bytes);
+bool explore_dataflow(Ctx *c, const char *name, const Dataflow **out); /* explore_flow.c */
 Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t *layer);
 Mapping *explore_mapping(Ctx *c, const char *file, const char *where, const json_t *levels, const Problem *p, const Target *t);
 /* A machine of a file of architectures (the reference's form), or the machine of a target file. `name` may be NULL if there is one. */

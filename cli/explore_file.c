@@ -94,7 +94,7 @@ static json_t *yaml_load(Ctx *c, const char *file, const char *text, size_t byte
     return NULL;
 }
 
-static json_t *load_text(Ctx *c, const char *file, const char *text, size_t bytes) {
+json_t *explore_parse(Ctx *c, const char *file, const char *text, size_t bytes) {
     size_t at = 0;
     json_error_t err;
     while (at < bytes && isspace((unsigned char)text[at])) at++;
@@ -106,7 +106,7 @@ static json_t *load_text(Ctx *c, const char *file, const char *text, size_t byte
 json_t *explore_load(Ctx *c, const char *file) {
     size_t bytes;
     char *text = file_read_whole(c, file, MAX_BYTES, &bytes);
-    return text ? load_text(c, file, text, bytes) : NULL;
+    return text ? explore_parse(c, file, text, bytes) : NULL;
 }
 
 /* The first line that is neither empty nor a comment. */
@@ -127,7 +127,7 @@ Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const 
     bool levels = *s == '-' || *s == '[' || *s == '{';
     if (!levels && *colon == '[' && strncmp(s, "mapping ", 8) != 0 && *stop) return mapping_parse_line(c, file, s, p, t);
     if (!levels) return mapping_parse(c, file, text, p, t);
-    json_t *j = load_text(c, file, text, bytes);
+    json_t *j = explore_parse(c, file, text, bytes);
     if (!j) return NULL;
     const json_t *inner = json_object_get(j, "mapping");
     return explore_mapping(c, file, inner ? "mapping" : "", inner ? inner : j, p, t);

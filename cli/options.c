@@ -135,6 +135,8 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
 static int check_choices(const Options *o) {
     if (o->weights && strcmp(o->weights, "c") && strcmp(o->weights, "asm") && strcmp(o->weights, "file"))
         return usage("--weights is '%s', expected c, asm or file", o->weights);
+    if (o->x.objective && strcmp(o->x.objective, "energy") && strcmp(o->x.objective, "delay") && strcmp(o->x.objective, "edp"))
+        return usage("--objective is '%s', expected energy, delay or edp", o->x.objective);
     if (o->x.counting && strcmp(o->x.counting, "timeloop") && strcmp(o->x.counting, "survey"))
         return usage("--counting is '%s', expected timeloop or survey", o->x.counting);
     if (o->backend && strcmp(o->backend, "c")) return usage("--backend is '%s'; this version emits c", o->backend);

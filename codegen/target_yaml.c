@@ -231,6 +231,7 @@ const char *target_builtin(Arena *a, int i) {
         for (const Embedded *e = embedded_files; e->name; e++) {
             if (strncmp(e->name, folder, sizeof folder - 1) != 0) continue;
             const char *n = e->name + sizeof folder - 1;
+            if (strcmp(n, "dataflows.yaml") == 0) continue; /* constraints of the explorer, not a machine */
             if (strcmp(n, last) > 0 && (!best || strcmp(n, best) < 0)) best = n;
         }
         if (!best) return NULL;

@@ -259,4 +259,4 @@ static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) 
 }
 void mapping_counts(const Mapping *m, MappingCounts *out) { count(m, COUNT_TIMELOOP, false, out); }
 void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, false, out); }
-void mapping_counts_floor(const Mapping *m, MappingCounts *out) { count(m, COUNT_TIMELOOP, true, out); }
+void mapping_counts_floor(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, true, out); }

@@ -34,7 +34,7 @@ extern const char *const counting_name[2]; /* timeloop survey */
 void mapping_counts(const Mapping *m, MappingCounts *out);
 void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out);
 /* What no order of the same loops can go below: every tile is filled only with words that it never held. For search. */
-void mapping_counts_floor(const Mapping *m, MappingCounts *out);
+void mapping_counts_floor(const Mapping *m, Counting how, MappingCounts *out);
 /* Different words of the tensor's boxes that the instances of a level ever hold, summed over them. */
 int64_t mapping_distinct_words(const Mapping *m, int level, int tensor);
 /* Energy with a price for each word on the array's network, as the survey has it (2 per word). */

@@ -42,3 +42,69 @@ void mapping_stationary(const Mapping *m, Stationary *out) {
             break;
         }
 }
+
+/* ---- dataflows */
+static bool among(const char *list, const char *name) { /* words separated by blanks */
+    size_t n = strlen(name);
+    for (const char *at = list; (at = strstr(at, name)); at++)
+        if ((at == list || at[-1] == ' ') && (at[n] == ' ' || !at[n])) return true;
+    return false;
+}
+static bool named(const Problem *p, int dim, const char *name) { return name && strcmp(p->dim[dim], name) == 0; }
+void dataflow_keep(const Dataflow *f, Mapping *m) {
+    for (int l = mapping_pe_level(m->target); f->limits_keep && l < m->target->nlevel; l++)
+        for (int t = 0; t < m->problem->ntensor; t++)
+            if (!(m->problem->tensor[t].role & f->pe_keep)) m->level[l].keep &= ~(1u << t);
+}
+bool dataflow_slot(const Dataflow *f, const Problem *p, int dim, int level, char axis, int pe) {
+    if (named(p, dim, f->whole)) return axis != 0;
+    if (axis) return !f->spatial || among(f->spatial, p->dim[dim]);
+    return !named(p, dim, f->inside) || level >= pe;
+}
+/* The dim of the innermost loop outside the array that steps; -1: none. */
+static int last_outside(const Mapping *m, int pe) {
+    for (int l = pe - 1; l >= 0; l--)
+        for (int i = m->level[l].ntemporal - 1; i >= 0; i--)
+            if (m->level[l].temporal[i].factor > 1) return m->level[l].temporal[i].dim;
+    return -1;
+}
+/* The whole dim along one axis; beside it only dims that are no rows or columns of the same kind. */
+static bool axes_fit(const Dataflow *f, const Mapping *m) {
+    const Problem *p = m->problem;
+    int whole = f->whole ? problem_dim(p, f->whole) : -1, beside = f->beside ? problem_dim(p, f->beside) : -1;
+    char axis = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int l = 0; l < m->target->nlevel; l++)
+            for (int i = 0; i < m->level[l].nspatial; i++) {
+                const MapLoop *x = &m->level[l].spatial[i];
+                if (x->factor < 2) continue;
+                if (pass == 0 && x->dim == whole && axis && axis != x->axis) return false;
+                if (pass == 0 && x->dim == whole) axis = x->axis;
+                if (pass == 1 && x->dim == beside && x->axis == axis) return false;
+            }
+    return true;
+}
+bool dataflow_allows(const Dataflow *f, const Mapping *m) {
+    const Problem *p = m->problem;
+    int pe = mapping_pe_level(m->target);
+    for (int l = 0; l < m->target->nlevel; l++) {
+        const MapLevel *v = &m->level[l];
+        for (int i = 0; i < v->ntemporal + v->nspatial; i++) {
+            const MapLoop *x = i < v->ntemporal ? &v->temporal[i] : &v->spatial[i - v->ntemporal];
+            if (x->factor > 1 && !dataflow_slot(f, p, x->dim, l, x->axis, pe)) return false;
+        }
+        for (int t = 0; l >= pe && f->limits_keep && t < p->ntensor; t++)
+            if (v->keep >> t & 1 && !(p->tensor[t].role & f->pe_keep)) return false;
+    }
+    if (!axes_fit(f, m)) return false;
+    if (f->innermost && problem_dim(p, f->innermost) >= 0 && p->extent[problem_dim(p, f->innermost)] > 1) {
+        int last = last_outside(m, pe);
+        if (last < 0 || !named(p, last, f->innermost)) return false;
+    }
+    if (!f->stationary) return true;
+    Stationary s;
+    mapping_stationary(m, &s);
+    for (int t = 0; t < p->ntensor; t++)
+        if (p->tensor[t].role == f->stationary && (s.fills[t] != s.distinct[t] || !s.distinct[t])) return false;
+    return true;
+}

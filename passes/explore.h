@@ -16,6 +16,32 @@ typedef struct Stationary {
 void mapping_stationary(const Mapping *m, Stationary *out);
 int mapping_pe_level(const Target *t); /* the outermost level inside the spatial loops; nlevel: none */
 
+/* A dataflow as constraints on mappings; every field is optional. "PE" are the levels inside the spatial loops. */
+typedef struct Dataflow {
+    const char *name, *about;
+    const char *spatial;   /* names of dims that may be spread over the array, separated by blanks; NULL: any */
+    unsigned pe_keep;      /* ROLE_ bits that PE levels may keep */
+    bool limits_keep;      /* pe_keep counts */
+    unsigned stationary;   /* ROLE_ bit whose fills at the PE equal its different words while the outermost loops stand still; 0: none */
+    const char *whole;     /* a dim that is all spread, along one axis; NULL: none */
+    const char *beside;    /* the only dim that may be along the other axis with M and C; NULL: none */
+    const char *inside;    /* a dim that is all inside the PE; NULL: none */
+    const char *innermost; /* the dim of the innermost loop outside the array, if it has a loop there; NULL: any */
+} Dataflow;
+/* Sets what levels keep as the dataflow wants it. */
+void dataflow_keep(const Dataflow *f, Mapping *m);
+bool dataflow_allows(const Dataflow *f, const Mapping *m); /* the mapping is of this dataflow */
+
+typedef struct SearchSpec {
+    Objective objective;
+    Counting counting;
+    const Dataflow *flow; /* NULL: any mapping */
+    int64_t evals;        /* how many mappings to score; the result is the same for any number of threads */
+    double seconds;       /* > 0: so long instead */
+    uint64_t seed;
+    int threads;
+    const Mapping *start; /* NULL: none; a mapping to improve on */
+} SearchSpec;
 typedef struct SearchResult {
     bool found;   /* a legal mapping was found */
     bool optimal; /* no other mapping of the space is better */
@@ -23,4 +49,11 @@ typedef struct SearchResult {
     double seconds, value, lower_bound; /* of the objective */
     uint64_t seed;
 } SearchResult;
+
+/* The space: whole factors of the extents at every level and along every axis, every order of the loops; levels keep what the target
+ * can hold, less what the dataflow forbids. Small spaces are searched to the end. false: no legal mapping was found. */
+bool mapping_search(const Problem *p, const Target *t, const SearchSpec *s, Mapping *best, SearchResult *r);
+double objective_value(Objective o, const MappingCounts *n);
+/* Nothing in the space is below it: the work over all units, each word moved once. */
+double objective_floor(const Problem *p, const Target *t, Objective o);
 #endif

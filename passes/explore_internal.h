@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* explore_internal.h: the search space that annealing (explore_search.c) and enumeration (explore_exact.c) share. */
+#ifndef QN_EXPLORE_INTERNAL_H
+#define QN_EXPLORE_INTERNAL_H
+#include "explore.h"
+
+enum { MAX_SLOTS = 3 * QN_MAX_LEVELS, MAX_PRIMES = 64 };
+typedef struct Slot { /* the temporal loops of a level, or one axis of what it spreads over */
+    int level;
+    char axis; /* 0 temporal, 'x', 'y' */
+} Slot;
+typedef struct Prime {
+    int dim;
+    int64_t f;
+} Prime;
+typedef struct Space {
+    const Problem *problem;
+    const Target *target;
+    const SearchSpec *spec;
+    int nslot, nprime;
+    Slot slot[MAX_SLOTS];    /* by level; the temporal one of a level before its axes */
+    Prime prime[MAX_PRIMES]; /* of all extents */
+    bool allowed[QN_MAX_DIMS][MAX_SLOTS];
+    Mapping shape; /* what the levels keep */
+} Space;
+typedef struct Point {
+    int64_t factor[QN_MAX_DIMS][MAX_SLOTS];
+    unsigned char order[QN_MAX_LEVELS][QN_MAX_DIMS]; /* dims, outermost first */
+} Point;
+
+/* Values from here on are of mappings that are not legal: the larger, the further from it. */
+#define NOT_LEGAL 1e200
+
+void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *spec);
+void point_mapping(const Space *s, const Point *x, Mapping *scratch); /* scratch: zeroed once */
+double point_illegal(const Space *s, const Point *x);                 /* 0: capacities and fan-outs are kept to */
+double point_value(const Space *s, const Point *x, Mapping *scratch);
+double search_now(void);
+/* True if the dataflow lets the dim have a factor at this level and axis. */
+bool dataflow_slot(const Dataflow *f, const Problem *p, int dim, int level, char axis, int pe);
+
+/* Walks the whole space with bounds. `best` and `value` are the best known on entry. false: `evals` or the deadline (0: none) ran out. */
+bool space_walk(const Space *s, int64_t evals, double deadline, Point *best, double *value, int64_t *used);
+double space_size(const Space *s); /* factorisations, orders left out */
+#endif

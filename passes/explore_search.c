@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* explore_search.c: simulated annealing over mappings. A point is, for each dim, one factor per slot (a slot: the loops of a level, or
+ * one axis of the array below it), and for each level an order of the dims. A move hands a prime factor from slot to slot, exchanges two,
+ * or moves a loop in its order. Chains are independent and seeded by their number, so that the result does not depend on threads.
+ *   DRAM[M6 C16] GLB[M4 …]  --move 2 of M from DRAM to GLB-->  DRAM[M3 C16] GLB[M8 …] */
+#include "explore_internal.h"
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double search_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+double objective_value(Objective o, const MappingCounts *n) {
+    double cycles = (double)n->cycles;
+    return o == OBJ_ENERGY ? n->energy : o == OBJ_DELAY ? cycles : n->energy * cycles;
+}
+double objective_floor(const Problem *p, const Target *t, Objective o) {
+    double macs = (double)problem_macs(p), cycles = ceil(macs / (double)target_instances(t, t->nlevel)), energy = macs * t->mac_energy;
+    for (int i = 0; i < p->ntensor; i++) { /* each word passes the outermost level once */
+        double words = (double)problem_box(p, i, p->extent);
+        if (p->tensor[i].role == ROLE_I) { /* strides may skip rows */
+            words = 1;
+            for (int a = 0; a < p->tensor[i].rank; a++) {
+                int64_t sum = 1;
+                for (int k = 0; k < p->tensor[i].axis[a].n; k++) sum += p->extent[p->tensor[i].axis[a].dim[k]] - 1;
+                words *= (double)sum;
+            }
+        }
+        energy += words * (p->tensor[i].role == ROLE_O ? t->level[0].write_energy : t->level[0].read_energy);
+    }
+    return o == OBJ_ENERGY ? energy : o == OBJ_DELAY ? cycles : energy * cycles;
+}
+
+/* ---- the space */
+void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *spec) {
+    memset(s, 0, sizeof *s);
+    s->problem = p, s->target = t, s->spec = spec;
+    for (int l = 0; l < t->nlevel; l++) {
+        s->slot[s->nslot++] = (Slot){l, 0};
+        if (t->level[l].fan_x > 1) s->slot[s->nslot++] = (Slot){l, 'x'};
+        if (t->level[l].fan_y > 1) s->slot[s->nslot++] = (Slot){l, 'y'};
+    }
+    s->shape.problem = p, s->shape.target = t;
+    mapping_default_keep(&s->shape);
+    if (spec->flow) dataflow_keep(spec->flow, &s->shape);
+    for (int d = 0; d < p->ndim; d++) {
+        int64_t rest = p->extent[d];
+        for (int64_t f = 2; f * f <= rest; f++)
+            for (; rest % f == 0; rest /= f) s->prime[s->nprime++] = (Prime){d, f};
+        if (rest > 1) s->prime[s->nprime++] = (Prime){d, rest};
+    }
+    int pe = mapping_pe_level(t);
+    for (int d = 0; d < p->ndim; d++)
+        for (int i = 0; i < s->nslot; i++)
+            s->allowed[d][i] = !spec->flow || dataflow_slot(spec->flow, p, d, s->slot[i].level, s->slot[i].axis, pe);
+}
+void point_mapping(const Space *s, const Point *x, Mapping *m) {
+    m->problem = s->problem, m->target = s->target;
+    for (int l = 0; l < s->target->nlevel; l++) m->level[l].ntemporal = m->level[l].nspatial = 0, m->level[l].keep = s->shape.level[l].keep;
+    for (int i = 0; i < s->nslot; i++) {
+        MapLevel *v = &m->level[s->slot[i].level];
+        char axis = s->slot[i].axis;
+        for (int k = 0; k < s->problem->ndim; k++) {
+            int d = axis ? k : x->order[s->slot[i].level][k];
+            if (x->factor[d][i] > 1)
+                *(axis ? &v->spatial[v->nspatial++] : &v->temporal[v->ntemporal++]) = (MapLoop){d, x->factor[d][i], axis, false};
+        }
+    }
+}
+double point_illegal(const Space *s, const Point *x) {
+    int64_t tile[QN_MAX_DIMS];
+    double over = 0;
+    for (int d = 0; d < s->problem->ndim; d++) tile[d] = 1;
+    for (int i = s->nslot - 1; i >= 0; i--) {
+        const TargetLevel *v = &s->target->level[s->slot[i].level];
+        int64_t spread = 1;
+        for (int d = 0; d < s->problem->ndim; d++) tile[d] *= x->factor[d][i], spread *= x->factor[d][i];
+        if (s->slot[i].axis) {
+            int64_t have = s->slot[i].axis == 'x' ? v->fan_x : v->fan_y;
+            if (spread > have) over += (double)spread / (double)have;
+            continue;
+        }
+        if (!v->words) continue; /* the temporal slot of a level comes last here: its tile is whole */
+        int64_t need = 0;
+        for (int t = 0; t < s->problem->ntensor; t++)
+            if (s->shape.level[s->slot[i].level].keep >> t & 1) need += problem_box(s->problem, t, tile);
+        if (need > v->words) over += (double)need / (double)v->words;
+    }
+    return over;
+}
+double point_value(const Space *s, const Point *x, Mapping *m) {
+    double over = point_illegal(s, x);
+    if (over > 0) return NOT_LEGAL * (2 + over);
+    MappingCounts n;
+    point_mapping(s, x, m);
+    if (s->spec->flow && !dataflow_allows(s->spec->flow, m)) return NOT_LEGAL;
+    mapping_counts_as(m, s->spec->counting, &n);
+    return objective_value(s->spec->objective, &n);
+}
+
+/* ---- one chain */
+static uint32_t rnd(uint64_t *state, uint32_t n) { /* xorshift*; n > 0 */
+    *state ^= *state >> 12, *state ^= *state << 25, *state ^= *state >> 27;
+    return (uint32_t)(((*state * 0x2545F4914F6CDD1Dull >> 32) * n) >> 32);
+}
+static double uniform(uint64_t *state) { return (rnd(state, 1u << 30) + 0.5) / (double)(1u << 30); }
+
+typedef struct Where { /* slot of each prime */
+    unsigned char slot[MAX_PRIMES];
+} Where;
+static bool hand(const Space *s, Point *x, Where *w, int prime, int to) {
+    int d = s->prime[prime].dim, from = w->slot[prime];
+    if (!s->allowed[d][to]) return false;
+    x->factor[d][from] /= s->prime[prime].f, x->factor[d][to] *= s->prime[prime].f;
+    w->slot[prime] = (unsigned char)to;
+    return true;
+}
+static void reorder(const Space *s, Point *x, uint64_t *r) {
+    int l = (int)rnd(r, (uint32_t)s->target->nlevel), n = s->problem->ndim, from = (int)rnd(r, (uint32_t)n), to = (int)rnd(r, (uint32_t)n);
+    unsigned char *o = x->order[l], d = o[from];
+    for (; from < to; from++) o[from] = o[from + 1];
+    for (; from > to; from--) o[from] = o[from - 1];
+    o[to] = d;
+}
+static bool move(const Space *s, Point *x, Where *w, uint64_t *r) {
+    uint32_t kind = rnd(r, 100);
+    if (kind < 30 || !s->nprime) return reorder(s, x, r), true;
+    int a = (int)rnd(r, (uint32_t)s->nprime), to = (int)rnd(r, (uint32_t)s->nslot), from = w->slot[a];
+    if (to == from || !hand(s, x, w, a, to)) return false;
+    if (kind >= 65) { /* another prime goes the other way, or to a third slot */
+        int b = (int)rnd(r, (uint32_t)s->nprime);
+        for (int i = 0; i < s->nprime && (w->slot[b] != to || b == a); i++) b = (b + 1) % s->nprime;
+        if (b != a) hand(s, x, w, b, kind < 90 ? from : (int)rnd(r, (uint32_t)s->nslot));
+    }
+    if (kind % 3 == 0) reorder(s, x, r);
+    return true;
+}
+/* A first point: everything at the outermost level where the dataflow lets it, else at the first slot that it allows. */
+static void first_point(const Space *s, Point *x, Where *w, uint64_t *r) {
+    memset(x, 0, sizeof *x);
+    for (int d = 0; d < s->problem->ndim; d++)
+        for (int i = 0; i < s->nslot; i++) x->factor[d][i] = 1;
+    for (int i = 0; i < s->nprime; i++) {
+        int d = s->prime[i].dim, to = 0;
+        while (to < s->nslot - 1 && !s->allowed[d][to]) to++;
+        x->factor[d][to] *= s->prime[i].f, w->slot[i] = (unsigned char)to;
+    }
+    for (int l = 0; l < s->target->nlevel; l++) {
+        for (int d = 0; d < s->problem->ndim; d++) x->order[l][d] = (unsigned char)d;
+        for (int d = s->problem->ndim - 1; d > 0; d--) {
+            int k = (int)rnd(r, (uint32_t)d + 1);
+            unsigned char swap = x->order[l][d];
+            x->order[l][d] = x->order[l][k], x->order[l][k] = swap;
+        }
+    }
+}
+typedef struct Chain {
+    Point best;
+    double value;
+    int64_t evals;
+} Chain;
+/* Between two legal points the usual rule; a point that is not legal is left for any that is nearer to it. */
+static bool accept(double from, double to, double t, uint64_t *r) {
+    if (to <= from) return true;
+    if (to >= NOT_LEGAL) return false;
+    return uniform(r) < exp(-log(to / from) / t);
+}
+static void chain_run(const Space *s, int number, int64_t evals, double deadline, Chain *out) {
+    static const double heat[] = {0.3, 1.0, 0.1};
+    uint64_t r = (s->spec->seed + 1) * 0x9E3779B97F4A7C15ull ^ (uint64_t)(number + 1) * 0xBF58476D1CE4E5B9ull;
+    Mapping *m = calloc(1, sizeof *m);
+    Point now, next;
+    Where w, wn;
+    double hot = heat[number % 3], cold = 0.002, t = hot;
+    if (!m) BUG("out of memory");
+    for (int i = 0; i < 8; i++) rnd(&r, 2);
+    first_point(s, &now, &w, &r);
+    double value = point_value(s, &now, m);
+    *out = (Chain){now, value, 1};
+    for (int64_t i = 1; i < evals; i++, out->evals++) {
+        if (i % 256 == 0) {
+            t = hot * pow(cold / hot, (double)i / (double)evals);
+            if (deadline > 0 && search_now() > deadline) break;
+        }
+        next = now, wn = w;
+        if (!move(s, &next, &wn, &r)) continue;
+        double v = point_value(s, &next, m);
+        if (!accept(value, v, t, &r)) continue;
+        now = next, w = wn, value = v;
+        if (v < out->value) out->value = v, out->best = now;
+    }
+    free(m);
+}
+
+/* ---- all chains */
+typedef struct Crew {
+    const Space *s;
+    pthread_mutex_t lock;
+    int next, chains;
+    int64_t length, evals;
+    double deadline; /* 0: none */
+    Chain best;
+    int best_number;
+} Crew;
+static void *work(void *arg) {
+    Crew *c = arg;
+    Chain *mine = malloc(sizeof *mine);
+    if (!mine) BUG("out of memory");
+    for (;;) {
+        pthread_mutex_lock(&c->lock);
+        int number = c->next++;
+        pthread_mutex_unlock(&c->lock);
+        if (c->deadline > 0 ? number && search_now() > c->deadline : number >= c->chains) break;
+        chain_run(c->s, number, c->length, c->deadline, mine);
+        pthread_mutex_lock(&c->lock);
+        c->evals += mine->evals;
+        if (c->best_number < 0 || mine->value < c->best.value || (mine->value == c->best.value && number < c->best_number))
+            c->best = *mine, c->best_number = number;
+        pthread_mutex_unlock(&c->lock);
+    }
+    free(mine);
+    return NULL;
+}
+static void anneal(const Space *s, int64_t evals, double deadline, Crew *c) {
+    enum { MAX_THREADS = 256 };
+    pthread_t id[MAX_THREADS];
+    int threads = s->spec->threads < 1 ? 1 : s->spec->threads > MAX_THREADS ? MAX_THREADS : s->spec->threads, started = 0;
+    *c = (Crew){.s = s, .lock = PTHREAD_MUTEX_INITIALIZER, .deadline = deadline, .best_number = -1};
+    c->length = deadline > 0 ? 200000 : max_i64(2000, min_i64(200000, evals / 8));
+    c->chains = (int)min_i64(1 << 20, max_i64(1, evals / c->length));
+    for (; started < threads - 1; started++)
+        if (pthread_create(&id[started], NULL, work, c) != 0) break;
+    work(c);
+    for (int i = 0; i < started; i++) pthread_join(id[i], NULL);
+}
+static void start_from(const Space *s, const Mapping *start, double *value, Mapping *out) {
+    MappingCounts n;
+    if (!start || mapping_ragged(start) || !mapping_legal(start) || (s->spec->flow && !dataflow_allows(s->spec->flow, start))) return;
+    mapping_counts_as(start, s->spec->counting, &n);
+    double v = objective_value(s->spec->objective, &n);
+    if (v < *value) *value = v, *out = *start;
+}
+bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, Mapping *best, SearchResult *r) {
+    static const double walkable = 2e7; /* factorisations */
+    Space *s = calloc(1, sizeof *s);
+    Crew *c = calloc(1, sizeof *c);
+    if (!s || !c) BUG("out of memory");
+    double begin = search_now(), deadline = spec->seconds > 0 ? begin + spec->seconds : 0;
+    space_init(s, p, t, spec);
+    bool small = space_size(s) <= walkable;
+    *r = (SearchResult){.seed = spec->seed, .lower_bound = objective_floor(p, t, spec->objective)};
+    memset(best, 0, sizeof *best);
+    anneal(s, small ? spec->evals / 4 : spec->evals, deadline > 0 && small ? begin + spec->seconds / 4 : deadline, c);
+    r->evals = c->evals;
+    if (small) {
+        int64_t used = 0;
+        r->optimal =
+            space_walk(s, spec->seconds > 0 ? INT64_MAX : spec->evals - spec->evals / 4, deadline, &c->best.best, &c->best.value, &used);
+        r->evals += used;
+    }
+    r->value = c->best.value, r->found = r->value < NOT_LEGAL;
+    if (r->found) point_mapping(s, &c->best.best, best);
+    start_from(s, spec->start, &r->value, best);
+    r->found = r->value < NOT_LEGAL;
+    if (r->optimal) r->lower_bound = r->value;
+    r->seconds = search_now() - begin;
+    free(s), free(c);
+    return r->found;
+}
