@@ -17,8 +17,8 @@ typedef struct Options {
     const char *model;
     const struct Target *machine; /* of --target */
     const char *output, *name, *target, *backend, *weights, *output_dir, *cc, *cflags;
-    int threads;
-    bool interpret, json, markdown, emit_main;
+    int threads, runs; /* runs 0: bench chooses */
+    bool interpret, json, markdown, emit_main, per_layer;
     double atol, rtol; /* negative: default */
     struct {           /* of explore */
         const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep;
@@ -42,6 +42,7 @@ void options_markdown(Text *out);
 int cmd_compile(Ctx *c, Options *o);
 int cmd_run(Ctx *c, Options *o);
 int cmd_verify(Ctx *c, Options *o);
+int cmd_bench(Ctx *c, Options *o);
 int cmd_inspect(Ctx *c, Options *o);
 int cmd_explore(Ctx *c, Options *o);
 int cmd_ops(Ctx *c, Options *o);

@@ -112,13 +112,14 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     const struct {
         const char *name;
         bool *to;
-    } flags[] = {{"interpret", &o->interpret}, {"json", &o->json}, {"markdown", &o->markdown}, {"emit-main", &o->emit_main}, {"time-passes", &o->pass.time}};
+    } flags[] = {{"interpret", &o->interpret}, {"json", &o->json}, {"markdown", &o->markdown}, {"emit-main", &o->emit_main}, {"per-layer", &o->per_layer}, {"time-passes", &o->pass.time}};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(name, strings[i].name) == 0) return *strings[i].to = arg, *arg != 0;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].to = true;
     int64_t v;
     if (strcmp(name, "threads") == 0) return parse_int(arg, 1, 1024, &v) && ((o->threads = (int)v), true);
+    if (strcmp(name, "runs") == 0) return parse_int(arg, 1, 1000000, &v) && ((o->runs = (int)v), true);
     if (strcmp(name, "dim") == 0) return parse_dim(c, o, arg);
     if (strcmp(name, "input") == 0) return parse_named(c, o, arg);
     if (strcmp(name, "atol") == 0) return parse_number(arg, &o->atol);

@@ -11,6 +11,7 @@ typedef struct EmitOptions {
     const char *version;
     WeightsMode weights;
     bool emit_main;
+    bool profile;          /* ID_run calls ID_profile(i), which the caller links in, before kernel i and once after the last */
     int threads;
 } EmitOptions;
 /* What was written: relative names, for the driver and the manifest. */

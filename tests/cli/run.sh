@@ -32,7 +32,7 @@ prints() {
 status 2 'no command' '$quern'
 status 0 'help' '$quern --help'
 status 0 'version' '$quern --version'
-for c in compile run verify inspect ops passes; do
+for c in compile run verify bench inspect ops passes; do
     status 0 "$c --help" "\$quern $c --help"
     prints 'usage: quern' "$c --help" "\$quern $c --help"
 done
@@ -93,6 +93,26 @@ status 0 'standard output closed' '$quern inspect $model | head -n 1'
 mkdir "$work/limit"
 status 1 'file size limit' '(trap "" XFSZ; ulimit -f 8; $quern compile $model -o $work/limit --name net)'
 if [ -z "$(ls -A "$work/limit")" ]; then ok; else ls "$work/limit" > "$work/log"; bad 'a full disk leaves nothing behind'; fi
+
+# ---- bench: what is printed, never how long it took
+bench='$quern bench $model --runs 3'
+status 2 'bench without a model' '$quern bench'
+status 2 'bench --runs 0' '$quern bench $model --runs 0'
+status 1 'bench, absent data' "$bench --data \$work/none"
+mkdir "$work/few" && cp "$root"/tests/data/digits/test_data_set_0/output_0.pb "$work/few"
+prints 'holds 0 inputs, the model has 1' 'bench, data without inputs' "$bench --data \$work/few"
+cp "$root"/tests/data/digits/test_data_set_0/output_0.pb "$work/few/input_0.pb"
+prints 'another type or shape' 'bench, wrong data' "$bench --data \$work/few"
+status 1 'bench, compiler fails' "$bench --cc false"
+prints 'roofline' 'bench' "$bench"
+prints 'of 3 samples' 'bench --runs' "$bench --data \$root/tests/data/digits"
+prints 'sum of the kernels' 'bench --per-layer' "$bench --per-layer --weights file"
+status 0 'bench --json' "$bench --json 2> \$work/err > \$work/bench.json && [ ! -s \$work/err ]"
+status 0 'bench --json alone on standard output' '[ "$(head -c 1 $work/bench.json)$(tail -c 2 $work/bench.json)" = "{}" ] && grep -q "\"median_ms\"" $work/bench.json && ! grep -q "\"layers\"" $work/bench.json'
+status 0 'bench --json --per-layer' "$bench --json --per-layer --threads 2 > \$work/bench.json && grep -q percent_of_bandwidth \$work/bench.json"
+if grep -q profile "$work/a/net.c"; then bad 'emitted code has no profiling hook'; else ok; fi
+mkdir "$work/tmp"
+status 0 'bench leaves no files' "TMPDIR=\$work/tmp $bench && [ -z \"\$(ls -A \$work/tmp)\" ]"
 
 # ---- looking inside
 prints 'MACs' 'inspect' '$quern inspect $model'
