@@ -5,8 +5,11 @@
  *   for m,n: s = 0; for k,ma,na: s += x*w; for m,n: y = s
  *   --->   split m 6 mo m; compute_at s mo; split na 16 nva na; unroll ma; unroll nva; vectorise na …
  */
+#include "ir/vecmath.h"
 #include "tile.h"
 #include <string.h>
+
+enum { WEIGHT = 12 }; /* operations behind the product that are worth a loop of their own instead of being unrolled */
 
 static Stmt *find_loop(Stmt *s, const char *name) {
     if (s->k == S_FOR) return strcmp(s->u.loop.v->name, name) == 0 ? s : find_loop(s->u.loop.body, name);
@@ -54,9 +57,10 @@ static Buf *to_registers(TileJob *job, const char *name, MemSpace space) {
     return b;
 }
 
-/* ---- is what the nest stores made of what vectors can do? */
+/* ---- is what the nest stores made of what vectors can do, and how much is it? */
 typedef struct Look {
     const Var *lane;
+    int weight;
     bool ok;
 } Look;
 static int64_t coefficient(const Affine *a, const Var *v) {
@@ -71,32 +75,32 @@ static void look_access(Look *l, const Buf *b, Expr *const *idx) {
         if (!expr_affine(idx[d], &a)) l->ok = false;
         else stride += coefficient(&a, l->lane) * b->stride[d];
     }
-    l->ok &= (stride == 0 || stride == 1) && dtype_info[b->dt].compute == DT_FLOAT32 && b->dt == DT_FLOAT32;
+    l->ok &= (stride == 0 || (stride == 1 && b->dt == DT_FLOAT32)) && dtype_info[b->dt].bits >= 8;
 }
 static Expr *look_node(void *user, Expr *e) {
     Look *l = user;
-    if (e->k == E_CALL || (e->k == E_CAST && e->t != DT_FLOAT32)) l->ok = false;
     if (e->k == E_LOAD) look_access(l, e->u.ld.buf, e->u.ld.idx);
+    else if (e->k == E_CALL && strchr("ftu", call_info[e->op].kind)) l->weight += 4;
+    else if (e->k == E_CALL || (e->k == E_CAST && e->t != DT_FLOAT32 && e->t != DT_INT32 && e->t != DT_UINT32)) l->ok = false;
+    else if (e->k != E_INT && e->k != E_VAR && e->k != E_FLT && e->t == DT_FLOAT32) l->weight++;
     return e;
 }
-static bool vector_body(Stmt *s, Look *l) {
+static void look_body(Stmt *s, Look *l) {
     switch (s->k) {
     case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++)
-            if (!vector_body(s->u.block.v[i], l)) return false;
-        return true;
-    case S_FOR: return vector_body(s->u.loop.body, l);
+        for (int i = 0; i < s->u.block.n; i++) look_body(s->u.block.v[i], l);
+        return;
     case S_STORE: look_access(l, s->u.st.buf, s->u.st.idx); break;
     case S_LET: break;
-    default: return false;
+    default: l->ok = false; return;
     }
     stmt_map_exprs(s, look_node, l);
-    return l->ok;
 }
-static bool vector_store(Kernel *k, const char *loop) {
+static Look look_at(Kernel *k, const char *loop) {
     Stmt *s = find_loop(k->f->body, loop);
-    Look l = {s ? s->u.loop.v : NULL, true};
-    return s && vector_body(s->u.loop.body, &l);
+    Look l = {s ? s->u.loop.v : NULL, 0, s != NULL};
+    if (s) look_body(s->u.loop.body, &l);
+    return l;
 }
 
 /* ---- steps */
@@ -116,8 +120,10 @@ static bool schedule_part(TileJob *job, int part, int64_t block, int64_t lanes) 
     Kernel *k = job->k;
     int64_t width = extent(k, arena_printf(a, "na%s", no)), rows = extent(k, m);
     if (!width || !to_registers(job, sum, MEM_REG)) return false;
+    Look store = look_at(k, n);
+    int64_t cols = extent(k, n);
     /* Columns that are no whole vector: what is read of `edge` is narrower than what is summed, so its rows stay as they are. */
-    bool ragged = extent(k, n) % lanes != 0, edged = ragged || !vector_store(k, n), blocks = rows > block;
+    bool ragged = cols % lanes != 0, edged = ragged || !store.ok || store.weight > WEIGHT, blocks = rows > block;
     if ((!ragged || !blocks) && !to_registers(job, edge, MEM_STACK)) return false;
     if (!edged) text_printf(job->steps, "inline %s\n", edge);
     if (blocks) {
@@ -133,6 +139,10 @@ static bool schedule_part(TileJob *job, int part, int64_t block, int64_t lanes) 
         if (rows > 1) text_printf(job->steps, "unroll %s\n", nests[i][0]);
         vectors(job, nests[i][1], width, lanes);
     }
+    if (!edged || !store.ok || cols < lanes) return true;
+    if (cols > lanes) text_printf(job->steps, "split %s %lld %sv %s\n", n, (long long)lanes, n, n);
+    if (ragged) text_printf(job->steps, "peel %sv\n", n);
+    text_printf(job->steps, "vectorise %s\n", n);
     return true;
 }
 bool tile_matmul_panel(TileJob *job) {
@@ -140,6 +150,7 @@ bool tile_matmul_panel(TileJob *job) {
     int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes")), block = attr_i(n, op_attr_index(n->op, "rows"));
     if (lanes < 2) return false;
     int part = 0;
+    vecmath_expand(job->k->f);
     while (schedule_part(job, part, block, lanes)) part++;
     return part > 0;
 }
