@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CALL_SECONDS = 600 };
+enum { CALL_SECONDS = 600, STATE_MOST = 4096 /* the emitter may add so much to the plan's arena */ };
 
 char *temp_dir(Ctx *c) {
     const char *base = getenv("TMPDIR");
@@ -69,6 +69,7 @@ bool exec_build(Ctx *c, const Options *o, const char *dir, const Emitted *e, con
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) vec_push(c->a, &v, (char *)fixed[i]);
     for (int i = 0; i < e->sources.n; i++) vec_push(c->a, &v, arena_printf(c->a, "%s/%s", dir, e->sources.v[i]));
     vec_push(c->a, &v, (char *)"-lm");
+    if (o->threads > 1) vec_push(c->a, &v, (char *)"-pthread");
     vec_push(c->a, &v, NULL);
     int status = run_command(c, v.v);
     if (status) return diag_error(c->d, NO_LOC, "the C compiler '%s' failed with status %d on the emitted code", cc, status);
@@ -92,8 +93,8 @@ static _Noreturn void child_call(const char *so, const char *id, const Program *
     *(void **)&invoke = dlsym(lib, sym);
     if (!invoke) child_fail("no such function", sym);
     void *arena = NULL;
-    if (posix_memalign(&arena, 64, (size_t)p->arena_bytes + 64)) child_fail("out of memory for the arena", NULL);
-    memset(arena, 0, (size_t)p->state_bytes);
+    if (posix_memalign(&arena, 64, (size_t)p->arena_bytes + STATE_MOST)) child_fail("out of memory for the arena", NULL);
+    memset(arena, 0, STATE_MOST);
     snprintf(sym, sizeof sym, "%s_bind", id);
     BindFn *bind;
     *(void **)&bind = dlsym(lib, sym);

@@ -8,6 +8,8 @@
 #include <ctype.h>
 #include <string.h>
 
+enum { MAX_THREADS = 128 };
+
 const char *model_id(Ctx *c, const Options *o) {
     if (o->name) return c_name(c->a, map_new(c->a), o->name, "model");
     const char *slash = strrchr(o->model, '/'), *base = slash ? slash + 1 : o->model;
@@ -35,14 +37,17 @@ static bool load_target(Ctx *c, Options *o) {
 
 Program *model_build(Ctx *c, Options *o, const char *path) {
     if (!load_target(c, o)) return NULL;
-    if (o->threads > 1)
-        diag_warn(c->d, NO_LOC, "--threads %d: this version emits code for one thread; the manifest says threads 1", o->threads);
+    if (o->threads > MAX_THREADS)
+        return diag_error(c->d, NO_LOC, "--threads %d: expected 1 to %d, for which the state in the arena has room", o->threads,
+                          MAX_THREADS),
+               NULL;
+    o->pass.threads = o->threads;
     Graph *g = onnx_import(c, path, &o->import);
     return g ? passes_run(c, g, &o->pass) : NULL;
 }
 
 bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e) {
-    EmitOptions eo = {.id = id, .target = o->machine, .version = QUERN_VERSION, .emit_main = o->emit_main, .profile = o->per_layer, .threads = 1};
+    EmitOptions eo = {.id = id, .target = o->machine, .version = QUERN_VERSION, .emit_main = o->emit_main, .threads = o->threads};
     if (o->weights) eo.weights = *o->weights == 'c' ? WEIGHTS_C : *o->weights == 'a' ? WEIGHTS_ASM : WEIGHTS_FILE;
     return emit_model(c, p, &eo, dir, e);
 }

@@ -26,29 +26,42 @@ void put_comment(Text *out, const char *s, int indent) {
     text_puts(out, " */\n");
 }
 
-static void put_param(Emit *E, Text *t, const Buf *b, bool restrict_ok) {
+void put_param(const Emit *E, Text *t, const Buf *b, bool restrict_ok) {
     const BufInfo *i = &E->buf[b->id];
     const char *type = dtype_info[b->dt].ctype;
     text_printf(t, "%s%s *%s%s", i->stores || b->written ? "" : "const ", type, restrict_ok ? "restrict " : "", i->name);
 }
+/* Behind what is there, or on a new line under the first. */
+static void put_one_param(Text *head, int width, int *column, Text *p) {
+    if (*column > width) {
+        bool wrap = *column + (int)p->n + 4 > 130;
+        if (wrap) text_printf(head, ",\n%*s", width, "");
+        else text_puts(head, ", ");
+        *column = wrap ? width : *column + 2;
+    }
+    text_putn(head, p->s, p->n);
+    *column += (int)p->n;
+    text_free(p);
+}
 static void put_signature(Emit *E, Text *out, const EmitFunc *o, const char *name) {
-    Text head = {0};
+    Text head = {0}, p = {0};
     if (E->style.attribute) text_printf(&head, "%s ", E->style.attribute);
     text_printf(&head, "%s%s %s(", o->is_static ? "static " : "", E->returns ? "int" : "void", name);
     int width = (int)head.n, column = width;
-    for (int i = 0; i < E->f->param.n; i++) {
-        Text p = {0};
-        put_param(E, &p, E->f->param.v[i], !o->restrict_ok || o->restrict_ok[i]);
-        if (i && column + (int)p.n + 4 > 130) {
-            text_printf(&head, ",\n%*s", width, "");
-            column = width;
-        } else if (i)
-            text_puts(&head, ", "), column += 2;
-        text_putn(&head, p.s, p.n);
-        column += (int)p.n;
-        text_free(&p);
+    if (E->part.n) {
+        text_puts(&p, "struct qn_pool *pool");
+        put_one_param(&head, width, &column, &p);
     }
-    if (!E->f->param.n) text_puts(&head, "void");
+    for (int i = 0; i < E->f->param.n; i++) {
+        put_param(E, &p, E->f->param.v[i], !o->restrict_ok || o->restrict_ok[i]);
+        put_one_param(&head, width, &column, &p);
+    }
+    if (E->ranged) {
+        const char *type = E->var[E->ranged->u.loop.v->id].wide == 32 ? "int32_t" : "int64_t";
+        text_printf(&p, "%s %s, %s %s", type, E->first, type, E->end);
+        put_one_param(&head, width, &column, &p);
+    }
+    if (column == width) text_puts(&head, "void");
     text_puts(&head, ") {\n");
     text_putn(out, head.s, head.n);
     text_free(&head);
@@ -56,31 +69,30 @@ static void put_signature(Emit *E, Text *out, const EmitFunc *o, const char *nam
 static const char *const width_attribute =
     "#if defined(__clang__) && defined(__AVX512F__)\n__attribute__((min_vector_width(512)))\n#endif\n";
 
-void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc *o, EmitNeeds *needs) {
-    Arena *a = arena_new();
+/* One C function of an expanded nest; parts: its parallel loops, printed as calls; ranged: the nest is that loop of a part. */
+static void emit_one(Text *out, Emit *E, const EmitFunc *o, const char *name, EmitNeeds *needs) {
+    const Func *f = E->f;
     MemoTable memo = {0};
     Text body = {0};
     HelperSet none = {0};
-    Emit e = {.a = a, .f = emit_expand(a, f), .style = *s, .helpers = needs ? &needs->helpers : &none, .out = &body, .indent = 1};
-    Emit *E = &e;
+    E->helpers = needs ? &needs->helpers : &none, E->out = &body, E->indent = 1;
     E->memo = &memo;
-    E->var = NEW_ARRAY(a, VarInfo, f->nvar + 1);
-    E->buf = NEW_ARRAY(a, BufInfo, f->nbuf + 1);
-    E->taken = map_new(a);
+    E->var = NEW_ARRAY(E->a, VarInfo, f->nvar + 1);
+    E->buf = NEW_ARRAY(E->a, BufInfo, f->nbuf + 1);
+    E->taken = map_new(E->a);
     E->no_offset = o->no_offset;
-    const char *name = o->canonical ? "f" : o->name ? o->name : f->name;
     map_set(E->taken, name, (void *)(intptr_t)1);
+    if (E->part.n) map_set(E->taken, "pool", (void *)(intptr_t)1);
     for (int i = 0; i < f->param.n; i++) {
         const Buf *b = f->param.v[i];
-        E->buf[b->id].name = o->canonical ? arena_printf(a, "p%d", i) : scope_name(E, b->name);
+        E->buf[b->id].name = o->canonical ? arena_printf(E->a, "p%d", i) : scope_name(E, b->name);
     }
+    if (E->ranged) E->first = scope_name(E, "first"), E->end = scope_name(E, "end");
     emit_analyse(E);
     scope_open(E);
     put_block(E, E->f->body);
     scope_close(E);
 
-    const char *comment = o->comment ? o->comment : f->comment;
-    if (comment && !o->canonical) put_comment(out, comment, 0);
     if (E->wide_vectors) text_puts(out, width_attribute);
     put_signature(E, out, o, name);
     put_vec_typedefs(E, out, 1);
@@ -94,6 +106,38 @@ void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc
     if (needs) needs->math |= E->math, needs->returns |= E->returns;
     text_free(&body);
     text_free(&E->pre);
+}
+/* A parallel loop: its function, and the one that the pool calls. */
+static void emit_part(Text *out, const Emit *whole, const Part *p, const EmitFunc *o, EmitNeeds *needs) {
+    Arena *a = whole->a;
+    Func f = *whole->f;
+    EmitFunc own = {.is_static = true, .no_offset = o->no_offset, .canonical = o->canonical};
+    bool *restrict_ok = NEW_ARRAY(a, bool, p->param.n + 1);
+    memset(&f.param, 0, sizeof f.param);
+    for (int i = 0; i < p->param.n; i++) {
+        vec_push(a, &f.param, whole->f->param.v[p->param.v[i]]);
+        restrict_ok[i] = !o->restrict_ok || o->restrict_ok[p->param.v[i]];
+    }
+    own.restrict_ok = restrict_ok;
+    f.body = s_block(a);
+    s_append(a, f.body, p->loop);
+    Emit e = {.a = a, .f = &f, .style = whole->style, .ranged = p->loop};
+    emit_one(out, &e, &own, p->name, needs);
+    put_part_entry(&e, out, p, p->name);
+    text_puts(out, o->canonical ? "" : "\n");
+}
+void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc *o, EmitNeeds *needs) {
+    Arena *a = arena_new();
+    Emit e = {.a = a, .f = emit_expand(a, f), .style = *s};
+    const char *name = o->canonical ? "f" : o->name ? o->name : f->name, *comment = o->comment ? o->comment : f->comment;
+    if (o->pool) emit_parts(&e);
+    if (comment && !o->canonical) put_comment(out, comment, 0);
+    for (int i = 0; i < e.part.n; i++) {
+        e.part.v[i].name = o->canonical ? arena_printf(a, "f_part%d", i) : o->part_name[i];
+        emit_part(out, &e, &e.part.v[i], o, needs);
+    }
+    emit_one(out, &e, o, name, needs);
+    if (needs) needs->parts = e.part.n;
     arena_free(a);
 }
 void emit_func(Text *out, const Func *f, const EmitStyle *s, bool is_static, const bool *restrict_ok) {

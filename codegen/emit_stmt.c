@@ -275,6 +275,11 @@ static void put_vector_loop(Emit *E, const Stmt *s) {
     E->memo->shape_gen++;
 }
 static void put_loop(Emit *E, const Stmt *s) {
+    const Part *part = s->u.loop.mode == LOOP_PAR ? part_of(E, s) : NULL;
+    if (part) {
+        put_part_call(E, part);
+        return;
+    }
     if (s->u.loop.mode == LOOP_VEC && E->style.vectors && !E->vec) {
         put_vector_loop(E, s);
         return;
@@ -284,9 +289,12 @@ static void put_loop(Emit *E, const Stmt *s) {
     scope_open(E);
     const char *name = v->name = scope_name(E, s->u.loop.v->name);
     text_printf(&head, "for (%s %s = ", v->wide == 32 ? "int32_t" : "int64_t", name);
-    put_index(E, &head, s->u.loop.lo, P_TOP);
-    text_printf(&head, "; %s < ", name);
-    put_index(E, &head, s->u.loop.hi, P_REL + 1);
+    if (s == E->ranged) text_printf(&head, "%s; %s < %s", E->first, name, E->end);
+    else {
+        put_index(E, &head, s->u.loop.lo, P_TOP);
+        text_printf(&head, "; %s < ", name);
+        put_index(E, &head, s->u.loop.hi, P_REL + 1);
+    }
     text_printf(&head, "; %s++)", name);
     put_body(E, head.s, s->u.loop.body, false, "");
     scope_close(E);

@@ -68,6 +68,13 @@ typedef struct VecRow { /* emit_rows.c: a vector operation which the target has 
     const char *text, *operand[2];
 } VecRow;
 
+typedef struct Part { /* emit_par.c: a parallel loop which becomes a function of its own */
+    Stmt *loop;
+    const char *name;
+    int64_t lo, n;      /* first iteration, how many */
+    Vec(int) param;     /* of the Func: those it uses */
+} Part;
+
 typedef struct Emit {
     Arena *a;           /* freed with the function's text */
     const Func *f;
@@ -93,6 +100,9 @@ typedef struct Emit {
     bool no_offset;     /* the caller adds the parameters' offsets */
     Vec(VecRow) rows;
     bool rows_loaded;
+    Vec(Part) part;     /* of a kernel: its parallel loops */
+    const Stmt *ranged; /* in a part: its loop, which runs from `first` to `end` */
+    const char *first, *end;
     bool math, limits;  /* needs <math.h>, names of <stdint.h> */
 } Emit;
 
@@ -148,16 +158,26 @@ void scope_open(Emit *E);
 void scope_close(Emit *E);
 bool red_bin(RedOp r, BinOp *op); /* false: RED_NONE */
 
+/* emit_par.c */
+void emit_parts(Emit *E);                               /* fills E->part but for the names */
+const Part *part_of(const Emit *E, const Stmt *loop);   /* NULL: an ordinary loop */
+void put_part_call(Emit *E, const Part *p);
+void put_part_entry(const Emit *E, Text *out, const Part *p, const char *name);
+
 /* emit_c.c */
+void put_param(const Emit *E, Text *t, const Buf *b, bool restrict_ok);
 typedef struct EmitFunc {
     const char *name;         /* NULL: the Func's */
     bool is_static, no_offset, canonical; /* canonical: parameters are called p0, p1 … and no comment: a key for sharing */
     const bool *restrict_ok;
     const char *comment;      /* instead of the Func's; NULL: that */
+    bool pool;                /* parallel loops are run by a pool, the first parameter of functions with such loops */
+    const char *const *part_name; /* of as many parts as EmitNeeds said; canonical: not used */
 } EmitFunc;
 typedef struct EmitNeeds {
     HelperSet helpers;
     bool math, returns;
+    int parts;                /* parallel loops: the function takes a pool if there are any */
 } EmitNeeds;
 void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc *o, EmitNeeds *needs);
 void put_comment(Text *out, const char *s, int indent); /* a block comment; the text can neither close it nor break a line */

@@ -11,6 +11,8 @@ typedef struct Shared { /* one C function and the kernels that call it */
     const char *name;
     bool *restrict_ok;
     bool returns;
+    const char **part;    /* names of the functions of its parallel loops */
+    int parts;
     int count;
     Text also;            /* names of the other kernels, the first few */
 } Shared;
@@ -22,6 +24,7 @@ typedef struct Model {
     const char *id;
     EmitStyle style;
     WeightsMode weights;  /* never WEIGHTS_AUTO */
+    int threads;          /* at least 1 */
     int64_t arena_bytes, state_bytes, shift; /* shift: what the state needs beyond the plan's */
     uint64_t hash;        /* of the weights image */
     Map *used;            /* names at file scope and of ID_run's parameters */
@@ -32,6 +35,7 @@ typedef struct Model {
     Shared **of;          /* per kernel */
     EmitNeeds needs;
     HelperText *helpers;
+    bool pool;            /* some kernel has parallel loops */
     bool math;            /* INFINITY or NAN among printed weights */
 } Model;
 
@@ -48,6 +52,13 @@ void run_kernels(Model *m, Text *t);
 void run_entries(Model *m, Text *t);                 /* ID_run, ID_invoke, ID_set_threads, ID_release */
 void run_signature(const Model *m, Text *t);         /* int ID_run(…) without a semicolon */
 bool param_overlaps(const Kernel *k, int i, int j);
+/* model_pool.c: what a model with parallel loops has beyond others */
+int64_t pool_bytes(int threads);                     /* of struct qn_pool, or more */
+void pool_switches(const Model *m, Text *t);         /* before the first #include */
+void pool_runtime(const Model *m, Text *t);          /* behind the last */
+void pool_state(const Model *m, Text *t);            /* struct state */
+void pool_entries(const Model *m, Text *t);          /* ID_set_threads */
+void pool_release(const Model *m, Text *t);          /* ID_release */
 /* model_header.c, model_manifest.c, model_main.c */
 void model_header(const Model *m, Text *t);
 void model_manifest(const Model *m, const Emitted *e, Text *t);

@@ -14,7 +14,7 @@ static void put_source(Model *m, Text *t) {
     run_names(m);
     run_kernels(m, &kernels); /* first: what they need is declared before them */
     weights_struct(m, &body);
-    if (m->weights == WEIGHTS_FILE) text_puts(&body, "/* The arena's first bytes. */\nstruct state {\n    const void *weights;\n};\n\n");
+    pool_state(m, &body);
     run_table(m, &body);
 
     text_puts(t, "/* SPDX-License-Identifier: 0BSD */\n");
@@ -24,10 +24,12 @@ static void put_source(Model *m, Text *t) {
                 (long long)p->macs, (long long)p->weights_bytes, (long long)m->arena_bytes);
     put_comment(t, head.s, 0);
     text_free(&head);
+    pool_switches(m, t);
     text_printf(t, "#include \"%s.h\"\n", m->id);
     if (m->o->target->include) text_printf(t, "#include <%s>\n", m->o->target->include);
     if (m->needs.math || m->math || helper_text_math(m->helpers)) text_puts(t, "#include <math.h>\n");
     if (helper_text_string(m->helpers) || m->weights == WEIGHTS_FILE) text_puts(t, "#include <string.h>\n");
+    pool_runtime(m, t);
     if (p->k.n)
         text_puts(t, "\n/* Kernels stay functions of their own: less stack, faster compilation. */\n"
                      "#if defined(__GNUC__)\n#define KERNEL __attribute__((noinline))");
@@ -75,6 +77,19 @@ static bool write_all(Model *m, OutSet *s, Emitted *out) {
     if (m->weights == WEIGHTS_C) out_forget(s, arena_printf(c->a, "%s.weights", id));
     return true;
 }
+/* Before anything is printed: the state's size is part of every offset. A marked loop that is printed as a loop costs its bytes. */
+static bool has_parallel_loop(const Stmt *s) {
+    if (s->k == S_FOR) return s->u.loop.mode == LOOP_PAR || has_parallel_loop(s->u.loop.body);
+    if (s->k == S_IF) return has_parallel_loop(s->u.cond.then) || (s->u.cond.other && has_parallel_loop(s->u.cond.other));
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++)
+        if (has_parallel_loop(s->u.block.v[i])) return true;
+    return false;
+}
+static bool threads_useful(const Program *p, int threads) {
+    for (int i = 0; i < p->k.n && threads > 1; i++)
+        if (has_parallel_loop(p->k.v[i]->f->body)) return true;
+    return false;
+}
 bool emit_model(Ctx *c, const Program *p, const EmitOptions *o, const char *dir, Emitted *out) {
     Arena *a = arena_new();
     Model m = {.c = c,
@@ -83,8 +98,10 @@ bool emit_model(Ctx *c, const Program *p, const EmitOptions *o, const char *dir,
                .o = o,
                .id = o->id,
                .weights = weights_mode(o, p),
+               .threads = o->threads > 1 ? o->threads : 1,
                .style = {o->target->vector_bits > 0, "KERNEL", o->target}};
     int64_t state = m.weights == WEIGHTS_FILE ? 64 : 0;
+    if (threads_useful(p, m.threads)) state = 64 + pool_bytes(m.threads);
     m.shift = max_i64(0, state - p->state_bytes);
     m.state_bytes = p->state_bytes + m.shift;
     m.arena_bytes = max_i64(p->arena_bytes + m.shift, 64);

@@ -32,8 +32,9 @@ void model_header(const Model *m, Text *t) {
     text_printf(t,
                 "/* Working memory: %s_ARENA_BYTES at a multiple of 64, for one call at a time. Its first %s_STATE_BYTES are zero before the\n"
                 " * first call and belong to the model until %s_release; the rest means nothing between calls. */\n"
-                "#define %s_ARENA_BYTES %lld\n#define %s_STATE_BYTES %lld\n#define %s_WEIGHTS_BYTES %lld\n#define %s_THREADS 1\n\n",
-                id, id, id, id, (long long)m->arena_bytes, id, (long long)m->state_bytes, id, (long long)m->p->weights_bytes, id);
+                "#define %s_ARENA_BYTES %lld\n#define %s_STATE_BYTES %lld\n#define %s_WEIGHTS_BYTES %lld\n#define %s_THREADS %d\n\n",
+                id, id, id, id, (long long)m->arena_bytes, id, (long long)m->state_bytes, id, (long long)m->p->weights_bytes, id,
+                m->threads);
     for (int i = 0; i < g->in.n; i++) put_tensor(m, t, g->in.v[i], m->in[i], "IN");
     for (int i = 0; i < g->out.n; i++) put_tensor(m, t, g->out.v[i], m->out[i], "OUT");
     text_puts(t, "\n");
@@ -45,8 +46,8 @@ void model_header(const Model *m, Text *t) {
                 ";\n/* The same for any model: pointers in the model's order; a list of dims, or an entry of it, may be NULL. */\n"
                 "int %s_invoke(void *arena, const void *const *inputs, const int64_t *const *input_dims,\n"
                 "    void *const *outputs, int64_t *const *output_dims);\n"
-                "int %s_set_threads(void *arena, int n); /* 1 to %s_THREADS */\n",
-                id, id, id);
+                "int %s_set_threads(void *arena, int n); /* 1 to %s_THREADS%s */\n",
+                id, id, id, m->threads > 1 ? ", which is what is used at first" : "");
     if (m->weights == WEIGHTS_FILE)
         text_printf(t, "/* Before the first run: the bytes of %s.weights, at a multiple of 8; they must stay there until %s_release. */\n"
                        "int %s_bind(void *arena, const void *weights, size_t bytes);\n", id, id, id);

@@ -66,9 +66,9 @@ void model_manifest(const Model *m, const Emitted *e, Text *t) {
         put_string(t, e->sources.v[i]);
     }
     text_printf(t,
-                "],\n  \"threads\": 1,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
+                "],\n  \"threads\": %d,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
                 "  \"dynamic\": false,\n  \"inputs\": [\n",
-                (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs);
+                m->threads, (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs);
     for (int i = 0; i < g->in.n; i++) put_tensor(t, g->in.v[i], i + 1 < g->in.n ? "," : "");
     text_puts(t, "  ],\n  \"outputs\": [\n");
     for (int i = 0; i < g->out.n; i++) put_tensor(t, g->out.v[i], i + 1 < g->out.n ? "," : "");

@@ -17,6 +17,7 @@ void run_names(Model *m) {
                                       "KERNEL",      "same_dims", "copy_dims", "f",       "size_t", "char"};
     const Graph *g = m->p->g;
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) map_set(m->used, own[i], (void *)(intptr_t)1);
+    if (m->threads > 1) map_set(m->used, "pool", (void *)(intptr_t)1);
     m->in = NEW_ARRAY(m->a, const char *, g->in.n + 1);
     m->out = NEW_ARRAY(m->a, const char *, g->out.n + 1);
     m->arena_name = NEW_ARRAY(m->a, const char *, g->tensors.n + 1);
@@ -78,22 +79,36 @@ static bool *restrict_flags(Model *m, const Kernel *k) {
 }
 
 /* ---- sharing */
+/* A function and a structure of that name, and a function NAME_run. */
+static const char *part_name(Model *m, const char *kernel) {
+    for (;;) {
+        const char *name = c_name(m->a, m->used, arena_printf(m->a, "%.50s_part", kernel), "part");
+        const char *run = arena_printf(m->a, "%s_run", name);
+        if (map_get(m->used, run)) continue;
+        map_set(m->used, run, (void *)(intptr_t)1);
+        return name;
+    }
+}
 static void find_shared(Model *m) {
     const Program *p = m->p;
     Map *seen = map_new(m->a);
+    bool threaded = m->threads > 1;
     m->of = NEW_ARRAY(m->a, Shared *, p->k.n + 1);
     for (int i = 0; i < p->k.n; i++) {
         const Kernel *k = p->k.v[i];
         bool *ok = restrict_flags(m, k);
         Text t = {0};
         EmitNeeds needs = {0};
-        emit_func_with(&t, k->f, &m->style, &(EmitFunc){.canonical = true, .is_static = true, .no_offset = true, .restrict_ok = ok},
-                       &needs);
+        EmitFunc how = {.canonical = true, .is_static = true, .no_offset = true, .restrict_ok = ok, .pool = threaded};
+        emit_func_with(&t, k->f, &m->style, &how, &needs);
         Shared *s = map_get(seen, t.s);
         if (!s) {
             s = NEW(m->a, Shared);
             s->first = k, s->restrict_ok = ok, s->returns = needs.returns;
             s->name = c_name(m->a, m->used, k->f->name, "kernel");
+            s->parts = needs.parts, s->part = NEW_ARRAY(m->a, const char *, needs.parts + 1);
+            for (int j = 0; j < needs.parts; j++) s->part[j] = part_name(m, s->name);
+            m->pool |= needs.parts > 0;
             map_set(seen, arena_strdup(m->a, t.s), s);
             vec_push(m->a, &m->fn, s);
         } else if (s->count <= 6) text_printf(&s->also, "%s%s", s->count > 1 ? ", " : "", k->f->name);
@@ -130,7 +145,13 @@ void run_kernels(Model *m, Text *t) {
         if (s->count > 1) text_printf(&comment, "\nThe same for %s%s", s->also.s, s->count > 7 ? " and others." : ".");
         emit_func_with(
             &kernels, s->first->f, &m->style,
-            &(EmitFunc){.name = s->name, .is_static = true, .no_offset = true, .restrict_ok = s->restrict_ok, .comment = comment.s},
+            &(EmitFunc){.name = s->name,
+                        .is_static = true,
+                        .no_offset = true,
+                        .restrict_ok = s->restrict_ok,
+                        .comment = comment.s,
+                        .pool = m->threads > 1,
+                        .part_name = s->part},
             &m->needs);
         text_puts(&kernels, "\n");
         text_free(&comment), text_free(&s->also);
@@ -233,6 +254,7 @@ static void put_call(Model *m, Text *t, int kernel) {
     size_t line = t->n;
     text_printf(t, s->returns ? "    if (%s(" : "    %s(", s->name);
     int indent = (int)(t->n - line);
+    if (s->parts) text_puts(t, k->f->param.n ? "pool, " : "pool");
     for (int i = 0; i < k->f->param.n; i++) {
         Text one = {0};
         put_argument(m, &one, kernel, i);
@@ -259,12 +281,12 @@ static bool uses_store(const Model *m, StoreKind store) {
 }
 static void put_run(Model *m, Text *t) {
     const Graph *g = m->p->g;
-    if (m->o->profile) text_printf(t, "void %s_profile(int kernel); /* defined by whoever measures */\n\n", m->id);
     run_signature(m, t);
     text_puts(t, " {\n");
     if (uses_store(m, ST_ARENA)) text_puts(t, "    char *a = arena;\n");
     bool file = m->weights == WEIGHTS_FILE, weights = file && uses_store(m, ST_CONST);
     if (weights) text_puts(t, "    const struct weights *w;\n");
+    if (m->pool) text_puts(t, "    struct qn_pool *pool;\n");
     text_printf(t, "    if (!arena || (uintptr_t)arena %% 64) return %s_E_ARENA;\n", m->id);
     if (m->o->target->cpu_test) text_printf(t, "    if (!(%s)) return %s_E_TARGET;\n", m->o->target->cpu_test, m->id);
     for (int i = 0; i < g->in.n; i++)
@@ -275,17 +297,14 @@ static void put_run(Model *m, Text *t) {
         else text_printf(t, "    (void)%s;\n", m->out[i]);
     if (file) text_printf(t, "    if (!((struct state *)arena)->weights) return %s_E_WEIGHTS;\n", m->id);
     if (weights) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
+    if (m->pool) text_puts(t, "    pool = &((struct state *)arena)->pool;\n    qn_pool_begin(pool);\n");
     for (int i = 0; i < g->out.n; i++) { /* unused bits of the last byte are 0 */
         const Tensor *k = g->out.v[i];
         if (packed(k->type.dt) && tensor_elements(k) * dtype_info[k->type.dt].bits % 8)
             text_printf(t, "    %s[%lld] = 0;\n", m->out[i], (long long)(tensor_bytes(k) - 1));
     }
     text_puts(t, "\n");
-    for (int i = 0; i < m->p->k.n; i++) {
-        if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
-        put_call(m, t, i);
-    }
-    if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, m->p->k.n);
+    for (int i = 0; i < m->p->k.n; i++) put_call(m, t, i);
     text_printf(t, "    return %s_OK;\n}\n\n", m->id);
 }
 static void put_dims_tables(const Model *m, Text *t) {
@@ -342,11 +361,7 @@ static void put_invoke(Model *m, Text *t) {
 void run_entries(Model *m, Text *t) {
     put_run(m, t);
     put_invoke(m, t);
-    text_printf(t,
-                "int %s_set_threads(void *arena, int n) {\n    if (!arena || (uintptr_t)arena %% 64) return %s_E_ARENA;\n"
-                "    return n == 1 ? %s_OK : %s_E_THREADS;\n}\n\n",
-                m->id, m->id, m->id, m->id);
+    pool_entries(m, t);
     if (m->weights == WEIGHTS_FILE) weights_bind(m, t);
-    text_printf(t, "void %s_release(void *arena) { %s }\n", m->id,
-                m->weights == WEIGHTS_FILE ? "if (arena) ((struct state *)arena)->weights = NULL;" : "(void)arena;");
+    pool_release(m, t);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* names.c: C identifiers from model strings, and the names that emitted code must not use: keywords of C and C++, the macros and
- * functions of the headers it includes, and what POSIX and GNU add to <math.h>.
+ * functions of the headers it includes (with threads <pthread.h>), and what POSIX and GNU add to <math.h>.
  *
  *   "conv1/weight:0" -> conv1_weight_0      "3x3" -> t_3x3      "int" -> int_      "exp" -> exp_
  */
@@ -20,7 +20,8 @@ static const char reserved[] =
     "float_t double_t y0 y1 yn j0 j1 jn signgam gamma drem significand scalb isnan isinf isfinite isnormal signbit fpclassify isgreater "
     "isless isunordered iscanonical issignaling issubnormal iszero iseqsig exp10 pow10 sincos roundeven llogb nextup nextdown canonicalize "
     "fmaxmag fminmag fromfp fromfpx ufromfp ufromfpx setpayload getpayload totalorder totalordermag dadd dsub dmul ddiv dsqrt dfma fadd fsub "
-    "fmul fdiv fsqrt ffma lgamma_r status arg buf ";
+    "fmul fdiv fsqrt ffma lgamma_r status arg buf state_fits nanosleep asctime ctime mktime gmtime localtime difftime tzname tzset "
+    "timezone daylight ";
 static const char math_stem[] =
     " acos asin atan atan2 cos sin tan acosh asinh atanh cosh sinh tanh exp exp2 expm1 frexp ilogb ldexp log log10 log1p log2 logb modf "
     "scalbn scalbln cbrt fabs hypot pow sqrt erf erfc lgamma tgamma ceil floor nearbyint rint lrint llrint round lround llround trunc fmod "
@@ -37,6 +38,7 @@ bool name_reserved(const char *s) {
     size_t n = strlen(s);
     if (n > 24) return false;
     if (s[0] == '_' || !strncmp(s, "qn_", 3) || !strncmp(s, "str", 3) || !strncmp(s, "mem", 3)) return true;
+    if (!strncmp(s, "pthread_", 8) || !strncmp(s, "timer_", 6) || !strncmp(s, "clock_", 6) || !strncmp(s, "sched_", 6)) return true;
     if (n > 2 && !strcmp(s + n - 2, "_t")) return true; /* int32_t and its like */
     if (in_list(reserved, s, n) || in_list(math_stem, s, n)) return true;
     return n > 1 && (s[n - 1] == 'f' || s[n - 1] == 'l') && (in_list(math_stem, s, n - 1) || in_list(reserved, s, n - 1));

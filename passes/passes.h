@@ -12,6 +12,7 @@ typedef struct PassOptions {
     bool time;                    /* --time-passes: a table on stderr */
     bool verify;                  /* run the verifiers after each pass */
     const struct Target *target;  /* what the code is for; NULL: any C99 compiler */
+    int threads;                  /* loops are shared by up to so many; 0 and 1: by none */
     int64_t state_bytes;          /* reserved at the arena's start */
 } PassOptions;
 
