@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tile.c: schedules each kernel for the target. The table tile.def names, by the kernel's anchor, the function that chooses the steps;
- * kernels without a row keep their nest as it is. A target without vectors leaves everything to the C compiler.
+ * kernels without a row get vector loops where there are any (vectorise.c). A target without vectors leaves everything to the C compiler.
  *
  *   for m, n, k: …   --->   split n 32 n_o n_i; split m 12 m_o m_i; reorder …; unroll m_i; vectorise n_l
  */
 #include "tile.h"
+#include "ir/vecmath.h"
+#include "vectorise.h"
 #include <string.h>
 
 static const struct {
@@ -34,6 +36,12 @@ static bool tile_kernel(Run *r, Kernel *k) {
     if (!ok) {
         diag_print_all(r->c->d, false);
         BUG("the schedule of kernel '%s' (%s) is not legal:\n%s", k->f->name, job.anchor->op->name, steps.s);
+    }
+    vecmath_expand(k->f);
+    if (!steps.n) vectorise(k->f, r->o->target);
+    if (r->o->verify && !func_verify(r->c, k->f)) {
+        diag_print_all(r->c->d, false);
+        BUG("the nest of kernel '%s' does not verify after its schedule", k->f->name);
     }
     text_free(&steps);
     return true;

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vectorise.h: the default schedule of kernels for targets with vectors, for which tile.def has no better one. */
+#ifndef QN_PASSES_VECTORISE_H
+#define QN_PASSES_VECTORISE_H
+#include "internal.h"
+#include "ir/target.h"
+
+/* vectorise.c: loops over neighbouring elements become vector loops, reductions get one sum per lane. */
+void vectorise(Func *f, const Target *t);
+
+/* vec_flat.c: buffers become one-dimensional and loops that run over neighbours of each other one loop. */
+void vec_flatten(Func *f);
+
+/* vec_check.c: what a vector loop may hold; codegen/emit_vec.c prints no more than that. */
+typedef struct LoopShape {
+    int max_bits, min_bits; /* of the elements that differ between lanes */
+    int weight;             /* operations in the body */
+    int nred;               /* reductions into places that all iterations share; 0 for a map */
+    bool inner;             /* no loops in the body */
+} LoopShape;
+bool vec_loop_shape(Arena *tmp, const Func *f, const Stmt *loop, LoopShape *out); /* false: the loop has to stay as it is */
+bool vec_coefficient(const Expr *e, const Var *v, int64_t *k);                    /* e = k*v + something without v */
+bool vec_uses(const Expr *e, const Var *v);
+#endif
