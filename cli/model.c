@@ -47,7 +47,12 @@ Program *model_build(Ctx *c, Options *o, const char *path) {
 }
 
 bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e) {
-    EmitOptions eo = {.id = id, .target = o->machine, .version = QUERN_VERSION, .emit_main = o->emit_main, .threads = o->threads};
+    EmitOptions eo = {.id = id,
+                      .target = o->machine,
+                      .version = QUERN_VERSION,
+                      .emit_main = o->emit_main,
+                      .profile = o->per_layer,
+                      .threads = o->threads};
     if (o->weights) eo.weights = *o->weights == 'c' ? WEIGHTS_C : *o->weights == 'a' ? WEIGHTS_ASM : WEIGHTS_FILE;
     return emit_model(c, p, &eo, dir, e);
 }

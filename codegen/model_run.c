@@ -281,6 +281,7 @@ static bool uses_store(const Model *m, StoreKind store) {
 }
 static void put_run(Model *m, Text *t) {
     const Graph *g = m->p->g;
+    if (m->o->profile) text_printf(t, "void %s_profile(int kernel); /* defined by whoever measures */\n\n", m->id);
     run_signature(m, t);
     text_puts(t, " {\n");
     if (uses_store(m, ST_ARENA)) text_puts(t, "    char *a = arena;\n");
@@ -304,7 +305,11 @@ static void put_run(Model *m, Text *t) {
             text_printf(t, "    %s[%lld] = 0;\n", m->out[i], (long long)(tensor_bytes(k) - 1));
     }
     text_puts(t, "\n");
-    for (int i = 0; i < m->p->k.n; i++) put_call(m, t, i);
+    for (int i = 0; i < m->p->k.n; i++) {
+        if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
+        put_call(m, t, i);
+    }
+    if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, m->p->k.n);
     text_printf(t, "    return %s_OK;\n}\n\n", m->id);
 }
 static void put_dims_tables(const Model *m, Text *t) {
