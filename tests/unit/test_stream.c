@@ -151,6 +151,40 @@ START_TEST(test_gemm) {
 }
 END_TEST
 
+/* Random factors at random levels in random orders, ragged by a random amount; what does not fit is skipped. */
+START_TEST(test_random) {
+    static const char *const level[] = {"DRAM:", "pad keeps A B:", "acc keeps C:"}, dim[] = "MNK";
+    int done = 0;
+    for (int i = 0; i < 200; i++) {
+        Case t;
+        Text map = {0};
+        int64_t e[3] = {1, 1, 1}, true_extent[3];
+        case_open(&t);
+        seed = (uint32_t)(i + 1) * 2654435761u;
+        for (int l = 0; l < 3; l++) {
+            int n = (int)rnd(4), last = l == 2;
+            text_puts(&map, level[l]);
+            for (int k = 0; k < n; k++) {
+                uint32_t d = rnd(3), f = 2 + rnd(d || !last ? 3 : 20);
+                text_printf(&map, "%s %c %u", k ? "," : " for", dim[d], f), e[d] *= f;
+            }
+            uint32_t x = 1 + rnd(16), y = 1 + rnd(16);
+            if (last) text_printf(&map, "; spread N %u x, K %u y", x, y), e[1] *= x, e[2] *= y;
+            text_puts(&map, "\n");
+        }
+        for (int d = 0; d < 3; d++) true_extent[d] = e[d] - rnd((uint32_t)(e[d] < 20 ? e[d] : 20));
+        text_puts(&map, "wreg keeps B:\n");
+        const Gemm g = {map.s, true_extent[0], true_extent[1], true_extent[2], e[0], e[1], e[2]};
+        const Target *x = target_load(&t.c, "toy_pad");
+        const Mapping *m = mapping_parse(&t.c, "gemm.map", map.s, problem_gemm(t.a, "gemm", e[0], e[1], e[2]), x);
+        ck_assert_msg(m != NULL, "%s%s", map.s, errors_of(&t));
+        if (mapping_legal(m) && e[0] * e[1] * e[2] < 400000) check_gemm(&t, x, &g, NULL), done++;
+        text_free(&map);
+        arena_free(t.a);
+    }
+    ck_assert_int_gt(done, 50);
+}
+END_TEST
 /* The simulator moves as many words from and to DRAM as the mapping's cost says, if all tiles are whole. */
 START_TEST(test_traffic) {
     static const Gemm whole[] = {
@@ -385,7 +419,7 @@ START_TEST(test_damaged) {
     const uint64_t work = stats.points;
     unsigned char *copy = malloc(x.stream.n);
     seed = 12345;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 8000; i++) {
         static const unsigned char extreme[] = {0, 1, 2, 3, 4, 0x7f, 0x80, 0xff};
         memcpy(copy, x.stream.s, x.stream.n);
         for (uint32_t k = rnd(3) + 1; k > 0; k--) {
@@ -471,6 +505,7 @@ Suite *stream_suite(void) {
     Suite *s = suite_create("stream");
     TCase *c = tcase_create("stream");
     tcase_add_loop_test(c, test_gemm, 0, (int)(sizeof gemms / sizeof *gemms));
+    tcase_add_test(c, test_random);
     tcase_add_loop_test(c, test_traffic, 0, 4);
     tcase_add_test(c, test_conv);
     tcase_add_test(c, test_tensorise);
