@@ -6,7 +6,7 @@
  * shift get the same words, and one read serves them all.
  *   for M 4 / for N 8 / tile of A[m]  ->  A moves when M steps: 1 + 3 tiles; it stays while N steps
  * Checked against a walk of the nest in tests/unit/test_mapping.c. Parashar et al., Timeloop (ISPASS 2019), for the terms. */
-#include "cost.h"
+#include "cost_internal.h"
 #include <math.h>
 #include <string.h>
 
@@ -238,9 +238,11 @@ static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) 
     for (int i = 0; i < k.n; i++)
         for (int l = k.loop[i].level + 1; k.loop[i].spatial && l < t->nlevel; l++) c->instances[l] *= k.loop[i].factor;
     c->units_mean = (double)c->units;
+    bool ragged = mapping_ragged(m);
+    if (ragged) ragged_counts(m, how, c);
     c->utilisation = (double)c->units / (double)target_instances(t, t->nlevel);
     for (int i = 0; i < m->problem->ntensor; i++) {
-        count_tensor(&k, i, c);
+        if (!ragged) count_tensor(&k, i, c);
         c->outer_words += c->at[0][i].reads + c->at[0][i].updates;
         c->array_words += array_words(m, c, i);
     }

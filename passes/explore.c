@@ -68,21 +68,32 @@ static int last_outside(const Mapping *m, int pe) {
             if (m->level[l].temporal[i].factor > 1) return m->level[l].temporal[i].dim;
     return -1;
 }
-/* The whole dim along one axis; beside it only dims that are no rows or columns of the same kind. */
+/* The whole dim along one axis; part of the dim beside it along the other, if any factor of it fits there. */
 static bool axes_fit(const Dataflow *f, const Mapping *m) {
     const Problem *p = m->problem;
     int whole = f->whole ? problem_dim(p, f->whole) : -1, beside = f->beside ? problem_dim(p, f->beside) : -1;
     char axis = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int l = 0; l < m->target->nlevel; l++)
-            for (int i = 0; i < m->level[l].nspatial; i++) {
-                const MapLoop *x = &m->level[l].spatial[i];
-                if (x->factor < 2) continue;
-                if (pass == 0 && x->dim == whole && axis && axis != x->axis) return false;
-                if (pass == 0 && x->dim == whole) axis = x->axis;
-                if (pass == 1 && x->dim == beside && x->axis == axis) return false;
-            }
-    return true;
+    bool spread = false, could = false;
+    for (int l = 0; l < m->target->nlevel; l++)
+        for (int i = 0; i < m->level[l].nspatial; i++) {
+            const MapLoop *x = &m->level[l].spatial[i];
+            if (x->dim != whole || x->factor < 2) continue;
+            if (axis && axis != x->axis) return false;
+            axis = x->axis;
+        }
+    for (int l = 0; beside >= 0 && l < m->target->nlevel; l++) {
+        int64_t have = axis == 'x'   ? m->target->level[l].fan_y
+                       : axis == 'y' ? m->target->level[l].fan_x
+                                     : max_i64(m->target->level[l].fan_x, m->target->level[l].fan_y);
+        for (int64_t q = 2; q <= have && !could; q++) could = p->extent[beside] % q == 0;
+        for (int i = 0; i < m->level[l].nspatial; i++) {
+            const MapLoop *x = &m->level[l].spatial[i];
+            if (x->dim != beside || x->factor < 2) continue;
+            if (x->axis == axis && !mapping_ragged(m)) return false; /* folding puts part of it along both */
+            spread = true;
+        }
+    }
+    return spread || !could;
 }
 bool dataflow_allows(const Dataflow *f, const Mapping *m) {
     const Problem *p = m->problem;

@@ -24,7 +24,7 @@ typedef struct Dataflow {
     bool limits_keep;      /* pe_keep counts */
     unsigned stationary;   /* ROLE_ bit whose fills at the PE equal its different words while the outermost loops stand still; 0: none */
     const char *whole;     /* a dim that is all spread, along one axis; NULL: none */
-    const char *beside;    /* the only dim that may be along the other axis with M and C; NULL: none */
+    const char *beside;    /* a dim of which part is along the other axis; NULL: none */
     const char *inside;    /* a dim that is all inside the PE; NULL: none */
     const char *innermost; /* the dim of the innermost loop outside the array, if it has a loop there; NULL: any */
 } Dataflow;

@@ -168,6 +168,8 @@ typedef struct Flat { /* the nest: temporal and spatial loops of each level, out
     int n, level[64], dim[64];
     int64_t factor[64], value[64];
     bool spatial[64];
+    int64_t step[64];      /* of the loop's dim */
+    int norder, order[64]; /* loops by dim, outermost first: a ragged spatial loop is outside the others of its level */
 } Flat;
 static void flatten(const Mapping *m, Flat *f) {
     f->n = 0;
@@ -177,6 +179,33 @@ static void flatten(const Mapping *m, Flat *f) {
                 const MapLoop *x = s ? &m->level[l].spatial[i] : &m->level[l].temporal[i];
                 f->level[f->n] = l, f->dim[f->n] = x->dim, f->factor[f->n] = x->factor, f->spatial[f->n] = s, f->value[f->n++] = 0;
             }
+    int at = 0;
+    for (int d = 0; d < m->problem->ndim; d++) {
+        MapChain c;
+        ck_assert(mapping_chain(m, d, &c));
+        bool used[64] = {false};
+        for (int k = 0; k < c.n; k++)
+            for (int i = 0; i < f->n; i++) {
+                bool same = f->dim[i] == d && f->level[i] == c.link[k].level && f->factor[i] == c.link[k].loop.factor &&
+                            f->spatial[i] == (c.link[k].loop.axis != 0);
+                if (!same || used[i]) continue;
+                used[i] = true, f->step[i] = c.link[k].step, f->order[at++] = i;
+                break;
+            }
+    }
+    f->norder = at;
+}
+/* The point that the loops stand at; false: it is beyond the end of a ragged loop. */
+static bool point(const Mapping *m, const Flat *f, int64_t *index) {
+    int64_t left[QN_MAX_DIMS];
+    for (int d = 0; d < m->problem->ndim; d++) index[d] = 0, left[d] = m->problem->extent[d];
+    for (int k = 0; k < f->norder; k++) {
+        int i = f->order[k], d = f->dim[i];
+        if (f->value[i] * f->step[i] >= left[d]) return false;
+        index[d] += f->value[i] * f->step[i];
+        left[d] = left[d] - f->value[i] * f->step[i] < f->step[i] ? left[d] - f->value[i] * f->step[i] : f->step[i];
+    }
+    return true;
 }
 /* Advances the loops of [lo, hi) levels of one kind (2: both), innermost fastest; false after the last combination. */
 static bool advance(Flat *f, int lo, int hi, int kind) {
@@ -195,8 +224,8 @@ static Box touched(const Mapping *m, Flat *f, int level, int tensor) { /* by lev
     const ProblemTensor *t = &m->problem->tensor[tensor];
     Box b = {0};
     do {
-        int64_t index[QN_MAX_DIMS] = {0};
-        for (int i = 0; i < f->n; i++) index[f->dim[i]] = index[f->dim[i]] * f->factor[i] + f->value[i];
+        int64_t index[QN_MAX_DIMS];
+        if (!point(m, f, index)) continue;
         for (int a = 0; a < t->rank; a++) {
             int64_t v = 0;
             for (int k = 0; k < t->axis[a].n; k++) v += index[t->axis[a].dim[k]] * t->axis[a].coef[k];
@@ -254,7 +283,8 @@ static void exchange(const Mapping *m, int outer, int inner, int tensor, int64_t
                 sent[under].v = words[under];
                 sent[under].n = output && inner < m->target->nlevel ? minus(m, tensor, before, &now, words[under])
                                                                     : minus(m, tensor, &now, before, words[under]);
-                *before = now;
+                if (last || now.full) *before = now;
+                else sent[under].n = 0; /* nothing to do: the tile stays */
                 *alone += sent[under].n;
                 bool seen = false;
                 for (int k = 0; k < under && !seen; k++)
@@ -329,7 +359,32 @@ static Mapping *random_mapping(Arena *a, const Problem *p, const Target *t) {
         }
     return m;
 }
-static void one_walk(Arena *a, Diags *d, const Target *t) {
+/* Makes one loop ragged: the extent of its dim shrinks by less than an iteration. */
+static void make_ragged(Problem *p, Mapping *m) {
+    MapChain c;
+    int dim = rnd(p->ndim);
+    if (!mapping_chain(m, dim, &c) || !c.n) return;
+    int at = rnd(c.n);
+    int64_t outside = p->extent[dim] / c.link[at].covers, step = c.link[at].step;
+    for (int i = 0; i < m->level[c.link[at].level].ntemporal + m->level[c.link[at].level].nspatial; i++) {
+        MapLevel *v = &m->level[c.link[at].level];
+        MapLoop *x = i < v->ntemporal ? &v->temporal[i] : &v->spatial[i - v->ntemporal];
+        if (x->dim != dim || x->factor != c.link[at].loop.factor || x->axis != c.link[at].loop.axis) continue;
+        x->ragged = true;
+        break;
+    }
+    p->extent[dim] = outside * (c.link[at].covers - rnd((int)step));
+    if (mapping_chain(m, dim, &c)) return;
+    p->extent[dim] = 1; /* another loop of the level took the place: leave this one out */
+    for (int l = 0; l < m->target->nlevel; l++) {
+        MapLevel *v = &m->level[l];
+        for (int i = 0; i < v->ntemporal; i++)
+            if (v->temporal[i].dim == dim) v->temporal[i].factor = 1;
+        for (int i = 0; i < v->nspatial; i++)
+            if (v->spatial[i].dim == dim) v->spatial[i].factor = 1;
+    }
+}
+static void one_walk(Arena *a, Diags *d, const Target *t, bool ragged) {
     ConvShape s = {.n = 1 + rnd(2),
                    .g = 1 + rnd(2),
                    .m = 1 + rnd(4),
@@ -344,9 +399,10 @@ static void one_walk(Arena *a, Diags *d, const Target *t) {
                    .dil_s = 1 + rnd(3)};
     s.depthwise = rnd(5) == 0;
     if (s.depthwise) s.g = s.m = 1;
-    const Problem *p = rnd(4) ? problem_conv(a, "small", &s) : problem_gemm(a, "small", 1 + rnd(8), 1 + rnd(8), 1 + rnd(8));
+    Problem *p = rnd(4) ? problem_conv(a, "small", &s) : problem_gemm(a, "small", 1 + rnd(8), 1 + rnd(8), 1 + rnd(8));
     ck_assert(problem_check(d, NO_LOC, p));
     Mapping *m = random_mapping(a, p, t);
+    for (int i = ragged ? 1 + rnd(2) : 0; i > 0; i--) make_ragged(p, m);
     int64_t instances = 1;
     for (int l = 0; l < t->nlevel; l++)
         for (int i = 0; i < m->level[l].nspatial; i++) instances *= m->level[l].spatial[i].factor;
@@ -359,23 +415,24 @@ static void one_walk(Arena *a, Diags *d, const Target *t) {
             const Access *x = &got.at[l][i], *y = &want.at[l][i];
             if (x->reads == y->reads && x->fills == y->fills && x->updates == y->updates) continue;
             Text text = {0};
-            mapping_print(m, &text);
+            mapping_print_line(m, &text);
+            for (int k = 0; k < p->ndim; k++) text_printf(&text, " %s=%lld", p->dim[k], (long long)p->extent[k]);
             ck_abort_msg("%s.%s: reads %lld, fills %lld, updates %lld; walked: %lld, %lld, %lld\n%s", t->level[l].name, p->tensor[i].name,
                          (long long)x->reads, (long long)x->fills, (long long)x->updates, (long long)y->reads, (long long)y->fills,
                          (long long)y->updates, text.s);
         }
 }
 START_TEST(test_walk) {
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 800; i++) {
         Case t;
         case_open(&t);
         seed = (uint32_t)(i + 1) * 2654435761u;
         Target x = {.name = "random", .nlevel = 1 + rnd(4), .mac_energy = 1};
         for (int l = 0; l < x.nlevel; l++)
-            x.level[l] =
-                (TargetLevel){arena_printf(t.a, "L%d", l), l ? LEVEL_PAD : LEVEL_DRAM, l ? 1 << 20 : 0, 16, ROLE_ALL, 6, 6, 1, 1, 0, 0, 0, 0};
+            x.level[l] = (TargetLevel){
+                arena_printf(t.a, "L%d", l), l ? LEVEL_PAD : LEVEL_DRAM, l ? 1 << 20 : 0, 16, ROLE_ALL, 6, 6, 1, 1, 0, 0, 0, 0};
         ck_assert(target_check(&t.d, NO_LOC, &x));
-        one_walk(t.a, &t.d, &x);
+        one_walk(t.a, &t.d, &x, i >= 400);
         arena_free(t.a);
     }
 }
