@@ -166,7 +166,7 @@ const first = (program, args) => {
 function about(o) {
     const cc = (process.env.CC || 'cc').split(/\s+/), root = path.resolve(__dirname, '../..');
     const dirty = first('git', ['-C', root, 'status', '--porcelain', '-uno', '--', 'ir', 'passes', 'codegen', 'runtime', 'frontend']);
-    return {machine: `${os.cpus()[0].model}, ${os.cpus().length} processors`, compiler: first(cc[0], [...cc.slice(1), '--version']),
+    return {processors: os.cpus().length, machine: `${os.cpus()[0].model}, ${os.cpus().length} processors`, compiler: first(cc[0], [...cc.slice(1), '--version']),
             commit: first('git', ['-C', root, 'rev-parse', '--short', 'HEAD']) + (dirty && dirty !== 'unknown' ? ' and uncommitted changes' : ''),
             ort: `onnxruntime-node ${o.version}${o.node ? ' through Node' : ', its library called from C'}`, target: o.target, clock: o.clock, flags: o.flags,
             date: new Date().toISOString().slice(0, 10), load: os.loadavg()[0].toFixed(1)};

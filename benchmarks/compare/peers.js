@@ -81,7 +81,7 @@ function onnx2c(job) {
     fs.mkdirSync(dir, {recursive: true});
     const text = command(process.env.ONNX2C, [job.model], 'onnx2c', 300);
     fs.writeFileSync(source, text);
-    if (text.length > 100e6) throw new Error(`onnx2c: ${Math.round(text.length / 1e6)} MB of C are not compiled here`);
+    if (text.length > 100e6) throw new Error(`${Math.round(text.length / 1e6)} MB of C are not compiled here`);
     return wrapped(job, 'onnx2c', source, 'entry', outputBytes(text, 'entry'));
 }
 function emx(job) {
@@ -96,20 +96,20 @@ function ncnn(job) {
                   vgg16: ['vgg16', 224], mobilenet_v1: ['mobilenet', 224], mnasnet1_0: ['mnasnet', 224], googlenet: ['googlenet', 224],
                   alexnet: ['alexnet', 227], efficientnet_b0: ['efficientnet_b0', 224], shufflenet_v2: ['shufflenet_v2', 224]};
     const row = rows[job.id];
-    if (!row) throw new Error('ncnn: not one of the networks of benchncnn');
+    if (!row) throw new Error('not one of the networks of benchncnn');
     const program = process.env.BENCHNCNN, dir = process.env.NCNN_PARAMS || path.dirname(program);
     const param = path.join(dir, `${row[0]}.param`);
-    if (!fs.existsSync(param)) throw new Error(`ncnn: ${param} is absent; set NCNN_PARAMS to ncnn's folder benchmark`);
+    if (!fs.existsSync(param)) throw new Error(`${param} is absent; set NCNN_PARAMS to ncnn's folder benchmark`);
     return {threads: job.threads, external: async () => {
         const r = spawnSync(program, ['8', String(job.threads), '0', '-1', '0', `param=${param}`, `shape=[${row[1]},${row[1]},3]`], {encoding: 'utf8', cwd: dir});
         const t = /min =\s*([\d.]+).*avg =\s*([\d.]+)/.exec(`${r.stdout}${r.stderr}`);
-        if (!t) throw new Error('ncnn: benchncnn printed no time');
+        if (!t) throw new Error('benchncnn printed no time');
         return Number(t[1]);
     }};
 }
 // NN-512 reads its own graph language: a program that speaks child.c's protocol, called with the model's name and the threads.
 function nn512(job) {
-    if (job.id !== (process.env.NN512_MODEL || 'resnet50')) throw new Error('nn512: only the model of NN512_MODEL (default resnet50)');
+    if (job.id !== (process.env.NN512_MODEL || 'resnet50')) throw new Error('only the model of NN512_MODEL (default resnet50)');
     return {start: [process.env.NN512, [job.id, String(job.threads)]], threads: job.threads, unchecked: true};
 }
 const peers = [

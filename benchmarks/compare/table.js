@@ -12,7 +12,8 @@ function tableText(result) {
     const others = [...new Set(result.rows.flatMap(r => Object.keys(r.peers)))].filter(n => n !== 'quern' && n !== 'ort');
     const lines = [`Machine: ${result.machine}, load ${result.load} at the start; ${result.compiler} -O3; commit ${result.commit}; ${result.ort}; ` +
                    `target ${result.target}${result.flags.length ? ` ${result.flags.join(' ')}` : ''}; ${result.date}. ` +
-                   (result.clock === 'cpu' ? 'Times with one thread are processor times.' : 'Times are wall times.'), '',
+                   (result.clock === 'cpu' ? 'Times with one thread are processor times.' : 'Times are wall times.') +
+                   (Number(result.load) > result.processors ? ' The machine was busy: wall times, and so all figures with several threads, say little.' : ''), '',
                    'Ratio: the other\'s time divided by Quern\'s, the median over the rounds of one interleaved run; "of minima": fastest block against fastest block.', ''];
     for (const threads of [...new Set(result.rows.map(r => r.threads))]) {
         const rows = result.rows.filter(r => r.threads === threads), good = rows.filter(r => r.peers.quern && r.peers.ort && !r.peers.quern.wrong);
@@ -27,10 +28,11 @@ function tableText(result) {
             }
             lines.push(`| ${r.model}${q.threads < threads ? ' (ours: 1 thread)' : ''} | ${(r.macs / 1e6).toPrecision(3)} | ${ms(q.ms)} | ${ms(o.ms)} | ` +
                        `${q.wrong ? 'wrong' : ratio(o.ratio)} | ${ratio(o.ratio_min)} | ${(r.macs / q.ms / 1e6).toPrecision(3)} | ${r.difference.toExponential(0)} | ` +
-                       `${(q.rss_kib / 1024).toFixed(0)} / ${(o.rss_kib / 1024).toFixed(0)} |${others.map(n => (r.peers[n] ? ` ${ratio(r.peers[n].ratio)}${r.peers[n].wrong ? ' (wrong)' : ''} |` : ' – |')).join('')}`);
+                       `${(q.rss_kib / 1024).toFixed(0)} / ${(o.rss_kib / 1024).toFixed(0)} |${others.map(n => (r.peers[n] ? ` ${r.peers[n].wrong ? 'wrong' : ratio(r.peers[n].ratio)} |` : ' – |')).join('')}`);
         }
-        if (good.length) lines.push('', `Geometric mean of ${good.length} model${good.length > 1 ? 's' : ''}: ${ratio(mean(good.map(r => r.peers.ort.ratio)))}; smallest ratio: ` +
-            `${ratio(Math.min(...good.map(r => r.peers.ort.ratio)))}.`);
+        const ratios = good.map(r => r.peers.ort.ratio).sort((a, b) => a - b);
+        if (good.length) lines.push('', `${good.length} model${good.length > 1 ? 's' : ''}: geometric mean ${ratio(mean(ratios))}, ` +
+            `median ${ratio(ratios[ratios.length >> 1])}, smallest ${ratio(ratios[0])}.`);
         const errors = rows.flatMap(r => r.errors.map(e => `- ${r.model}: ${e}`));
         if (errors.length) lines.push('', 'Without a figure, or wrong:', '', ...errors);
         lines.push('');
