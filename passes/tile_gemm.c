@@ -154,3 +154,30 @@ bool tile_matmul_panel(TileJob *job) {
     while (schedule_part(job, part, block, lanes)) part++;
     return part > 0;
 }
+
+/* ---- attention: blocks are explicit in its nest; sums go to registers, columns become vectors */
+bool tile_fused_attention(TileJob *job) {
+    static const char *const sums[] = {"dot", "out", "most", "total"};
+    static const char *const rows[] = {"mi", "ma", "ms", "mj", "mb", "m"}, *const cols[] = {"ni", "na", "ns", "nj", "nb", "n"};
+    static const char *const reduced[] = {"l0", "l1", "l3"};
+    Arena *a = job->c->a;
+    const Node *n = job->anchor;
+    int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes"));
+    vecmath_expand(job->k->f);
+    for (int part = 0; part < 2; part++) {
+        const char *no = part ? "1" : "";
+        if (!to_registers(job, arena_printf(a, "dot%s", no), MEM_REG)) break;
+        for (int i = 1; i < 4; i++) to_registers(job, arena_printf(a, "%s%s", sums[i], no), MEM_REG);
+        for (int i = 0; i < 6; i++) {
+            const char *m = arena_printf(a, "%s%s", rows[i], no), *c = arena_printf(a, "%s%s", cols[i], no);
+            if (extent(job->k, m) > 1) text_printf(job->steps, "unroll %s\n", m);
+            vectors(job, c, extent(job->k, c), lanes);
+        }
+        for (int i = 0; i < 3; i++) {
+            const char *l = arena_printf(a, "%s%s", reduced[i], no);
+            if (extent(job->k, l)) text_printf(job->steps, "vectorise %s\n", l);
+        }
+        for (int i = 2; i < 5; i += 2) text_printf(job->steps, "unroll l%d%s\n", i, no);
+    }
+    return true;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fused_attention.c: FusedAttention, Softmax(Q K' * scale + mask) V in one nest. The pass `attention` makes it for targets with
+ * vectors. Q, K and V are flat tensors with a start and strides, so that heads are read where a projection left them. Keys of a head
+ * are packed in panels; then, for each block of rows: scores into a block of their own, softmax in place, times V, divided by the
+ * sums. The pass `tile` brings the sums into registers.
+ *
+ *   for head: keys[p][d][j] = scale*k;  for block: s = q*keys + mask; e = exp(s - max); y[m,d] = sum e*v / sum e
+ */
+#include "../ops.h"
+
+enum { DIMS, Q_MAP, K_MAP, V_MAP, SCALE, SWAPPED, ROWS, WIDTH, COLS, LANES };
+enum { BATCH, HEADS, QUERIES, KEYS, HEAD, VALUE, NDIMS };
+enum { START, AT_BATCH, AT_HEAD, AT_ROW, AT_ELEM, NMAP };
+enum { IN_Q, IN_K, IN_V, IN_MASK };
+
+static int64_t dim_of(const Node *n, int d) { return n->attr[DIMS].is[d]; }
+static bool map_ok(const Node *n, int attr, int input, int64_t rows, int64_t size) {
+    const Attr *m = &n->attr[attr];
+    const Type *t = &n->in[input]->type;
+    int64_t ext[NMAP] = {2, dim_of(n, BATCH), dim_of(n, HEADS), rows, size}, last = 0, step;
+    if (m->n != NMAP || t->rank != 1) return false;
+    for (int i = 0; i < NMAP; i++)
+        if (m->is[i] < 0 || !mul_ok(m->is[i], ext[i] - 1, &step) || !add_ok(last, step, &last)) return false;
+    return last < t->dim[0];
+}
+bool infer_fused_attention(Infer *x) {
+    const Node *n = x->n;
+    bool ok = n->attr[DIMS].n == NDIMS && attr_i(n, ROWS) > 0 && attr_i(n, LANES) > 0 && attr_i(n, WIDTH) > 0 && attr_i(n, COLS) > 0;
+    for (int i = 0; ok && i < NDIMS; i++) ok = dim_of(n, i) > 0 && dim_of(n, i) < INT32_MAX;
+    ok = ok && attr_i(n, WIDTH) % attr_i(n, LANES) == 0 && attr_i(n, COLS) % attr_i(n, LANES) == 0 &&
+         dim_of(n, VALUE) % attr_i(n, COLS) == 0;
+    ok = ok && map_ok(n, Q_MAP, IN_Q, dim_of(n, QUERIES), dim_of(n, HEAD)) && map_ok(n, K_MAP, IN_K, dim_of(n, KEYS), dim_of(n, HEAD)) &&
+         map_ok(n, V_MAP, IN_V, dim_of(n, KEYS), dim_of(n, VALUE));
+    if (ok && n->nin > IN_MASK && n->in[IN_MASK]) {
+        const Type *m = &n->in[IN_MASK]->type;
+        ok = m->rank <= 4;
+        for (int d = 0; ok && d < m->rank; d++) ok = m->dim[d] == 1 || m->dim[d] == dim_of(n, d + 4 - m->rank);
+    }
+    if (!ok) return infer_error(x, "the attributes do not describe the operands");
+    bool swap = attr_i(n, SWAPPED) != 0;
+    int64_t dim[4] = {dim_of(n, BATCH), dim_of(n, swap ? QUERIES : HEADS), dim_of(n, swap ? HEADS : QUERIES), dim_of(n, VALUE)};
+    return infer_out(x, 0, n->in[IN_Q]->type.dt, 4, dim);
+}
+int64_t macs_fused_attention(const Node *n) {
+    int64_t m, size;
+    bool ok = add_ok(dim_of(n, HEAD), dim_of(n, VALUE), &size) && mul_ok(dim_of(n, BATCH), dim_of(n, HEADS), &m) &&
+              mul_ok(m, dim_of(n, QUERIES), &m) && mul_ok(m, dim_of(n, KEYS), &m) && mul_ok(m, size, &m);
+    return ok ? m : -1;
+}
+
+typedef struct Att {
+    Node *n;
+    Lower *L;
+    DType t;
+    Expr *b, *h;                        /* of the head */
+    int64_t lanes, width, panels, cols; /* of scores: columns of a panel, panels; of results: columns of a block */
+    Buf *keys;
+    int part;
+} Att;
+static const char *named(const Att *s, const char *stem) { return s->part ? arena_printf(s->L->a, "%s%d", stem, s->part) : stem; }
+static Expr *times(const Att *s, Expr *e, int64_t k) { return e_mul(s->L->a, e, e_int(s->L->a, k)); }
+static Expr *load_flat(const Att *s, int attr, int input, Expr *row, Expr *elem) {
+    Arena *a = s->L->a;
+    const int64_t *m = s->n->attr[attr].is;
+    Expr *at = e_add(a, e_add(a, times(s, s->b, m[AT_BATCH]), times(s, s->h, m[AT_HEAD])), e_int(a, m[START]));
+    at = e_add(a, at, e_add(a, times(s, row, m[AT_ROW]), times(s, elem, m[AT_ELEM])));
+    return lower_load(s->L, s->n, input, &at);
+}
+/* ---- keys of a head, scaled, as [panel][element][column] */
+static void pack_columns(const Att *s, Expr *panel, int64_t from, int64_t to, bool real) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    Expr *d = lower_loop(L, "kd", dim_of(s->n, HEAD)), *j = lower_loop_range(L, "kj", e_int(a, from), e_int(a, to));
+    Expr *v = e_lit(a, s->t, 0);
+    if (real) {
+        v = load_flat(s, K_MAP, IN_K, e_add(a, times(s, panel, s->width), j), d);
+        if (attr_f(s->n, SCALE) != 1) v = e_mul(a, v, e_lit(a, s->t, attr_f(s->n, SCALE)));
+    }
+    lower_put(L, s->keys, (Expr *[]){panel, d, j}, v, RED_NONE);
+    lower_ends(L, 2);
+}
+static void pack_keys(const Att *s) {
+    int64_t full = dim_of(s->n, KEYS) / s->width, rest = dim_of(s->n, KEYS) % s->width;
+    if (full) {
+        Expr *p = lower_loop(s->L, "kp", full);
+        pack_columns(s, p, 0, s->width, true);
+        lower_end(s->L);
+    }
+    if (!rest) return;
+    pack_columns(s, e_int(s->L->a, full), 0, rest, true);
+    pack_columns(s, e_int(s->L->a, full), rest, s->width, false);
+}
+/* ---- a block of rows */
+static Buf *zero_sums(const Att *s, const char *name, const char *i_name, const char *j_name, int64_t rows, int64_t cols) {
+    Lower *L = s->L;
+    Buf *sum = lower_temp(L, named(s, name), s->t, 2, (int64_t[]){rows, cols});
+    Expr *i = lower_loop(L, named(s, i_name), rows), *j = lower_loop(L, named(s, j_name), cols);
+    lower_put(L, sum, (Expr *[]){i, j}, e_lit(L->a, s->t, 0), RED_NONE);
+    lower_ends(L, 2);
+    return sum;
+}
+static void scores(const Att *s, Expr *row, int64_t rows, Buf *block) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    const Node *n = s->n;
+    Type all = {.dt = s->t, .rank = 4};
+    for (int d = 0; d < 4; d++) all.dim[d] = dim_of(n, d);
+    Expr *p = lower_loop(L, named(s, "sp"), s->panels);
+    Buf *sum = zero_sums(s, "dot", "mi", "ni", rows, s->width);
+    Expr *d = lower_loop(L, named(s, "sd"), dim_of(n, HEAD)), *i = lower_loop(L, named(s, "ma"), rows),
+         *j = lower_loop(L, named(s, "na"), s->width);
+    lower_put(L, sum, (Expr *[]){i, j},
+              e_mul(a, load_flat(s, Q_MAP, IN_Q, e_add(a, row, i), d), lower_get(L, s->keys, (Expr *[]){p, d, j})), RED_ADD);
+    lower_ends(L, 3);
+    i = lower_loop(L, named(s, "ms"), rows), j = lower_loop(L, named(s, "ns"), s->width);
+    lower_put(L, block, (Expr *[]){i, e_add(a, times(s, p, s->width), j)}, lower_get(L, sum, (Expr *[]){i, j}), RED_NONE);
+    lower_ends(L, 3);
+    int64_t keys = dim_of(n, KEYS), padded = s->panels * s->width;
+    if (n->nin > IN_MASK && n->in[IN_MASK]) {
+        i = lower_loop(L, named(s, "mm"), rows), j = lower_loop(L, named(s, "nm"), keys);
+        Expr *mask = lower_load_b(L, s->n, IN_MASK, &all, (Expr *[]){s->b, s->h, e_add(a, row, i), j});
+        lower_put(L, block, (Expr *[]){i, j}, mask, RED_ADD);
+        lower_ends(L, 2);
+    }
+    if (keys == padded) return;
+    i = lower_loop(L, named(s, "mp"), rows), j = lower_loop_range(L, named(s, "np"), e_int(a, keys), e_int(a, padded));
+    lower_put(L, block, (Expr *[]){i, j}, e_lower_bound(a, s->t), RED_NONE);
+    lower_ends(L, 2);
+}
+/* One over the sum of each row goes to `inverse`, the row becomes exp(x - largest). */
+static void softmax_rows(const Att *s, int64_t rows, Buf *block, Buf *inverse) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    int64_t vectors = s->panels * s->width / s->lanes;
+    Expr *zero = e_int(a, 0), *i = lower_loop(L, named(s, "mr"), rows);
+    Buf *most = lower_temp(L, named(s, "most"), s->t, 1, &s->lanes), *total = lower_temp(L, named(s, "total"), s->t, 1, &s->lanes);
+    Buf *top = lower_temp(L, named(s, "top"), s->t, 0, NULL), *sum = lower_temp(L, named(s, "all"), s->t, 0, NULL);
+    Expr *l = lower_loop(L, named(s, "l0"), s->lanes);
+    lower_put(L, most, &l, lower_get(L, block, (Expr *[]){i, l}), RED_NONE);
+    lower_put(L, total, &l, e_lit(a, s->t, 0), RED_NONE);
+    lower_end(L);
+    if (vectors > 1) {
+        Expr *v = lower_loop_range(L, named(s, "v1"), e_int(a, 1), e_int(a, vectors));
+        l = lower_loop(L, named(s, "l1"), s->lanes);
+        lower_put(L, most, &l, lower_get(L, block, (Expr *[]){i, e_add(a, times(s, v, s->lanes), l)}), RED_MAX);
+        lower_ends(L, 2);
+    }
+    lower_put(L, top, NULL, lower_get(L, most, &zero), RED_NONE);
+    l = lower_loop_range(L, named(s, "l2"), e_int(a, 1), e_int(a, s->lanes));
+    lower_put(L, top, NULL, lower_get(L, most, &l), RED_MAX);
+    lower_end(L);
+    Expr *v = lower_loop(L, named(s, "v3"), vectors);
+    l = lower_loop(L, named(s, "l3"), s->lanes);
+    Expr *at[2] = {i, e_add(a, times(s, v, s->lanes), l)};
+    Expr *e = lower_let(L, "e", e_call1(a, CALL_EXP, e_sub(a, lower_get(L, block, at), lower_get(L, top, NULL))));
+    lower_put(L, block, at, e, RED_NONE);
+    lower_put(L, total, &l, e, RED_ADD);
+    lower_ends(L, 2);
+    lower_put(L, sum, NULL, lower_get(L, total, &zero), RED_NONE);
+    l = lower_loop_range(L, named(s, "l4"), e_int(a, 1), e_int(a, s->lanes));
+    lower_put(L, sum, NULL, lower_get(L, total, &l), RED_ADD);
+    lower_end(L);
+    lower_put(L, inverse, &i, e_div(a, e_lit(a, s->t, 1), lower_get(L, sum, NULL)), RED_NONE);
+    lower_end(L);
+}
+static void values(const Att *s, Expr *row, int64_t rows, Buf *block, Buf *inverse) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    bool swap = attr_i(s->n, SWAPPED) != 0;
+    Expr *from = times(s, lower_loop(L, named(s, "op"), dim_of(s->n, VALUE) / s->cols), s->cols);
+    Buf *sum = zero_sums(s, "out", "mj", "nj", rows, s->cols);
+    Expr *k = lower_loop(L, named(s, "ok"), dim_of(s->n, KEYS)), *i = lower_loop(L, named(s, "mb"), rows),
+         *j = lower_loop(L, named(s, "nb"), s->cols);
+    Expr *v = load_flat(s, V_MAP, IN_V, k, e_add(a, from, j));
+    lower_put(L, sum, (Expr *[]){i, j}, e_mul(a, lower_get(L, block, (Expr *[]){i, k}), v), RED_ADD);
+    lower_ends(L, 3);
+    i = lower_loop(L, named(s, "m"), rows), j = lower_loop(L, named(s, "n"), s->cols);
+    Expr *q = e_add(a, row, i), *idx[4] = {s->b, swap ? q : s->h, swap ? s->h : q, e_add(a, from, j)};
+    lower_store(L, s->n, 0, idx, e_mul(a, lower_get(L, sum, (Expr *[]){i, j}), lower_get(L, inverse, &i)));
+    lower_ends(L, 3);
+}
+static void block_of_rows(const Att *s, Expr *row, int64_t rows) {
+    Buf *block = lower_temp(s->L, named(s, "block"), s->t, 2, (int64_t[]){rows, s->panels * s->width});
+    Buf *inverse = lower_temp(s->L, named(s, "inverse"), s->t, 1, &rows);
+    scores(s, row, rows, block);
+    softmax_rows(s, rows, block, inverse);
+    values(s, row, rows, block, inverse);
+}
+bool lower_fused_attention(Lower *L, Node *n) {
+    Att s = {.n = n,
+             .L = L,
+             .t = dtype_compute(n->out[0]->type.dt),
+             .lanes = attr_i(n, LANES),
+             .width = attr_i(n, WIDTH),
+             .cols = attr_i(n, COLS)};
+    int64_t queries = dim_of(n, QUERIES), rows = min_i64(attr_i(n, ROWS), queries);
+    s.panels = ceil_div(dim_of(n, KEYS), s.width);
+    s.b = lower_loop(L, "b", dim_of(n, BATCH)), s.h = lower_loop(L, "h", dim_of(n, HEADS));
+    s.keys = lower_temp(L, "keys", s.t, 3, (int64_t[]){s.panels, dim_of(n, HEAD), s.width});
+    pack_keys(&s);
+    Expr *m = lower_loop(L, "mo", queries / rows);
+    block_of_rows(&s, times(&s, m, rows), rows);
+    lower_end(L);
+    s.part = 1;
+    if (queries % rows) block_of_rows(&s, e_int(L->a, queries / rows * rows), queries % rows);
+    lower_ends(L, 2);
+    return true;
+}
