@@ -9,8 +9,9 @@
 #include <string.h>
 
 /* Mutex and conditions of any C library we know of take less than 320 bytes; each thread has a word for its share and an identifier,
- * the words on cache lines of their own up to 32 threads. A check in the emitted file holds this against the real size. */
-int64_t pool_bytes(int threads) { return 640 + (int64_t)threads * (threads <= 32 ? 72 : 16); }
+ * the words on cache lines of their own up to 32 threads. A multiple of 64; a check in the
+ * emitted file holds it against the real size. */
+int64_t pool_bytes(int threads) { return (640 + (int64_t)threads * (threads <= 32 ? 72 : 16) + 63) / 64 * 64; }
 
 void pool_switches(const Model *m, Text *t) {
     const char *id = m->id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* driver.c: one emitted model, built as a shared object, against the rules of its interface: memory behind and before every buffer
  * is not accessible, inputs cannot be written, alignment is that of the elements, errors leave everything as it was, two threads
- * use two arenas, results do not depend on what the arena held.
+ * use two arenas, results do not depend on what the arena held, nor on the number of threads.
  *
  *   driver net.so net net.json [net.weights]   --->   "abi: 31 passed, 0 failed"
  */
@@ -35,15 +35,16 @@ typedef struct Model {
     ThreadsFn *set_threads;
     ReleaseFn *release;
     size_t arena, state;
+    int threads;
     int nin, nout;
     Tensor in[MAX_TENSORS], out[MAX_TENSORS];
     void *weights;
     size_t weights_bytes;
 } Model;
 static int passed, failed;
-static void check(int ok, const char *what) {
-    if (ok) passed++;
-    else failed++, printf("abi: FAILED: %s\n", what);
+static void check(int ok, const char *what) { /* from any thread */
+    __atomic_add_fetch(ok ? &passed : &failed, 1, __ATOMIC_RELAXED);
+    if (!ok) printf("abi: FAILED: %s\n", what);
 }
 
 /* `bytes` between two pages that cannot be touched; at_end: the last byte is the last accessible one, else the first is the first. */
@@ -204,7 +205,14 @@ static void refusals(const Model *m) {
         CALL(arena, ip, NULL, "output NULL");
         op[i] = keep;
     }
-    check(m->set_threads(arena, 1) == 0 && m->set_threads(arena, 0) != 0 && m->set_threads(arena, 1000) != 0, "set_threads takes 1 to the manifest's number");
+    const int wrong_counts[] = {0, -1, m->threads + 1, 1000, INT32_MAX, INT32_MIN};
+    for (int i = 0; i < 6; i++) check(m->set_threads(arena, wrong_counts[i]) != 0, "set_threads refuses a wrong count");
+    check(m->set_threads(NULL, 1) != 0 && m->set_threads(arena + 32, 1) != 0, "set_threads refuses a wrong arena");
+    check(!memcmp(before, arena, m->arena), "a refused set_threads writes nothing");
+    for (int i = 1; i <= m->threads; i++) check(m->set_threads(arena, i) == 0, "set_threads takes 1 to the manifest's number");
+    m->release(arena);
+    for (size_t i = 0; i < m->state; i++) check(!arena[i] || (m->bind != NULL && i < sizeof(void *)), "release leaves zeros");
+    open_arena(m, arena, 0x33);
     if (m->bind) {
         char *bad = aligned_alloc(64, (m->weights_bytes + 63) / 64 * 64);
         memset(arena, 0, m->state);
@@ -223,6 +231,58 @@ static void refusals(const Model *m) {
     for (int i = 0; i < m->nin; i++) free(ip[i]);
     for (int i = 0; i < m->nout; i++) free(op[i]);
     free(arena), free(before);
+}
+
+/* Calls on plain memory, for what is about threads alone. */
+typedef struct Plain {
+    const Model *m;
+    char *arena;
+    void *ip[MAX_TENSORS], *op[MAX_TENSORS];
+} Plain;
+static void plain_open(Plain *p, const Model *m) {
+    p->m = m;
+    p->arena = aligned_alloc(64, m->arena);
+    for (int i = 0; i < m->nin; i++) {
+        p->ip[i] = calloc(m->in[i].bytes + 8, 1);
+        fill(&m->in[i], p->ip[i], (uint32_t)i + 1);
+    }
+    for (int i = 0; i < m->nout; i++) p->op[i] = malloc(m->out[i].bytes + 1);
+    open_arena(m, p->arena, 0x11);
+}
+/* One call; whether it gave the bits of the reference run. */
+static int plain_call(Plain *p) {
+    int same = 1;
+    for (int i = 0; i < p->m->nout; i++) memset(p->op[i], 0x66, p->m->out[i].bytes);
+    if (p->m->invoke(p->arena, (const void *const *)p->ip, NULL, p->op, NULL)) return 0;
+    for (int i = 0; i < p->m->nout; i++) same &= !memcmp(p->m->out[i].data, p->op[i], p->m->out[i].bytes);
+    return same;
+}
+static void plain_done(Plain *p) {
+    for (int i = 0; i < p->m->nin; i++) free(p->ip[i]);
+    for (int i = 0; i < p->m->nout; i++) free(p->op[i]);
+    free(p->arena);
+}
+static void thread_counts(const Model *m) {
+    Plain x, y;
+    plain_open(&x, m), plain_open(&y, m);
+    for (int round = 0; round < 3; round++)
+        for (int n = 1; n <= m->threads; n += m->threads > 8 ? 13 : 1) {
+            const int count = round == 1 ? m->threads + 1 - n : n;
+            check(m->set_threads(x.arena, count) == 0, "set_threads between calls");
+            for (int i = 0; i < 20; i++) check(plain_call(&x), "the same bits with any number of threads");
+            check(plain_call(&y), "a second pool at the same time");
+            if (round < 2) continue;
+            usleep(3000); /* they sleep now */
+            check(plain_call(&x) && plain_call(&y), "a call that wakes sleeping threads");
+        }
+    m->release(x.arena);
+    m->release(x.arena); /* nothing is left to release */
+    check(plain_call(&y), "the other pool after a release");
+    memset(x.arena, 0x44, m->arena);
+    open_arena(m, x.arena, 0x55);
+    check(plain_call(&x) && plain_call(&x), "a call after a release");
+    m->release(x.arena), m->release(y.arena);
+    plain_done(&x), plain_done(&y);
 }
 
 static void *thread_main(void *arg) {
@@ -253,6 +313,7 @@ int main(int argc, char **argv) {
     symbol(lib, argv[2], "run", 1);
     m->arena = (size_t)json_integer_value(json_object_get(manifest, "arena_bytes"));
     m->state = (size_t)json_integer_value(json_object_get(manifest, "state_bytes"));
+    m->threads = (int)json_integer_value(json_object_get(manifest, "threads"));
     m->nin = read_tensors(json_object_get(manifest, "inputs"), m->in);
     m->nout = read_tensors(json_object_get(manifest, "outputs"), m->out);
     check(m->arena >= m->state && m->arena % 64 == 0 && m->state <= 4096, "sizes of the arena and the state");
@@ -271,6 +332,7 @@ int main(int argc, char **argv) {
     check(guarded_run(m, 0, 0, 0x00, 0), "the same at its start, over zeros");
     check(guarded_run(m, 0, 1, 0xff, 0), "the same with the alignment of one element, over 0xff");
     refusals(m);
+    thread_counts(m);
     pthread_t thread[2];
     for (int i = 0; i < 2; i++) pthread_create(&thread[i], NULL, thread_main, m);
     for (int i = 0; i < 2; i++) {
@@ -278,6 +340,9 @@ int main(int argc, char **argv) {
         pthread_join(thread[i], &good);
         check((long)good == 4, "two threads with an arena each");
     }
+    static Plain left; /* its threads are still there when the process ends */
+    plain_open(&left, m);
+    check(plain_call(&left), "a call without a release");
     printf("abi: %s: %d passed, %d failed\n", argv[2], passed, failed);
     json_decref(manifest);
     return failed || !passed;

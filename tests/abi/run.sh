@@ -1,7 +1,7 @@
 #!/bin/sh
 # Emitted models against the rules of their interface. Usage: run.sh QUERN DRIVER [MODEL.onnx...]
-# Each model is compiled with its weights in all three places, built strictly as C99 with warnings as errors, looked at with nm, and
-# run by DRIVER. Ends with "N passed, N failed".
+# Each model is compiled with its weights in all three places, for one and for several threads, built strictly as C99 with warnings as
+# errors, looked at with nm, and run by DRIVER; with threads also without them, with OpenMP and under the thread sanitizer. Ends with "N passed, N failed".
 set -u
 quern=$1 driver=$2
 shift 2
@@ -29,16 +29,32 @@ only_prefixed() { # OBJECT ID: global symbols begin with ID_; nothing is in writ
 }
 no_paths() { ! grep -l "$work\|$here\|/home/\|/tmp/" "$@"; }
 same_bytes() { diff -r "$1" "$2"; }
+no_threads() { ! nm -u "$1" | grep -E ' (pthread_|clock_gettime)'; }
+echo 'int main(void) { return 0; }' >"$work/empty.c"
+openmp=false
+! "$cc" -fopenmp -o "$work/empty" "$work/empty.c" 2>/dev/null || openmp=true
+tsan=$work/driver_tsan # where the compiler has the sanitizer
+"$cc" -fsanitize=thread -g -O1 -o "$tsan" "$here/driver.c" -ljansson -ldl -pthread 2>/dev/null && "$tsan" >/dev/null 2>&1
+[ $? = 2 ] || tsan=
 number=0
 objects=
+driven() { # WHAT FLAGS...: the model again, built otherwise; the same driver
+    kind=$1
+    shift
+    # shellcheck disable=SC2086
+    step "$model: $kind" "$cc" $strict -fPIC -I"$out" "$@" -shared -o "$work/$id.so" "$out/$id.c" $sources -lm
+    # shellcheck disable=SC2086
+    step "$model: $kind, run" "$driver" "$work/$id.so" $id "$out/$id.json" $weights
+}
 for model; do
     [ -f "$model" ] || continue
-    for mode in c asm file; do
+    for mode in 'c 1' 'asm 1' 'file 1' 'c 2' 'asm 3' 'file 2' 'c 40'; do
+        threads=${mode#* } mode=${mode% *}
         number=$((number + 1))
         id=m$number out=$work/m$number
-        step "$model: compile --weights $mode" "$quern" compile "$model" -o "$out" --name $id --weights $mode
+        step "$model: compile --weights $mode --threads $threads" "$quern" compile "$model" -o "$out" --name $id --weights "$mode" --threads "$threads"
         [ -f "$out/$id.json" ] || continue
-        step "$model: again" "$quern" compile "$model" -o "$out.again" --name $id --weights $mode
+        step "$model: again" "$quern" compile "$model" -o "$out.again" --name $id --weights "$mode" --threads "$threads"
         step "$model: the same bytes" same_bytes "$out" "$out.again"
         step "$model: no paths" no_paths "$out"/*
         # shellcheck disable=SC2086
@@ -51,18 +67,30 @@ for model; do
             sources="$work/${id}_weights.o"
         }
         # shellcheck disable=SC2086
-        step "$model: link" "$cc" -shared -o "$work/$id.so" "$work/$id.o" $sources -lm
+        step "$model: link" "$cc" -shared -o "$work/$id.so" "$work/$id.o" $sources -lm -pthread
         weights=
-        [ $mode != file ] || weights=$out/$id.weights
+        [ "$mode" != file ] || weights=$out/$id.weights
         # shellcheck disable=SC2086
-        step "$model: $mode" "$driver" "$work/$id.so" $id "$out/$id.json" $weights
+        step "$model: $mode, $threads threads" "$driver" "$work/$id.so" $id "$out/$id.json" $weights
         objects="$objects $work/$id.o $sources"
+        grep -q 'struct qn_pool' "$out/$id.c" || continue
+        driven 'without threads' -D${id}_NO_THREADS
+        step "$model: no thread function" no_threads "$work/$id.so"
+        driven 'without a system' -D${id}_NO_OS
+        step "$model: no thread function" no_threads "$work/$id.so"
+        driven 'OpenMP left out' -D${id}_OPENMP
+        if [ "$tsan" ] && [ "$threads" -le 3 ]; then
+            plain_driver=$driver driver=$tsan
+            driven 'thread sanitizer' -fsanitize=thread -g
+            driver=$plain_driver
+        fi
+        ! $openmp || driven OpenMP -D${id}_OPENMP -fopenmp
     done
 done
 # Every model in one program: no symbol twice.
 echo 'int main(void) { return 0; }' >"$work/all.c"
 # shellcheck disable=SC2086
-step 'all models in one program' "$cc" -o "$work/all" "$work/all.c" $objects -lm
+step 'all models in one program' "$cc" -o "$work/all" "$work/all.c" $objects -lm -pthread
 # An output folder that cannot be one; a full disk.
 echo x >"$work/file"
 step 'a file instead of a folder is refused' sh -c "! '$quern' compile '$1' -o '$work/file' 2>/dev/null"
