@@ -43,5 +43,9 @@ typedef struct ConvExtents {
     bool padded_rows; /* taps above or below the input */
 } ConvExtents;
 ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e);
+typedef struct WinogradBlock {
+    int64_t rows, points, vecs; /* rows of tiles at once; tiles and vectors of a block of sums */
+} WinogradBlock;
+WinogradBlock winograd_block_of(const Target *t, int64_t lanes, int64_t m, int64_t channels, int64_t features, int64_t high, int64_t wide);
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e);
 #endif

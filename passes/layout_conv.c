@@ -133,6 +133,60 @@ static bool depthwise(Layout *l, Node *n, const Site *s) {
     layout_result(l, n, m->out[0], false);
     return true;
 }
+/* ---- Winograd */
+enum { MIN_WINOGRAD_CHANNELS = 24, MIN_WINOGRAD_MAP = 100 };
+/* Cost of a convolution in multiply-adds of a lane: directly (m = 0) or with tiles of m x m results. What a transform of one channel
+ * takes, loads and stores included, is measured. */
+static double conv_cost(const Site *s, int64_t c, int64_t features, int64_t m) {
+    double area = (double)(s->out[0] * s->out[1]), product = (double)c * (double)features;
+    if (m == 0) return 9 * area * product;
+    double tiles = (double)(ceil_div(s->out[0], m) * ceil_div(s->out[1], m)), side = (double)(m + 2);
+    double in = m == 4 ? 500 : 130, out = m == 4 ? 350 : 90;
+    return tiles * (1.08 * side * side * product + in * (double)c + out * (double)features);
+}
+static int64_t winograd_size(const Site *s, int64_t c, int64_t features) { /* 0: directly */
+    if (s->k[0] != 3 || s->k[1] != 3 || s->stride[0] != 1 || s->stride[1] != 1 || s->dil[0] != 1 || s->dil[1] != 1) return 0;
+    if (c < MIN_WINOGRAD_CHANNELS || features < MIN_WINOGRAD_CHANNELS || s->out[0] * s->out[1] < MIN_WINOGRAD_MAP) return 0;
+    int64_t best = 0;
+    for (int64_t m = 2; m <= 4; m += 2)
+        if (conv_cost(s, c, features, m) < conv_cost(s, c, features, best)) best = m;
+    return best;
+}
+static void transform_filter(const float *w, int64_t m, double *u) { /* G w G', [side][side] */
+    const double *G = winograd_matrix(m, 'G');
+    double t[6][3];
+    for (int64_t i = 0; i < m + 2; i++)
+        for (int k = 0; k < 3; k++) t[i][k] = G[i * 3] * w[k] + G[i * 3 + 1] * w[3 + k] + G[i * 3 + 2] * w[6 + k];
+    for (int64_t i = 0; i < m + 2; i++)
+        for (int64_t j = 0; j < m + 2; j++) u[i * (m + 2) + j] = t[i][0] * G[j * 3] + t[i][1] * G[j * 3 + 1] + t[i][2] * G[j * 3 + 2];
+}
+static Tensor *pack_winograd(Layout *l, const Tensor *w, int64_t m, int64_t vecs) {
+    int64_t features = w->type.dim[0], channels = w->type.dim[1], lanes = l->lanes, width = vecs * lanes, pos = (m + 2) * (m + 2);
+    int64_t blocks = ceil_div(channels, lanes), dim[] = {ceil_div(features, width), pos, blocks, lanes, vecs, lanes};
+    float *v = NEW_ARRAY(l->g->a, float, dim[0] * pos * blocks * lanes * width);
+    const float *from = w->data;
+    double u[36];
+    for (int64_t f = 0; f < features; f++)
+        for (int64_t c = 0; c < channels; c++) {
+            transform_filter(from + (f * channels + c) * 9, m, u);
+            float *to = v + f / width * pos * blocks * lanes * width + c * width + f % width;
+            for (int64_t p = 0; p < pos; p++) to[p * blocks * lanes * width] = (float)u[p];
+        }
+    return tensor_const(l->g, NULL, DT_FLOAT32, 6, dim, v);
+}
+static void winograd(Layout *l, Node *n, const Site *s, int64_t m) {
+    int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0], high = ceil_div(s->out[0], m), wide = ceil_div(s->out[1], m);
+    WinogradBlock b = winograd_block_of(l->target, l->lanes, m, c, features, high, wide);
+    Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_winograd(l, n->in[1], m, b.vecs), NULL};
+    bool bias = n->nin > 2 && n->in[2];
+    if (bias) in[2] = pack_vector(l, n->in[2], features);
+    Node *w = layout_node(l, "WinogradBlocked", n, bias ? 3 : 2, in);
+    node_set_i(w, WGD_CHANNELS, c), node_set_i(w, WGD_FEATURES, features);
+    node_set_is(l->g, w, WGD_OUT, s->out, 2), node_set_is(l->g, w, WGD_PADS, s->pad, 2);
+    node_set_is(l->g, w, WGD_TILE, (int64_t[]){m, b.rows, b.points, b.vecs}, 4);
+    layout_infer(l, w);
+    layout_result(l, n, w->out[0], false);
+}
 bool layout_conv(Layout *l, Node *n) {
     Site s;
     if (!plain_conv(n)) return false;
@@ -143,6 +197,11 @@ bool layout_conv(Layout *l, Node *n) {
     if (group > 1 && group == c && features == c) return depthwise(l, n, &s);
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge) return false;
+    int64_t small = group == 1 ? winograd_size(&s, c, features) : 0;
+    if (small) {
+        winograd(l, n, &s, small);
+        return true;
+    }
     int64_t source;
     Tensor *in[3] = {conv_source(l, n, &source), NULL, NULL};
     ConvExtents e = {c, features, group / merge, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};

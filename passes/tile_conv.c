@@ -15,29 +15,31 @@ static int64_t cache_bytes(const Target *t) {
     return l2 >= 0 ? t->level[l2].words * t->level[l2].word_bits / 8 : 512 << 10;
 }
 static double larger(double a, double b) { return a > b ? a : b; }
-/* Cycles of one step of the sum for a block. */
-static double step_cycles(int64_t points, int64_t vecs) {
+/* Cycles of one step of the sum for a block; far: the panel comes from the second level of cache. */
+static double step_cycles(int64_t points, int64_t vecs, bool far) {
     double fma = 0.5 * (double)(points * vecs), loads = 0.5 * (double)(points + (vecs > 1 ? vecs : 1));
     double t = larger(fma, loads * 1.05);
     if (vecs == 1) t = larger(t, fma * 1.3);
     t = larger(t, 4.0);
+    if (far) t += 0.3 * (double)vecs;
     return larger(t, 1.6 * (double)vecs) + 0.25;
 }
-static double columns_cycles(int64_t out_w, int64_t cols, int64_t rows, int64_t vecs) {
+static double columns_cycles(int64_t out_w, int64_t cols, int64_t rows, int64_t vecs, bool far) {
     int64_t blocks = ceil_div(out_w, cols), base = out_w / blocks, wider = out_w % blocks;
-    return (double)wider * step_cycles(rows * (base + 1), vecs) + (double)(blocks - wider) * step_cycles(rows * base, vecs);
+    return (double)wider * step_cycles(rows * (base + 1), vecs, far) + (double)(blocks - wider) * step_cycles(rows * base, vecs, far);
 }
-static double plane_cycles(const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs) {
-    double t = (double)(e->out_h / rows) * columns_cycles(e->out_w, cols, rows, vecs);
-    if (e->out_h % rows) t += columns_cycles(e->out_w, cols, e->out_h % rows, vecs);
+static double plane_cycles(const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs, bool far) {
+    double t = (double)(e->out_h / rows) * columns_cycles(e->out_w, cols, rows, vecs, far);
+    if (e->out_h % rows) t += columns_cycles(e->out_w, cols, e->out_h % rows, vecs, far);
     return t;
 }
 static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs) {
     int64_t blocks = ceil_div(e->features / e->group, lanes), full = blocks / vecs, rest = blocks % vecs;
     int64_t panel = e->channels / e->group * e->k_h * e->k_w * vecs * lanes * 4;
-    double c = (double)full * plane_cycles(e, rows, cols, vecs) + (rest ? plane_cycles(e, rows, cols, rest) : 0);
+    bool far = panel > 24 << 10;
+    double c = (double)full * plane_cycles(e, rows, cols, vecs, far) + (rest ? plane_cycles(e, rows, cols, rest, far) : 0);
     if (panel > cache_bytes(t) * 3 / 4 && vecs > 1) c *= 1.15;
-    return c * (1 + 0.004 * (double)(full + (rest > 0))); /* each panel reads the whole input again */
+    return c * (1 + 0.002 * (double)(full + (rest > 0))); /* each panel reads the whole input again */
 }
 ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) {
     int64_t regs = t->vector_regs > 4 ? t->vector_regs : 16, max_vecs = min_i64(8, ceil_div(e->features / e->group, lanes));
@@ -62,6 +64,14 @@ ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) {
         best.strip = ceil_div(e->out_h, strips);
     }
     return best;
+}
+WinogradBlock winograd_block_of(const Target *t, int64_t lanes, int64_t m, int64_t channels, int64_t features, int64_t high, int64_t wide) {
+    int64_t row = (m + 2) * (m + 2) * wide * 4 * (channels + 4 * lanes), rows = 1; /* bytes of transformed inputs and of sums */
+    for (int64_t d = 1; d <= high; d++)
+        if (high % d == 0 && d * row <= cache_bytes(t)) rows = d;
+    ConvExtents e = {channels, features, 1, 1, rows * wide, 1, rows * wide, 1, 1, 1, true};
+    ConvBlock b = conv_block_of(t, lanes, &e);
+    return (WinogradBlock){rows, b.cols, b.vecs};
 }
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e) {
     int64_t most = t->vector_regs >= 32 ? 7 : 4;

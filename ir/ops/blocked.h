@@ -26,4 +26,9 @@ enum {
 enum { BLK_SOURCE_BLOCKED, BLK_SOURCE_NCHW, BLK_SOURCE_NHWC };
 enum { BLK_POOL_MAX, BLK_POOL_AVERAGE, BLK_POOL_AVERAGE_PADDED }; /* BLK_MODE of PoolBlocked */
 enum { TOB_CHANNELS, TOB_LANES, TOB_NHWC };                       /* ToBlocked and FromBlocked */
+/* WinogradBlocked. tile: outputs m of a tile's side (2 or 4), rows of tiles that are in work at once, tiles and vectors of the block of
+ * sums in registers. Weights: [panel][(m+2)^2][block][channel][vector][lane], transformed. */
+enum { WGD_CHANNELS, WGD_FEATURES, WGD_OUT, WGD_PADS, WGD_TILE };
+/* One dimension's transforms, row by row: of inputs and weights m+2 rows, of sums m rows. */
+const double *winograd_matrix(int64_t m, char which); /* 'B': (m+2) x (m+2), 'G': (m+2) x 3, 'A': m x (m+2) */
 #endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* winograd.c: 3 x 3 convolutions with stride 1 on channel-blocked tensors by Winograd's minimal filtering, F(2x2) and F(4x4). Some rows of
+ * tiles are in work at once, so that what lies between the three steps stays near the second level of cache. A tile at the border
+ * reads zeros outside the input: those have a variant with tests. Results outside the output are not stored.
+ *
+ *   for strip:  for cb, tile:  v[pos,cb,tile] = B' d B
+ *               for mo:  for pos, tiles: s[pos,tile] = sum over cb, c of v[pos,cb,tile,c] * u[mo,pos,cb,c]
+ *                        for tile: y[mo,…] = A' s A + b
+ */
+#include "blocked.h"
+
+const double *winograd_matrix(int64_t m, char which) {
+    static const double b4[] = {4, 0,  -5, 0, 1, 0, 0, -4, -4, 1,  1, 0, 0, 4, -4, -1, 1, 0,
+                                0, -2, -1, 2, 1, 0, 0, 2,  -1, -2, 1, 0, 0, 4, 0,  -5, 0, 1};
+    static const double a4[] = {1, 1, 1, 1, 1, 0, 0, 1, -1, 2, -2, 0, 0, 1, 1, 4, 4, 0, 0, 1, -1, 8, -8, 1};
+    static const double g4[] = {1. / 4,  0,       0,      -1. / 6, -1. / 6,  -1. / 6, -1. / 6, 1. / 6, -1. / 6,
+                                1. / 24, 1. / 12, 1. / 6, 1. / 24, -1. / 12, 1. / 6,  0,       0,      1};
+    static const double b2[] = {1, 0, -1, 0, 0, 1, 1, 0, 0, -1, 1, 0, 0, 1, 0, -1};
+    static const double a2[] = {1, 1, 1, 0, 0, 1, -1, -1};
+    static const double g2[] = {1, 0, 0, .5, .5, .5, .5, -.5, .5, 0, 0, 1};
+    if (m == 4) return which == 'B' ? b4 : which == 'A' ? a4 : g4;
+    return which == 'B' ? b2 : which == 'A' ? a2 : g2;
+}
+
+bool infer_winograd(Infer *x) {
+    const Node *n = x->n;
+    const Type *t = &n->in[0]->type, *u = &n->in[1]->type;
+    if (t->rank != 5 || u->rank != 6 || n->attr[WGD_OUT].n != 2 || n->attr[WGD_PADS].n != 2 || n->attr[WGD_TILE].n != 4)
+        return infer_error(x, "the input has %d dims, expected 5, the weights %d, expected 6; out and pads need 2 values, tile 4", t->rank,
+                           u->rank);
+    const int64_t *out = n->attr[WGD_OUT].is;
+    return infer_out(x, 0, t->dt, 5, (int64_t[]){t->dim[0], ceil_div(attr_i(n, WGD_FEATURES), u->dim[5]), out[0], out[1], u->dim[5]});
+}
+int64_t macs_winograd(const Node *n) { /* those of the convolution */
+    const int64_t *o = n->attr[WGD_OUT].is;
+    int64_t m = 9, factor[] = {n->in[0]->type.dim[0], attr_i(n, WGD_FEATURES), attr_i(n, WGD_CHANNELS), o[0], o[1]};
+    for (size_t i = 0; i < sizeof factor / sizeof *factor; i++)
+        if (!mul_ok(m, factor[i], &m)) return -1;
+    return m;
+}
+
+typedef struct Wino {
+    Lower *L;
+    Node *n;
+    int64_t m, side, rows, wide, tiles, vecs, lanes, in[2], out[2];
+    Expr *at_n, *first; /* the strip's first row of tiles */
+    Buf *v, *s;         /* [side*side][blocks][tiles][lanes], [side*side][tiles][vecs][lanes] */
+    DType t;
+} Wino;
+static Expr *lane(Wino *w) { return lower_loop(w->L, arena_printf(w->L->a, "vl%d", w->L->f->nvar), w->lanes); }
+static Buf *registers(Wino *w, const char *name, int64_t rows, int64_t cols) {
+    Lower *L = w->L;
+    Buf *b = buf_new(L->f, arena_printf(L->a, "%s%d", name, L->f->nbuf), w->t, 3, (int64_t[]){rows, cols, w->lanes}, MEM_REG);
+    s_append(L->a, L->open.v[L->open.n - 1], s_alloc(L->a, b));
+    return b;
+}
+/* sum of k[i] * x[i], terms with factor 0 left out */
+static Expr *combine(Wino *w, const double *k, Expr *const *x, int64_t n) {
+    Arena *a = w->L->a;
+    Expr *sum = NULL;
+    for (int pass = 0; pass < 2; pass++) /* a positive term first */
+        for (int64_t i = 0; i < n; i++) {
+            if (k[i] == 0 || (k[i] > 0) == (pass == 1)) continue;
+            double f = k[i] < 0 ? -k[i] : k[i];
+            Expr *term = f == 1 ? x[i] : e_mul(a, x[i], e_lit(a, w->t, f));
+            sum = !sum ? term : k[i] < 0 ? e_sub(a, sum, term) : e_add(a, sum, term);
+        }
+    return sum;
+}
+
+/* ---- inputs */
+static Expr *in_place(Wino *w, Expr *tile, int axis, int64_t i) {
+    Arena *a = w->L->a;
+    return e_add(a, e_mul(a, tile, e_int(a, w->m)), e_int(a, i - w->n->attr[WGD_PADS].is[axis]));
+}
+static Expr *all_of(Arena *a, Expr *const *c, int n) {
+    Expr *e = c[0];
+    for (int i = 1; i < n; i++) e = e_bin(a, BIN_LAND, e, c[i]);
+    return e;
+}
+static Expr *in_range(Wino *w, Expr *tile, int axis, int64_t first, int64_t last) {
+    Arena *a = w->L->a;
+    Expr *c[] = {e_le(a, e_int(a, 0), in_place(w, tile, axis, first)), e_lt(a, in_place(w, tile, axis, last), e_int(a, w->in[axis]))};
+    return all_of(a, c, 2);
+}
+static void transform_input(Wino *w, Expr *cb, Expr *ty, Expr *tx, Expr *tile, bool edge) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    const double *B = winograd_matrix(w->m, 'B');
+    int64_t side = w->side;
+    Expr *x[6], *l;
+    Buf *d = NULL, *t = registers(w, "row", side, side);
+    if (edge) {
+        d = registers(w, "in", side, side);
+        for (int64_t k = 0; k < side * side; k++) {
+            l = lane(w);
+            lower_put(L, d, (Expr *[]){e_int(a, k / side), e_int(a, k % side), l}, e_lit(a, w->t, 0), RED_NONE);
+            lower_end(L);
+            Expr *c[] = {in_range(w, ty, 0, k / side, k / side), in_range(w, tx, 1, k % side, k % side)};
+            lower_if(L, all_of(a, c, 2));
+            l = lane(w);
+            Expr *v = lower_load(L, w->n, 0, (Expr *[]){w->at_n, cb, in_place(w, ty, 0, k / side), in_place(w, tx, 1, k % side), l});
+            lower_put(L, d, (Expr *[]){e_int(a, k / side), e_int(a, k % side), l}, v, RED_NONE);
+            lower_ends(L, 2);
+        }
+    }
+    for (int64_t j = 0; j < side; j++) {
+        l = lane(w);
+        for (int64_t i = 0; i < side; i++) {
+            Expr *v = edge ? lower_get(L, d, (Expr *[]){e_int(a, i), e_int(a, j), l})
+                           : lower_load(L, w->n, 0, (Expr *[]){w->at_n, cb, in_place(w, ty, 0, i), in_place(w, tx, 1, j), l});
+            x[i] = lower_let(L, "d", v);
+        }
+        for (int64_t i = 0; i < side; i++)
+            lower_put(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}, combine(w, B + i * side, x, side), RED_NONE);
+        lower_end(L);
+    }
+    for (int64_t i = 0; i < side; i++) {
+        l = lane(w);
+        for (int64_t j = 0; j < side; j++) x[j] = lower_let(L, "d", lower_get(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}));
+        for (int64_t j = 0; j < side; j++)
+            lower_put(L, w->v, (Expr *[]){e_int(a, i * side + j), cb, tile, l}, combine(w, B + j * side, x, side), RED_NONE);
+        lower_end(L);
+    }
+}
+static void inputs(Wino *w) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    Expr *cb = lower_loop(L, "cb", w->n->in[0]->type.dim[1]), *y = lower_loop(L, "ty", w->rows), *tx = lower_loop(L, "tx", w->wide);
+    Expr *ty = lower_let(L, "th", e_add(a, w->first, y)), *tile = lower_let(L, "tile", e_add(a, e_mul(a, y, e_int(a, w->wide)), tx));
+    Expr *c[] = {in_range(w, ty, 0, 0, w->side - 1), in_range(w, tx, 1, 0, w->side - 1)};
+    lower_if(L, all_of(a, c, 2));
+    transform_input(w, cb, ty, tx, tile, false);
+    lower_else(L);
+    transform_input(w, cb, ty, tx, tile, true);
+    lower_end(L);
+    lower_ends(L, 3);
+}
+
+/* ---- products */
+static Expr *unrolled(Wino *w, int64_t n) { return lower_loop(w->L, n == 1 ? "u" : arena_printf(w->L->a, "u%d", w->L->f->nvar), n); }
+static void product_block(Wino *w, Expr *panel, Expr *pos, Expr *first, int64_t count) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    const Type *u = &w->n->in[1]->type;
+    int64_t channels = attr_i(w->n, WGD_CHANNELS), block = u->dim[3];
+    Buf *acc = buf_new(L->f, arena_printf(a, "acc%d", L->f->nbuf), w->t, 3, (int64_t[]){count, w->vecs, w->lanes}, MEM_REG);
+    s_append(a, L->open.v[L->open.n - 1], s_alloc(a, acc));
+    Expr *i = unrolled(w, count), *v = unrolled(w, w->vecs), *l = lane(w);
+    lower_put(L, acc, (Expr *[]){i, v, l}, e_lit(a, w->t, 0), RED_NONE);
+    lower_ends(L, 3);
+    Expr *cb = lower_loop(L, "cb", u->dim[2]), *end = e_int(a, min_i64(block, channels));
+    if (channels > block && channels % block) end = e_min(a, end, e_sub(a, e_int(a, channels), e_mul(a, cb, e_int(a, block))));
+    Expr *c = lower_loop_range(L, "c", e_int(a, 0), end);
+    i = unrolled(w, count), v = unrolled(w, w->vecs), l = lane(w);
+    Expr *x = lower_get(L, w->v, (Expr *[]){pos, cb, e_add(a, first, i), c});
+    lower_put(L, acc, (Expr *[]){i, v, l}, e_mul(a, x, lower_load(L, w->n, 1, (Expr *[]){panel, pos, cb, c, v, l})), RED_ADD);
+    lower_ends(L, 5);
+    i = unrolled(w, count), v = unrolled(w, w->vecs), l = lane(w);
+    lower_put(L, w->s, (Expr *[]){pos, e_add(a, first, i), v, l}, lower_get(L, acc, (Expr *[]){i, v, l}), RED_NONE);
+    lower_ends(L, 3);
+}
+static void products(Wino *w, Expr *panel) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    int64_t width = w->n->attr[WGD_TILE].is[2], blocks = ceil_div(w->tiles, width), base = w->tiles / blocks, wider = w->tiles % blocks;
+    Expr *pos = lower_loop(L, "pos", w->side * w->side);
+    for (int part = 0; part < 2; part++) {
+        int64_t count = part ? blocks - wider : wider, size = part ? base : base + 1;
+        if (!count) continue;
+        Expr *b = lower_loop(L, "to", count);
+        Expr *first = e_add(a, e_int(a, part ? wider * (base + 1) : 0), e_mul(a, b, e_int(a, size)));
+        product_block(w, panel, pos, first, size);
+        lower_end(L);
+    }
+    lower_end(L);
+}
+
+/* ---- results */
+static void results(Wino *w, Expr *block) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    const double *A = winograd_matrix(w->m, 'A');
+    int64_t side = w->side;
+    Expr *x[6], *l;
+    Expr *y = lower_loop(L, "ty", w->rows), *tx = lower_loop(L, "tx", w->wide), *v = lower_loop(L, "mv", w->vecs);
+    Expr *ty = lower_let(L, "th", e_add(a, w->first, y)), *tile = lower_let(L, "tile", e_add(a, e_mul(a, y, e_int(a, w->wide)), tx));
+    Expr *ob = e_add(a, block, v);
+    Buf *t = registers(w, "row", w->m, side);
+    for (int64_t j = 0; j < side; j++) {
+        l = lane(w);
+        for (int64_t k = 0; k < side; k++) x[k] = lower_let(L, "d", lower_get(L, w->s, (Expr *[]){e_int(a, k * side + j), tile, v, l}));
+        for (int64_t i = 0; i < w->m; i++)
+            lower_put(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}, combine(w, A + i * side, x, side), RED_NONE);
+        lower_end(L);
+    }
+    for (int64_t i = 0; i < w->m; i++)
+        for (int64_t j = 0; j < w->m; j++) {
+            Expr *oy = e_add(a, e_mul(a, ty, e_int(a, w->m)), e_int(a, i)), *ox = e_add(a, e_mul(a, tx, e_int(a, w->m)), e_int(a, j)),
+                 *c[2];
+            int tests = 0;
+            if (w->out[0] % w->m && i >= w->out[0] % w->m) c[tests++] = e_lt(a, oy, e_int(a, w->out[0]));
+            if (w->out[1] % w->m && j >= w->out[1] % w->m) c[tests++] = e_lt(a, ox, e_int(a, w->out[1]));
+            if (tests) lower_if(L, all_of(a, c, tests));
+            l = lane(w);
+            for (int64_t k = 0; k < side; k++) x[k] = lower_get(L, t, (Expr *[]){e_int(a, i), e_int(a, k), l});
+            Expr *sum = combine(w, A + j * side, x, side);
+            if (w->n->nin > 2) sum = e_add(a, sum, lower_load(L, w->n, 2, (Expr *[]){ob, l}));
+            lower_store(L, w->n, 0, (Expr *[]){w->at_n, ob, oy, ox, l}, sum);
+            lower_ends(L, tests ? 2 : 1);
+        }
+    lower_ends(L, 3);
+}
+bool lower_winograd(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *in = &n->in[0]->type, *u = &n->in[1]->type, *o = &n->out[0]->type;
+    const int64_t *tile = n->attr[WGD_TILE].is;
+    Wino w = {.L = L, .n = n, .m = tile[0], .side = tile[0] + 2, .rows = tile[1], .lanes = u->dim[5], .t = dtype_compute(o->dt)};
+    for (int i = 0; i < 2; i++) w.in[i] = in->dim[2 + i], w.out[i] = o->dim[2 + i];
+    int64_t high = ceil_div(w.out[0], w.m), vecs = u->dim[4], blocks = o->dim[1], full = blocks / vecs;
+    w.wide = ceil_div(w.out[1], w.m), w.tiles = w.rows * w.wide;
+    w.v = lower_temp(L, "inputs", w.t, 4, (int64_t[]){w.side * w.side, in->dim[1], w.tiles, w.lanes});
+    w.s = lower_temp(L, "sums", w.t, 4, (int64_t[]){w.side * w.side, w.tiles, vecs, w.lanes});
+    w.at_n = lower_loop(L, "n", in->dim[0]);
+    w.first = e_mul(a, lower_loop(L, "ro", high / w.rows), e_int(a, w.rows));
+    inputs(&w);
+    for (int part = 0; part < 2; part++) { /* whole panels, and the one that is left */
+        if (part ? blocks == full * vecs : full == 0) continue;
+        w.vecs = part ? blocks - full * vecs : vecs;
+        Expr *p = part ? e_int(a, full) : lower_loop(L, "mo", full);
+        products(&w, p);
+        results(&w, e_mul(a, p, e_int(a, vecs)));
+        if (!part) lower_end(L);
+    }
+    lower_ends(L, 2);
+    return true;
+}
