@@ -4,7 +4,7 @@
  * Whole panels are outermost, so that each weight is fetched once; when the input is larger than half of that cache, strips of
  * rows go outside. The nests come with loops over blocks, whose names say what they are: u… is written out, vl… are lanes.
  *
- *   64 channels, 56 x 56, 32 registers  --->  14 columns x 2 vectors;  unroll u3; unroll u4; vectorise vl5; …
+ *   64 channels, 56 x 56, 32 registers  --->  14 columns x 2 vectors;  unroll u3, u4, …; vectorise vl5, …
  */
 #include "layout.h"
 #include "tile.h"
@@ -80,27 +80,33 @@ ConvBlock channel_block_of(const Target *t, const ConvExtents *e) {
     return (ConvBlock){1, ceil_div(e->out_w, blocks), 1, 0};
 }
 
-/* ---- steps */
-static void mode_steps(const Stmt *s, Text *out) {
+/* ---- modes: a nest of many blocks has some hundred of these loops, and each step of a schedule renews the whole nest; so the modes,
+ * which are right by the way the nests are made, are set at once. */
+static bool numbered(const char *name, const char *stem) {
+    size_t n = strlen(stem);
+    return strncmp(name, stem, n) == 0 && name[n] >= '0' && name[n] <= '9';
+}
+static void set_modes(Stmt *s) {
     switch (s->k) {
-    case S_FOR: {
-        const char *name = s->u.loop.v->name;
-        if (name[0] == 'u' && name[1] >= '0' && name[1] <= '9') text_printf(out, "unroll %s\n", name);
-        if (strncmp(name, "vl", 2) == 0 && name[2] >= '0' && name[2] <= '9') text_printf(out, "vectorise %s\n", name);
-        mode_steps(s->u.loop.body, out);
+    case S_FOR:
+        if (numbered(s->u.loop.v->name, "u")) s->u.loop.mode = LOOP_UNROLL;
+        if (numbered(s->u.loop.v->name, "vl")) s->u.loop.mode = LOOP_VEC;
+        set_modes(s->u.loop.body);
         break;
-    }
     case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) mode_steps(s->u.block.v[i], out);
+        for (int i = 0; i < s->u.block.n; i++) set_modes(s->u.block.v[i]);
         break;
     case S_IF:
-        mode_steps(s->u.cond.then, out);
-        if (s->u.cond.other) mode_steps(s->u.cond.other, out);
+        set_modes(s->u.cond.then);
+        if (s->u.cond.other) set_modes(s->u.cond.other);
         break;
     default: break;
     }
 }
 bool tile_blocked(TileJob *job) {
-    mode_steps(job->k->f->body, job->steps);
+    Func *f = job->k->f;
+    set_modes(f->body);
+    vec_push(f->a, &f->schedule, "unroll u*");
+    vec_push(f->a, &f->schedule, "vectorise vl*");
     return true;
 }

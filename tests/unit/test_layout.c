@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_layout.c: convolutions, pools and what stands between them on channel-blocked tensors. Each small network is compiled once for
+ * C99, whose nests are checked against the corpus, and once for each target with vectors; both programs are verified and
+ * interpreted on the same input. Which operators were chosen is checked too. */
+#include "codegen/target_yaml.h"
+#include "passes/passes.h"
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Program *compile(Ctx *c, const char *text, const char *target) {
+    Graph *g = graph_parse(c, "test", text);
+    PassOptions o = {.verify = true, .target = target ? target_load(c, target) : NULL};
+    Program *p = g ? passes_run(c, g, &o) : NULL;
+    if (!p) diag_print_all(c->d, false);
+    ck_assert_msg(p != NULL, "%s", text);
+    return p;
+}
+static int count(const Program *p, const char *op) {
+    int n = 0;
+    for (int i = 0; i < p->k.n; i++)
+        for (int j = 0; j < p->k.v[i]->nodes.n; j++) n += strcmp(p->k.v[i]->nodes.v[j]->op->name, op) == 0;
+    return n;
+}
+static float *run(Ctx *c, const Program *p, int64_t *n) {
+    const Tensor *in = p->g->in.v[0], *out = p->g->out.v[0];
+    float *x = NEW_ARRAY(c->a, float, tensor_elements(in)), *y = NEW_ARRAY(c->a, float, tensor_elements(out));
+    uint32_t seed = 1;
+    for (int64_t i = 0; i < tensor_elements(in); i++) {
+        seed = seed * 1664525u + 1013904223u;
+        x[i] = (float)(seed >> 8) / (1 << 23) - 1;
+    }
+    ck_assert(program_interpret(c, p, (const void *[]){x}, (void *[]){y}));
+    *n = tensor_elements(out);
+    return y;
+}
+/* The network computes the same for every target, and for those with vectors holds `times` nodes of operator op. */
+static void same(const char *text, const char *op, int times) {
+    static const char *const targets[] = {"x86_avx512", "x86_avx2"};
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    int64_t n, m;
+    ops_init();
+    const float *want = run(&c, compile(&c, text, NULL), &n);
+    for (int t = 0; t < 2; t++) {
+        const Program *p = compile(&c, text, targets[t]);
+        const float *got = run(&c, p, &m);
+        double worst = 0, largest = 0;
+        ck_assert(n == m);
+        for (int64_t i = 0; i < n; i++) worst = fmax(worst, fabs((double)got[i] - want[i])), largest = fmax(largest, fabs(want[i]));
+        ck_assert_msg(worst <= 2e-5 * largest, "%s: differs by %g of %g\n%s", targets[t], worst, largest, text);
+        ck_assert_msg(count(p, op) == times, "%s: %d %s, expected %d\n%s", targets[t], count(p, op), op, times, text);
+    }
+    arena_free(a);
+}
+
+typedef struct Shape {
+    int c, m, h, w, kh, kw, stride, dil, pad, group;
+} Shape;
+static const char *conv_text(char *s, size_t n, const Shape *k, int oh, int ow) {
+    snprintf(s, n,
+             "graph g(x: float32[2,%d,%d,%d]) -> (y)\n  w: float32[%d,%d,%d,%d] = rand(1)\n  b: float32[%d] = rand(2)\n"
+             "  c: float32[2,%d,%d,%d] = Conv(x, w, b) {dilations=[%d, %d], group=%d, pads=[%d, %d, %d, %d], strides=[%d, %d]}\n"
+             "  y: float32[2,%d,%d,%d] = Relu(c)\n",
+             k->c, k->h, k->w, k->m, k->c / k->group, k->kh, k->kw, k->m, k->m, oh, ow, k->dil, k->dil, k->group, k->pad, k->pad, k->pad,
+             k->pad, k->stride, k->stride, k->m, oh, ow);
+    return s;
+}
+START_TEST(test_conv_shapes) {
+    static const struct {
+        Shape s;
+        const char *op;
+    } rows[] = {
+        {{32, 48, 7, 7, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},         {{16, 16, 9, 13, 3, 3, 1, 1, 1, 1}, "ConvBlocked"},
+        {{3, 20, 17, 17, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},        {{1, 8, 15, 15, 5, 5, 1, 1, 2, 1}, "ConvBlocked"},
+        {{3, 64, 21, 21, 7, 7, 2, 1, 3, 1}, "ConvBlocked"},        {{24, 40, 8, 8, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},
+        {{19, 5, 6, 6, 3, 3, 1, 2, 2, 1}, "ConvBlocked"},          {{40, 80, 1, 1, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},
+        {{32, 32, 5, 30, 1, 5, 1, 1, 0, 1}, "ConvBlocked"},        {{64, 64, 6, 5, 3, 3, 1, 1, 1, 2}, "ConvBlocked"},
+        {{64, 64, 5, 5, 3, 3, 1, 1, 1, 16}, "ConvBlocked"},        {{24, 24, 9, 10, 3, 3, 1, 1, 1, 24}, "DepthwiseBlocked"},
+        {{33, 33, 14, 14, 5, 5, 2, 1, 2, 33}, "DepthwiseBlocked"}, {{16, 16, 4, 3, 3, 3, 1, 2, 2, 16}, "DepthwiseBlocked"},
+        {{32, 32, 12, 12, 3, 3, 1, 1, 1, 1}, "WinogradBlocked"},   {{40, 56, 11, 14, 3, 3, 1, 1, 1, 1}, "WinogradBlocked"},
+        {{32, 24, 25, 26, 3, 3, 1, 1, 0, 1}, "WinogradBlocked"},   {{20, 20, 5, 5, 3, 3, 1, 1, 1, 5}, "Conv"},
+    };
+    char text[2048];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const Shape *k = &rows[i].s;
+        int oh = (k->h + 2 * k->pad - (k->kh - 1) * k->dil - 1) / k->stride + 1,
+            ow = (k->w + 2 * k->pad - (k->kw - 1) * k->dil - 1) / k->stride + 1;
+        same(conv_text(text, sizeof text, k, oh, ow), rows[i].op, 1);
+    }
+}
+END_TEST
+START_TEST(test_neighbours) { /* residual, factor per channel, pools, mean, concatenation */
+    same("graph g(x: float32[1,3,12,12]) -> (y)\n"
+         "  w: float32[32,3,3,3] = rand(1)\n  v: float32[32,32,1,1] = rand(2)\n  u: float32[16,64,1,1] = rand(3)\n  k: float32[32,1,1] = "
+         "rand(4)\n"
+         "  a: float32[1,32,12,12] = Conv(x, w) {pads=[1, 1, 1, 1]}\n"
+         "  s: float32[1,32,12,12] = Sigmoid(a)\n"
+         "  m: float32[1,32,12,12] = Mul(a, s)\n"
+         "  p: float32[1,32,6,6] = MaxPool(m) {kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]}\n"
+         "  q: float32[1,32,6,6] = AveragePool(m) {kernel_shape=[2, 2], strides=[2, 2]}\n"
+         "  c: float32[1,32,6,6] = Conv(p, v)\n"
+         "  d: float32[1,32,6,6] = Add(c, q)\n"
+         "  e: float32[1,32,6,6] = Mul(d, k)\n"
+         "  f: float32[1,64,6,6] = Concat(e, p) {axis = 1}\n"
+         "  g: float32[1,16,6,6] = Conv(f, u)\n"
+         "  h: float32[1,16,6,6] = AveragePool(g) {kernel_shape=[3, 3], pads=[1, 1, 1, 1]}\n"
+         "  axes: int64[2] = [2, 3]\n"
+         "  y: float32[1,16,1,1] = ReduceMean(h, axes)\n",
+         "PoolBlocked", 3);
+}
+END_TEST
+START_TEST(test_channels_last) { /* the Transposes around convolutions go, and no conversion stays between them */
+    static const char text[] = "graph g(x: float32[1,9,9,3]) -> (y)\n"
+                               "  w: float32[32,3,3,3] = rand(1)\n  v: float32[20,32,1,1] = rand(2)\n  k: float32[32] = rand(3)\n"
+                               "  t: float32[1,3,9,9] = Transpose(x) {perm=[0, 3, 1, 2]}\n"
+                               "  a: float32[1,32,9,9] = Conv(t, w) {pads=[1, 1, 1, 1]}\n"
+                               "  b: float32[1,9,9,32] = Transpose(a) {perm=[0, 2, 3, 1]}\n"
+                               "  c: float32[1,9,9,32] = Mul(b, k)\n"
+                               "  d: float32[1,9,9,32] = Sigmoid(c)\n"
+                               "  e: float32[1,32,9,9] = Transpose(d) {perm=[0, 3, 1, 2]}\n"
+                               "  f: float32[1,20,9,9] = Conv(e, v)\n"
+                               "  y: float32[1,9,9,20] = Transpose(f) {perm=[0, 2, 3, 1]}\n";
+    same(text, "Transpose", 0);
+    same(text, "ToBlocked", 0);
+    same(text, "FromBlocked", 1);
+}
+END_TEST
+
+Suite *layout_suite(void) {
+    Suite *s = suite_create("layout");
+    TCase *c = tcase_create("networks");
+    tcase_add_test(c, test_conv_shapes);
+    tcase_add_test(c, test_neighbours);
+    tcase_add_test(c, test_channels_last);
+    suite_add_tcase(s, c);
+    return s;
+}
