@@ -175,13 +175,12 @@ bool type_same(const Type *a, const Type *b) {
 bool type_elements(const Type *t, int64_t *n) {
     *n = 1;
     if (t->rank < 0) return false;
-    for (int i = 0; i < t->rank; i++)
-        if (t->dim[i] == 0) {
-            *n = 0;
-            return true;
-        }
-    for (int i = 0; i < t->rank; i++)
-        if (t->dim[i] < 0 || !mul_ok(*n, t->dim[i], n)) return false;
+    bool empty = false;
+    for (int i = 0; i < t->rank; i++) { /* strides must not overflow, even of what is empty */
+        empty |= t->dim[i] == 0;
+        if (t->dim[i] < 0 || !mul_ok(*n, max_i64(t->dim[i], 1), n)) return false;
+    }
+    if (empty) *n = 0;
     return true;
 }
 int64_t tensor_elements(const Tensor *t) {

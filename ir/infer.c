@@ -92,7 +92,7 @@ static bool check_arity(Infer *x) {
     if (n->nin < op->min_in || (op->max_in >= 0 && n->nin > op->max_in))
         return infer_error(x, "%d inputs were found; %d to %d are expected", n->nin, op->min_in, op->max_in);
     if (op->max_out >= 0 && n->nout > op->max_out) return infer_error(x, "%d outputs were found; at most %d are expected", n->nout, op->max_out);
-    for (int i = 0; i < op->min_in; i++)
+    for (int i = 0; i < (op->max_in < 0 ? n->nin : op->min_in); i++)
         if (!n->in[i]) return infer_error(x, "input %d is left out; it is required", i);
     for (int i = 0; i < op->nattr; i++)
         if (op->attr[i].required && n->attr[i].kind == ATTR_NONE) return infer_error(x, "attribute '%s' is missing; it is required", op->attr[i].name);

@@ -323,6 +323,24 @@ static Tensor **collect_params(Lower *L, int n, Node *const *v) {
     return args;
 }
 
+/* Whether everything that is stored has no elements: then there is nothing to do, and no loop minds extents of 0 inside huge ones. */
+static bool all_empty(const Lower *L, int n, Node *const *v) {
+    int64_t count;
+    for (int i = 0; i < n; i++)
+        for (int o = 0; o < v[i]->nout && (n == 1 || v[i]->role != ROLE_INLINE); o++)
+            if (v[i]->out[o] && fusion_stored(v[i]->out[o], L->fusion->kernel) && (!type_elements(&v[i]->out[o]->type, &count) || count)) return false;
+    return true;
+}
+static bool lower_anchor(Lower *L, Node *n) {
+    switch (n->op->kind) {
+    case OP_EXPR:
+    case OP_COMPUTE: lower_points(L, n); return true;
+    case OP_KERNEL:
+    case OP_OPAQUE: return n->op->lower(L, n);
+    case OP_REWRITE: break;
+    }
+    BUG("op %s was not expanded", n->op->name);
+}
 Func *lower_kernel(Ctx *c, Graph *g, int n, Node *const *v, const char *name, Tensor ***args) {
     Func *f = func_new(c->a, name);
     Fusion fu = {.kernel = n > 1 ? v[0]->kernel : 0, .node = v, .nnode = n, .anchor = v[0]};
@@ -331,15 +349,7 @@ Func *lower_kernel(Ctx *c, Graph *g, int n, Node *const *v, const char *name, Te
     Lower L = {.c = c, .a = c->a, .g = g, .f = f, .fusion = &fu, .names = map_new(c->a)};
     Node *a = fu.anchor;
     open_block(&L, f->body);
-    switch (a->op->kind) {
-    case OP_EXPR:
-    case OP_COMPUTE: lower_points(&L, a); break;
-    case OP_KERNEL:
-    case OP_OPAQUE:
-        if (!a->op->lower(&L, a)) return NULL;
-        break;
-    case OP_REWRITE: BUG("op %s was not expanded", a->op->name);
-    }
+    if (!all_empty(&L, n, v) && !lower_anchor(&L, a)) return NULL;
     if (L.open.n != 1) BUG("op %s left %d loops open", a->op->name, L.open.n - 1);
     *args = collect_params(&L, n, v);
     return f;

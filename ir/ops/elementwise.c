@@ -104,8 +104,10 @@ static bool check_scale(Infer *x) {
     const Type *t = &x->n->in[0]->type, *s = &x->n->in[1]->type;
     int64_t block = attr_i(x->n, Q_BLOCK), n;
     int axis;
-    if (x->n->nin > 2 && x->n->in[2] && !(x->n->in[2]->type.rank == s->rank || (type_elements(s, &n) && n == 1)))
-        return infer_error(x, "zero point and scale have ranks %d and %d; the same shape is expected", x->n->in[2]->type.rank, s->rank);
+    const Type *zero = x->n->nin > 2 && x->n->in[2] ? &x->n->in[2]->type : NULL;
+    bool same = !zero || (type_elements(zero, &n) && n == 1) || zero->rank == s->rank;
+    for (int i = 0; same && zero && n != 1 && i < s->rank; i++) same = zero->dim[i] == s->dim[i];
+    if (!same) return infer_error(x, "the zero point has another shape than the scale; the same, or one element, is expected");
     if (type_elements(s, &n) && n == 1) return true;
     if (!infer_axis(x, attr_i(x->n, Q_AXIS), t->rank, &axis)) return false;
     if (block < 0) return infer_error(x, "block_size is %lld; it is expected to be positive, or 0 for none", (long long)block);

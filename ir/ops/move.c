@@ -111,7 +111,7 @@ bool infer_split(Infer *x) {
     if (v && count != n->nout) return infer_error(x, "split has %lld entries, but there are %d outputs", (long long)count, n->nout);
     if (!v && (parts < 1 || parts < n->nout)) return infer_error(x, "num_outputs is %lld, but there are %d outputs", (long long)parts, n->nout);
     memcpy(dim, t->dim, sizeof dim);
-    int64_t each = ceil_div(t->dim[axis], parts);
+    int64_t each = v ? 0 : ceil_div(t->dim[axis], parts);
     for (int i = 0; i < n->nout; i++) {
         int64_t part = v ? v[i] : max_i64(0, min_i64(each, t->dim[axis] - i * each)); /* the last one may be smaller */
         if (part < 0 || !add_ok(sum, part, &sum) || sum > t->dim[axis])

@@ -46,7 +46,14 @@ bool infer_layer_norm(Infer *x) {
     for (int i = 0; i < t->rank; i++) dim[i] = i < axis ? t->dim[i] : 1;
     for (int o = 1; o < x->n->nout; o++)
         if (x->n->out[o] && !infer_out(x, o, t->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32, t->rank, dim)) return false;
-    return infer_out(x, 0, t->dt, t->rank, t->dim);
+    for (int i = 1; i < x->n->nin; i++) {
+        const Type *s = x->n->in[i] ? &x->n->in[i]->type : t;
+        bool fits = s->rank <= t->rank;
+        for (int k = 0; fits && k < s->rank; k++) fits = s->dim[k] == 1 || s->dim[k] == t->dim[k + t->rank - s->rank];
+        if (!fits) return infer_error(x, "input %d '%s' does not broadcast to the shape of input 0", i, x->n->in[i]->name);
+    }
+    bool rms = strcmp(x->n->op->name, "RMSNormalization") == 0;
+    return infer_out(x, 0, rms ? x->n->in[1]->type.dt : t->dt, t->rank, t->dim);
 }
 /* LayerNormalization and, without mean and bias, RMSNormalization. */
 bool lower_layer_norm(Lower *L, Node *n) {
@@ -65,9 +72,9 @@ bool lower_layer_norm(Lower *L, Node *n) {
     block_loops(L, &b);
     Expr *x = lower_load(L, n, 0, b.idx);
     if (mean) x = e_sub(L->a, x, mean);
-    x = e_mul(L->a, e_mul(L->a, x, inv), lower_load_b(L, n, 1, t, b.idx));
-    if (n->nin > 2 && n->in[2]) x = e_add(L->a, x, lower_load_b(L, n, 2, t, b.idx));
-    lower_store(L, n, 0, b.idx, x);
+    x = e_mul(L->a, e_mul(L->a, x, inv), e_cast(L->a, x->t, lower_load_b(L, n, 1, t, b.idx)));
+    if (n->nin > 2 && n->in[2]) x = e_add(L->a, x, e_cast(L->a, x->t, lower_load_b(L, n, 2, t, b.idx)));
+    lower_store(L, n, 0, b.idx, e_cast(L->a, dtype_compute(n->out[0]->type.dt), x));
     block_ends(L, &b);
     lower_ends(L, b.first);
     return true;
@@ -114,7 +121,7 @@ bool lower_instance_norm(Lower *L, Node *n) {
     Expr *inv = inverse_root(L, group_mean(L, n, g, per, idx, mean, count), attr_f(n, IN_EPSILON));
     group_loops(L, t, g, per, idx);
     Expr *x = e_mul(L->a, e_sub(L->a, lower_load(L, n, 0, idx), mean), inv);
-    lower_store(L, n, 0, idx, e_add(L->a, e_mul(L->a, x, lower_load(L, n, 1, &idx[1])), lower_load(L, n, 2, &idx[1])));
+    lower_store(L, n, 0, idx, e_add(L->a, e_mul(L->a, x, e_cast(L->a, x->t, lower_load(L, n, 1, &idx[1]))), e_cast(L->a, x->t, lower_load(L, n, 2, &idx[1]))));
     lower_ends(L, t->rank - 1 + 2);
     return true;
 }

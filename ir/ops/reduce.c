@@ -47,6 +47,8 @@ bool infer_reduce(Infer *x) {
     bool mask[QN_MAX_RANK], known;
     int64_t dim[QN_MAX_RANK];
     int rank = 0;
+    DClass k = dtype_info[t->dt].cls;
+    if (k == CLS_STR || k == CLS_CPLX) return infer_error(x, "input 0 is %s, which this operator does not support", dtype_name(t->dt));
     if (!axes_mask(x, mask, &known)) return false;
     if (!known) {
         if (attr_i(x->n, KEEPDIMS) && o->rank == t->rank) return infer_declared(x, 0, t->dt, "its axes are not constant");
@@ -112,13 +114,13 @@ bool lower_reduce(Lower *L, Node *n) {
             idx[i] = out[r++] = lower_loop(L, arena_printf(L->a, "i%d", i), t->dim[i]);
         }
     }
-    DType at = dtype_compute(t->dt);
+    DType at = row->pre == PRE_EXP && !dtype_is_float(t->dt) ? DT_FLOAT64 : dtype_compute(t->dt);
     Expr *shift = NULL;
     if (row->pre == PRE_EXP) { /* the largest is taken out, so that exp cannot overflow */
         Buf *top = lower_temp(L, "top", at, 0, NULL);
         lower_put(L, top, NULL, e_lower_bound(L->a, at), RED_NONE);
         reduced_loops(L, t, mask, idx, &inner);
-        lower_put(L, top, NULL, lower_load(L, n, 0, idx), RED_MAX);
+        lower_put(L, top, NULL, e_cast(L->a, at, lower_load(L, n, 0, idx)), RED_MAX);
         lower_ends(L, inner);
         shift = lower_let(L, "shift", lower_get(L, top, NULL));
         shift = lower_let(L, "shift", e_select(L->a, e_call1(L->a, CALL_ISINF, shift), e_lit(L->a, at, 0), shift));
@@ -126,10 +128,10 @@ bool lower_reduce(Lower *L, Node *n) {
     Buf *acc = lower_temp(L, "acc", at, 0, NULL);
     lower_put(L, acc, NULL, neutral(L, row->red, at), RED_NONE);
     reduced_loops(L, t, mask, idx, &inner);
-    lower_put(L, acc, NULL, before(L, row->pre, lower_load(L, n, 0, idx), shift), row->red);
+    lower_put(L, acc, NULL, before(L, row->pre, e_cast(L->a, at, lower_load(L, n, 0, idx)), shift), row->red);
     lower_ends(L, inner);
     Expr *v = after(L, row->post, lower_get(L, acc, NULL), count);
-    lower_store(L, n, 0, out, shift ? e_add(L->a, v, shift) : v);
+    lower_store(L, n, 0, out, e_cast(L->a, dtype_compute(t->dt), shift ? e_add(L->a, v, shift) : v));
     for (int i = 0; i < t->rank; i++)
         if (!mask[i]) lower_end(L);
     return true;

@@ -76,12 +76,12 @@ bool infer_range(Infer *x) {
     if (dtype_is_float(dt)) {
         double v[3];
         for (int i = 0; i < 3; i++) v[i] = dtype_get_f(dt, in[i]->data, 0);
-        if (v[2] == 0) return infer_error(x, "delta is 0");
+        if (v[2] == 0) return infer_error(x, "delta is 0; a step up or down is expected");
         n = ceil((v[1] - v[0]) / v[2]);
     } else {
         int64_t v[3];
         for (int i = 0; i < 3; i++) v[i] = dtype_get_i(dt, in[i]->data, 0);
-        if (v[2] == 0) return infer_error(x, "delta is 0");
+        if (v[2] == 0) return infer_error(x, "delta is 0; a step up or down is expected");
         __int128 span = (__int128)v[1] - v[0], d = v[2], q = span / d + (span % d != 0 && (span < 0) == (d < 0));
         n = (double)q;
     }
@@ -101,7 +101,9 @@ bool infer_eye_like(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     int64_t want = attr_has(x->n, 0) ? attr_i(x->n, 0) : t->dt;
     if (t->rank != 2) return infer_error(x, "the input has rank %d; 2 is expected", t->rank);
-    if (want <= 0 || want >= DT_COUNT) return infer_error(x, "attribute 'dtype' is %lld, which is no element type", (long long)want);
+    DClass k = want > 0 && want < DT_COUNT ? dtype_info[want].cls : CLS_NONE;
+    if (k == CLS_NONE || k == CLS_STR || k == CLS_CPLX)
+        return infer_error(x, "the output would have element type %lld, which is no numeric type; set attribute 'dtype'", (long long)want);
     return infer_out(x, 0, (DType)want, 2, t->dim);
 }
 Expr *compute_eye_like(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -210,9 +212,10 @@ static void reshape_index(Arena *a, const Type *from, const Type *to, Expr *cons
     int fa[QN_MAX_RANK + 1], ta[QN_MAX_RANK + 1], nf = 0, nt = 0, j = 0;
     for (int i = 0; i < from->rank; i++) {
         res[i] = e_int(a, 0);
-        if (from->dim[i] == 0) return;
         if (from->dim[i] != 1) fa[nf++] = i;
     }
+    for (int i = 0; i < from->rank; i++)
+        if (from->dim[i] == 0) return;
     for (int i = 0; i < to->rank; i++)
         if (to->dim[i] != 1) ta[nt++] = i;
     for (int i = 0; i < nf && j < nt; i++, j++) {
