@@ -306,8 +306,10 @@ bool infer_col2im(Infer *x) {
     if (ni != nb) return infer_error(x, "image_shape and block_shape have %lld and %lld entries", (long long)ni, (long long)nb);
     for (int i = 0; i < nb; i++) {
         int64_t d = listed(x->n, C2I_DILATIONS, i, 1), s = listed(x->n, C2I_STRIDES, i, 1);
-        if (block[i] < 1 || image[i] < 0 || d < 1 || s < 1 || d > INT32_MAX || block[i] > INT32_MAX || image[i] > INT32_MAX)
+        int64_t before = listed(x->n, C2I_PADS, i, 0), behind = listed(x->n, C2I_PADS, i + (int)nb, 0);
+        if (block[i] < 1 || image[i] < 0 || d < 1 || s < 1 || max_i64(max_i64(d, s), max_i64(block[i], image[i])) > INT32_MAX)
             return infer_error(x, "axis %d: the block, its dilation and stride are expected to be positive", i);
+        if (before < 0 || behind < 0 || before > INT32_MAX || behind > INT32_MAX) return infer_error(x, "pads of axis %d are expected to be from 0 to 2^31 - 1", i);
         if (!mul_ok(size, block[i], &size) || !mul_ok(columns, col2im_count(x->n, i, (int)nb, image[i], block[i]), &columns)) return infer_error(x, "the blocks are too large");
         dim[i + 2] = image[i];
     }

@@ -35,7 +35,9 @@ bool infer_transpose(Infer *x) {
         return infer_error(x, "perm has %lld entries, but the input has rank %d", (long long)p->n, t->rank);
     for (int i = 0; i < t->rank; i++) {
         int axis = t->rank - 1 - i;
-        if (p->kind != ATTR_NONE && !infer_axis(x, p->is[i], t->rank, &axis)) return false;
+        if (p->kind != ATTR_NONE && (p->is[i] < 0 || p->is[i] >= t->rank))
+            return infer_error(x, "perm names axis %lld; 0 to %d are expected", (long long)p->is[i], t->rank - 1);
+        if (p->kind != ATTR_NONE) axis = (int)p->is[i];
         if (seen >> axis & 1) return infer_error(x, "perm names axis %d twice", axis);
         seen |= (int64_t)1 << axis;
         dim[i] = t->dim[axis];
@@ -47,8 +49,7 @@ Expr *compute_transpose(Lower *L, Node *n, int out, Expr *const *idx) {
     Expr *at[QN_MAX_RANK];
     int rank = n->in[0]->type.rank;
     for (int i = 0; i < rank; i++) {
-        int64_t axis = attr_has(n, 0) ? n->attr[0].is[i] : rank - 1 - i;
-        at[axis < 0 ? axis + rank : axis] = idx[i];
+        at[attr_has(n, 0) ? n->attr[0].is[i] : rank - 1 - i] = idx[i];
     }
     return lower_load(L, n, 0, at);
 }

@@ -51,7 +51,8 @@ bool window_infer(Infer *x, const WindowAttrs *a, int rank, const int64_t *in, c
         if (v->k < 1 || v->stride < 1 || v->dil < 1)
             return infer_error(x, "axis %d has kernel %lld, stride %lld, dilation %lld; each must be at least 1", i, (long long)v->k, (long long)v->stride, (long long)v->dil);
         if (v->lo < 0 || v->hi < 0) return infer_error(x, "pads of axis %d are %lld and %lld, expected none below 0", i, (long long)v->lo, (long long)v->hi);
-        if (!mul_ok(v->k - 1, v->dil, &eff) || !add_ok(eff, 1, &eff) || !add_ok(v->in, v->lo, &span) || !add_ok(span, v->hi, &span) || eff > INT32_MAX || span > INT32_MAX)
+        if (!mul_ok(v->k - 1, v->dil, &eff) || !add_ok(eff, 1, &eff) || !add_ok(v->in, v->lo, &span) || !add_ok(span, v->hi, &span) || eff > INT32_MAX || span > INT32_MAX ||
+            v->stride > INT32_MAX || v->dil > INT32_MAX)
             return infer_error(x, "the window of axis %d overflows", i);
         if (same) {
             pad_same(v, strcmp(mode, "SAME_LOWER") == 0);

@@ -152,7 +152,7 @@ static const char *mutate(Arena *a, const char *text) {
     int i = at.v[pick(at.n)], end = i;
     while (digit(text[end])) end++;
     if (text[i - 1] == '-' && pick(2)) i--;
-    long v = strtol(text + i, NULL, 10);
+    long v = strtol(text + i, NULL, 10) % 1000000;
     const char *by = pick(8) == 0 ? odd[pick(12)] : arena_printf(a, "%ld", pick(2) ? v + pick(5) - 2 : (long)pick(7) - 1);
     if (text[i - 1] == '-' && *by == '-') by++;
     return arena_printf(a, "%.*s%s%s", i, text, by, text + end);
