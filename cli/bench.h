@@ -18,6 +18,7 @@ typedef struct BenchMachine {
 typedef struct BenchResult { /* in memory shared with the child */
     BenchMachine machine;
     double median, least; /* seconds of one run */
+    double cpu;           /* median of the processor time of the calling thread */
     int runs, calls;      /* samples, and calls in each */
     int layer_runs;
     double layer[]; /* per kernel: median seconds; only with --per-layer */

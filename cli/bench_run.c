@@ -19,11 +19,12 @@
 enum { BENCH_SECONDS = 1200, STATE_MOST = 4096 /* the emitter may add so much to the plan's arena */ };
 static const double sample_least = 50e-6, wanted_seconds = 2, layer_seconds = 2;
 
-static double now(void) {
+static double read_clock(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+static double now(void) { return read_clock(CLOCK_MONOTONIC); }
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -114,11 +115,16 @@ static void whole_runs(const BenchJob *j, const Loaded *l, BenchResult *r) {
     r->calls = one >= sample_least ? 1 : fit(sample_least, one, 1, 1000000);
     if (r->calls > 1) one = sample(j, l, r->calls);
     r->runs = j->runs ? j->runs : fit(wanted_seconds, one * r->calls, 5, 2000);
-    double *t = memory((int64_t)sizeof *t * r->runs);
-    for (int i = 0; i < r->runs; i++) t[i] = sample(j, l, r->calls);
+    double *t = memory((int64_t)sizeof *t * r->runs), *cpu = memory((int64_t)sizeof *cpu * r->runs);
+    for (int i = 0; i < r->runs; i++) {
+        double c0 = read_clock(CLOCK_THREAD_CPUTIME_ID);
+        t[i] = sample(j, l, r->calls);
+        cpu[i] = (read_clock(CLOCK_THREAD_CPUTIME_ID) - c0) / r->calls;
+    }
     qsort(t, (size_t)r->runs, sizeof *t, by_value);
-    r->median = t[r->runs / 2], r->least = t[0];
-    free(t);
+    qsort(cpu, (size_t)r->runs, sizeof *cpu, by_value);
+    r->median = t[r->runs / 2], r->least = t[0], r->cpu = cpu[r->runs / 2];
+    free(t), free(cpu);
 }
 
 static double *stamp;

@@ -4,13 +4,14 @@
  *
  *   quern bench net.onnx --target host   ->   time: median 35.2 ms … 51.3 GMAC/s, 93 % of the peak; roofline 28.1 ms, 80 % reached
  *
- * Roofline of a kernel: the larger of MACs / peak and bytes / bandwidth. Read bytes go at the read bandwidth of their level,
- * written ones at what the triad leaves for its writes. Operands are in the level that holds those of the kernel together.
- * Constants are read once per run, so what a cache smaller than all constants and the arena together can hold of them at best
- * counts at that cache's bandwidth, the rest at the next one's. Times of kernels are the fastest of all runs.
+ * Roofline of a kernel: the larger of MACs / peak (those that it does: Winograd's algorithm has fewer) and bytes / bandwidth. Read bytes go
+ * at the read bandwidth of their level, written ones at what the triad leaves for its writes. Operands are in the level that holds those of
+ * the kernel together. Constants are read once per run, so what a cache smaller than all constants and the arena together can hold of them
+ * at best counts at that cache's bandwidth, the rest at the next one's. Times of kernels are the fastest of all runs.
  */
 #define _GNU_SOURCE
 #include "bench.h"
+#include "ir/ops/blocked.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,9 +80,10 @@ static bool bench_build(Ctx *c, const Options *o, BenchJob *j) {
 /* ---- what a kernel could need */
 typedef struct Layer {
     const Kernel *k;
-    int64_t macs, read, written; /* bytes of tensors; scratch is not counted */
-    int level;                   /* of most of its bytes */
-    double compute, memory;      /* seconds at the peak, and at the bandwidths */
+    int64_t macs, done;     /* of the operators, and those that the kernel does: fewer by Winograd's algorithm */
+    int64_t read, written;  /* bytes of tensors; scratch is not counted */
+    int level;              /* of most of its bytes */
+    double compute, memory; /* seconds at the peak, and at the bandwidths */
 } Layer;
 
 static int level_for(const BenchMachine *m, int64_t bytes) {
@@ -100,8 +102,20 @@ static int64_t touched(const Buf *b, const Tensor *base) {
         if (!b->stride[d] || !mul_ok(n, b->dim[d], &n)) n = b->stride[d] ? INT64_MAX : n;
     return (n + 7) / 8 < most ? (n + 7) / 8 : most;
 }
+/* A tile of m x m outputs takes (m+2)^2 products instead of 9 m^2; tiles at the edge are whole. */
+static int64_t macs_done(const Kernel *k) {
+    int64_t macs = k->macs > 0 ? k->macs : 0;
+    for (int i = 0; i < k->nodes.n; i++) {
+        const Node *n = k->nodes.v[i];
+        if (strcmp(n->op->name, "WinogradBlocked") != 0) continue;
+        const int64_t *out = n->attr[WGD_OUT].is, m = n->attr[WGD_TILE].is[0], side = m + 2;
+        int64_t own = n->op->macs(n), tiles = ((out[0] + m - 1) / m) * ((out[1] + m - 1) / m);
+        if (own > 0) macs -= own - (int64_t)((double)own * (double)(side * side * tiles) / (9.0 * (double)(out[0] * out[1])));
+    }
+    return macs;
+}
 static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k) {
-    Layer l = {.k = k, .macs = k->macs > 0 ? k->macs : 0};
+    Layer l = {.k = k, .macs = k->macs > 0 ? k->macs : 0, .done = macs_done(k)};
     int64_t constant = 0, all = j->p->weights_bytes + j->p->arena_bytes;
     for (int i = 0; i < k->f->param.n; i++) {
         const Buf *b = k->f->param.v[i];
@@ -114,7 +128,7 @@ static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k)
         else l.read += n;
     }
     int near = level_for(m, l.read + l.written), far = level_for(m, all);
-    l.compute = (double)l.macs / m->peak;
+    l.compute = (double)l.done / m->peak;
     l.memory = (double)l.read / m->read[near] + (double)l.written * write_cost(m, near);
     double kept = far > BENCH_L1 ? (double)m->bytes[far - 1] / (double)all : 0;
     l.memory += (double)constant * (kept / m->read[far > BENCH_L1 ? far - 1 : far] + (1 - kept) / m->read[far]);
@@ -131,6 +145,7 @@ typedef struct Report {
     const Options *o;
     Layer *layer;
     double roofline; /* seconds of the whole model */
+    int64_t done;    /* MACs */
 } Report;
 
 static const char *ops_of(Arena *a, const Kernel *k) {
@@ -154,9 +169,13 @@ static void print_text(Ctx *c, const Report *p) {
     for (int l = 0; l < BENCH_LEVELS; l++) printf("%s %s %.1f, %.1f", l ? ";" : "", level_name[l], m->read[l] * 1e-9, m->triad[l] * 1e-9);
     printf("\ntime: median %.6g ms, minimum %.6g ms of %d samples of %d run%s; %.4g GMAC/s, %.1f %% of the peak\n", r->median * 1e3,
            r->least * 1e3, r->runs, r->calls, r->calls > 1 ? "s" : "", (double)g->macs / r->median * 1e-9,
-           percent((double)g->macs / r->median, m->peak));
-    printf("roofline: %.6g ms; the median reaches %.1f %% of it, the minimum %.1f %%\n", p->roofline * 1e3, percent(p->roofline, r->median),
+           percent((double)p->done / r->median, m->peak));
+    if (p->done != g->macs)
+        printf("multiply-adds done: %lld, with Winograd's algorithm; peak and roofline count these\n", (long long)p->done);
+    printf("roofline: %.6g ms; the median reaches %.1f %% of it, the minimum %.1f %%", p->roofline * 1e3, percent(p->roofline, r->median),
            percent(p->roofline, r->least));
+    if (m->threads == 1) printf("; processor time: median %.6g ms, %.1f %%", r->cpu * 1e3, percent(p->roofline, r->cpu));
+    puts("");
     if (!p->o->per_layer) return;
     double sum = 0;
     for (int i = 0; i < g->k.n; i++) sum += r->layer[2 * i];
@@ -176,11 +195,12 @@ static json_t *text_json(const char *s) {
     return j ? j : json_string("?");
 }
 static json_t *layer_json(Ctx *c, const Layer *l, double t, double median) {
-    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:f, s:f}", "name", text_json(l->k->f->name), "ops",
-                     text_json(ops_of(c->a, l->k)), "macs", (json_int_t)l->macs, "bytes_read", (json_int_t)l->read, "bytes_written",
-                     (json_int_t)l->written, "minimum_ms", t * 1e3, "median_ms", median * 1e3, "macs_per_s", (double)l->macs / t,
-                     "percent_of_peak", percent(l->compute, t), "percent_of_bandwidth", percent(l->memory, t), "level",
-                     level_name[l->level], "roofline_ms", roofline(l) * 1e3, "percent_of_roofline", percent(roofline(l), t));
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:f, s:f}", "name", text_json(l->k->f->name), "ops",
+                     text_json(ops_of(c->a, l->k)), "macs", (json_int_t)l->macs, "macs_done", (json_int_t)l->done, "bytes_read",
+                     (json_int_t)l->read, "bytes_written", (json_int_t)l->written, "minimum_ms", t * 1e3, "median_ms", median * 1e3,
+                     "macs_per_s", (double)l->macs / t, "percent_of_peak", percent(l->compute, t), "percent_of_bandwidth",
+                     percent(l->memory, t), "level", level_name[l->level], "roofline_ms", roofline(l) * 1e3, "percent_of_roofline",
+                     percent(roofline(l), t));
 }
 static json_t *machine_json(const BenchMachine *m) {
     json_t *levels = json_array();
@@ -196,10 +216,11 @@ static void print_json(Ctx *c, const Report *p) {
         json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:o}", "name", p->j->id, "quern_version", QUERN_VERSION, "target",
                   p->j->target->name, "threads", r->machine.threads, "kernels", g->k.n, "macs", (json_int_t)g->macs, "weights_bytes",
                   (json_int_t)g->weights_bytes, "arena_bytes", (json_int_t)g->arena_bytes, "machine", machine_json(&r->machine));
-    json_t *time = json_pack("{s:f, s:f, s:i, s:i, s:f, s:f, s:f, s:f}", "median_ms", r->median * 1e3, "minimum_ms", r->least * 1e3, "runs",
-                             r->runs, "calls_per_run", r->calls, "macs_per_s", (double)g->macs / r->median, "percent_of_peak",
-                             percent((double)g->macs / r->median, r->machine.peak), "roofline_ms", p->roofline * 1e3, "percent_of_roofline",
-                             percent(p->roofline, r->median));
+    json_t *time =
+        json_pack("{s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:f, s:f, s:f}", "macs_done", (json_int_t)p->done, "median_ms", r->median * 1e3,
+                  "minimum_ms", r->least * 1e3, "cpu_median_ms", r->cpu * 1e3, "runs", r->runs, "calls_per_run", r->calls, "macs_per_s",
+                  (double)g->macs / r->median, "percent_of_peak", percent((double)p->done / r->median, r->machine.peak), "roofline_ms",
+                  p->roofline * 1e3, "percent_of_roofline", percent(p->roofline, r->median));
     json_object_update(root, time);
     json_decref(time);
     if (p->o->per_layer) {
@@ -227,10 +248,11 @@ int cmd_bench(Ctx *c, Options *o) {
     BenchResult *r = bench_build(c, o, &j) ? bench_run(c, &j) : NULL;
     remove_dir(j.dir);
     if (!r) return status;
-    Report report = {&j, r, o, NEW_ARRAY(c->a, Layer, j.p->k.n + 1), 0};
+    Report report = {&j, r, o, NEW_ARRAY(c->a, Layer, j.p->k.n + 1), 0, 0};
     for (int i = 0; i < j.p->k.n; i++) {
         report.layer[i] = layer_of(&j, &r->machine, j.p->k.v[i]);
         report.roofline += roofline(&report.layer[i]);
+        report.done += report.layer[i].done;
     }
     if (o->json) print_json(c, &report);
     else print_text(c, &report);
