@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tile_gemm.c: schedules of matrix products. Each set of three nests (sums set, summed, stored) is cut into blocks of rows whose
- * sums live in vector registers: row loops of a block are unrolled, columns become vectors.
+/* tile_gemm.c: schedules of matrix products and attentions. The nests of a block of rows (sums set, summed, stored) are explicit;
+ * here the sums move to vector registers, the loops over rows are unrolled, columns become vectors.
  *
- *   for m,n: s = 0; for k,ma,na: s += x*w; for m,n: y = s
- *   --->   split m 6 mo m; compute_at s mo; split na 16 nva na; unroll ma; unroll nva; vectorise na …
+ *   for mi,ni: s = 0; for k,ma,na: s += x*w; for m,n: y = s   --->   split na 16 nav na; unroll ma; unroll nav; vectorise na …
  */
 #include "ir/vecmath.h"
 #include "tile.h"
+#include <math.h>
 #include <string.h>
 
 enum { WEIGHT = 12 }; /* operations behind the product that are worth a loop of their own instead of being unrolled */
@@ -103,6 +103,18 @@ static Look look_at(Kernel *k, const char *loop) {
     return l;
 }
 
+/* Division by a constant costs many times what a product does; the factor is rounded once. */
+static Expr *no_division(void *user, Expr *e) {
+    Arena *a = user;
+    const Expr *by = e->k == E_BIN && e->op == BIN_DIV && e->t == DT_FLOAT32 ? e->u.a[1] : NULL;
+    if (!by || by->k != E_FLT || !(fabs(by->u.f) > 1e-30 && fabs(by->u.f) < 1e30)) return e;
+    return e_mul(a, e->u.a[0], e_lit(a, DT_FLOAT32, 1 / by->u.f));
+}
+static void prepare(Func *f) {
+    stmt_map_exprs(f->body, no_division, f->a);
+    vecmath_expand(f);
+}
+
 /* ---- steps */
 /* The columns of one nest as vectors; several vectors are unrolled. */
 static void vectors(TileJob *job, const char *loop, int64_t width, int64_t lanes) {
@@ -112,7 +124,7 @@ static void vectors(TileJob *job, const char *loop, int64_t width, int64_t lanes
     }
     text_printf(job->steps, "vectorise %s\n", loop);
 }
-static bool schedule_part(TileJob *job, int part, int64_t block, int64_t lanes) {
+static bool schedule_part(TileJob *job, int part, int64_t lanes) {
     Arena *a = job->c->a;
     const char *no = part ? arena_printf(a, "%d", part) : "";
     const char *m = arena_printf(a, "m%s", no), *n = arena_printf(a, "n%s", no), *sum = arena_printf(a, "sum%s", no);
@@ -122,16 +134,9 @@ static bool schedule_part(TileJob *job, int part, int64_t block, int64_t lanes) 
     if (!width || !to_registers(job, sum, MEM_REG)) return false;
     Look store = look_at(k, n);
     int64_t cols = extent(k, n);
-    /* Columns that are no whole vector: what is read of `edge` is narrower than what is summed, so its rows stay as they are. */
-    bool ragged = cols % lanes != 0, edged = ragged || !store.ok || store.weight > WEIGHT, blocks = rows > block;
-    if ((!ragged || !blocks) && !to_registers(job, edge, MEM_STACK)) return false;
+    bool ragged = cols % lanes != 0, edged = ragged || !store.ok || store.weight > WEIGHT;
+    if (!to_registers(job, edge, MEM_STACK)) return false;
     if (!edged) text_printf(job->steps, "inline %s\n", edge);
-    if (blocks) {
-        const char *outer = ragged ? me : m;
-        text_printf(job->steps, "split %s %lld %so %s\n", outer, (long long)block, outer, outer);
-        if (edged && !ragged) text_printf(job->steps, "compute_at %s %so\n", edge, outer);
-        text_printf(job->steps, "compute_at %s %so\n", sum, outer);
-    }
     const char *nests[3][2] = {{arena_printf(a, "mi%s", no), arena_printf(a, "ni%s", no)},
                                {arena_printf(a, "ma%s", no), arena_printf(a, "na%s", no)},
                                {edged ? me : m, edged ? ne : n}};
@@ -147,11 +152,11 @@ static bool schedule_part(TileJob *job, int part, int64_t block, int64_t lanes) 
 }
 bool tile_matmul_panel(TileJob *job) {
     const Node *n = job->anchor;
-    int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes")), block = attr_i(n, op_attr_index(n->op, "rows"));
+    int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes"));
     if (lanes < 2) return false;
     int part = 0;
-    vecmath_expand(job->k->f);
-    while (schedule_part(job, part, block, lanes)) part++;
+    prepare(job->k->f);
+    while (schedule_part(job, part, lanes)) part++;
     return part > 0;
 }
 
@@ -163,7 +168,7 @@ bool tile_fused_attention(TileJob *job) {
     Arena *a = job->c->a;
     const Node *n = job->anchor;
     int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes"));
-    vecmath_expand(job->k->f);
+    prepare(job->k->f);
     for (int part = 0; part < 2; part++) {
         const char *no = part ? "1" : "";
         if (!to_registers(job, arena_printf(a, "dot%s", no), MEM_REG)) break;

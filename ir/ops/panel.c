@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* panel.c: MatMulPanel, a matrix product whose right operand is a constant, packed in panels of columns. The pass `panel` makes
- * it for targets with vectors. Three naive nests per block of rows and panel (sums set, summed, stored) over a temporary; the
- * pass `tile` brings the temporary into registers. What follows the product is part of the nest that stores.
+ * it for targets with vectors. Naive nests per block of rows and panel (sums set, summed, stored) over a temporary; the pass `tile`
+ * brings the temporary into registers. What follows the product is part of the nest that stores.
  *
- *   w: [panels][K][width];   for panel:  for m,n: s = 0;  for k,m,n: s[m,n] += x[m,k]*w[panel,k,n];  for m,n: y[m,panel*width+n] = s[m,n]
- * Rows that do not fill a block are a second set of nests in the same panel, columns that do not fill a panel a narrower one.
+ *   w: [panels][K][width];   for panel, block:  for m,n: s = 0;  for k,m,n: s[m,n] += x[m,k]*w[panel,k,n];  for m,n: y[m,panel*width+n] =
+ * s[m,n] Rows that do not fill a block are a second set of nests behind the loop over blocks, columns that do not fill a panel a narrower
+ * one.
  */
 #include "../ops.h"
 
@@ -45,13 +46,14 @@ int64_t macs_matmul_panel(const Node *n) {
     return type_elements(&n->out[0]->type, &m) && mul_ok(m, a->dim[a->rank - 1], &m) ? m : -1;
 }
 
-typedef struct Part { /* rows [row, row + rows) of one panel */
+typedef struct Part { /* a block of rows, from `row` on, times one panel */
     Node *n;
-    int input, axis; /* which operand the panel is of; the axis of the rows, -1: there is one row */
-    int64_t row, rows, width;
-    int64_t cols;            /* of the panel, those that are results */
-    Expr *panel, *first;     /* number of the panel; the column it starts at */
-    Expr *lead[QN_MAX_RANK]; /* indices of the result's other axes */
+    int input, axis;             /* which operand the panel is of; the axis of the rows, -1: there is one row */
+    int64_t rows, width, blocks; /* blocks of rows in all */
+    int64_t cols;                /* of the panel, those that are results */
+    Expr *row, *block;           /* the first row; the number of the block */
+    Expr *panel, *first;         /* number of the panel; the column it starts at */
+    Expr *lead[QN_MAX_RANK];     /* indices of the result's other axes */
 } Part;
 static const char *numbered(Lower *L, const char *stem, int part) { return part ? arena_printf(L->a, "%s%d", stem, part) : stem; }
 
@@ -61,10 +63,22 @@ static void store_part(Lower *L, const Part *p, int part, Buf *from) {
     int rank = p->n->out[0]->type.rank;
     for (int d = 0; d < rank - 1; d++) idx[d] = p->lead[d];
     Expr *i = lower_loop(L, numbered(L, "m", part), p->rows), *j = lower_loop(L, numbered(L, "n", part), p->cols);
-    if (p->axis >= 0) idx[p->axis] = e_add(a, i, e_int(a, p->row));
+    if (p->axis >= 0) idx[p->axis] = e_add(a, p->row, i);
     idx[rank - 1] = e_add(a, p->first, j);
     lower_store(L, p->n, 0, idx, lower_get(L, from, (Expr *[]){i, j}));
     lower_ends(L, 2);
+}
+/* Each block of rows brings its share of the next panel nearer, a line at a time. */
+static void fetch_next(Lower *L, const Part *p, Expr *k, int64_t depth) {
+    enum { LINE = 16, FEW = 4 };
+    Arena *a = L->a;
+    const Type *w = &p->n->in[p->input]->type;
+    int64_t lines = depth * p->width / LINE;
+    if (p->blocks < FEW || w->dim[0] < 2 || p->width % LINE) return;
+    Expr *line = e_div(a, e_mul(a, e_add(a, e_mul(a, p->block, e_int(a, depth)), k), e_int(a, p->width / LINE)), e_int(a, p->blocks));
+    Expr *at = e_mul(a, e_add(a, e_mul(a, e_add(a, p->panel, e_int(a, 1)), e_int(a, lines)), line), e_int(a, LINE));
+    at = e_min(a, at, e_int(a, w->dim[0] * lines * LINE - 1));
+    lower_call(L, "qn_prefetch", 1, &at, 1, (Buf *[]){lower_tensor(L, p->n->in[p->input])}, 0);
 }
 static void lower_part(Lower *L, const Part *p, int part) {
     Arena *a = L->a;
@@ -76,10 +90,11 @@ static void lower_part(Lower *L, const Part *p, int part) {
     lower_put(L, sum, (Expr *[]){i, j}, e_lit(a, t, 0), RED_NONE);
     lower_ends(L, 2);
     Expr *k = lower_loop(L, numbered(L, "k", part), depth);
+    fetch_next(L, p, k, depth);
     i = lower_loop(L, numbered(L, "ma", part), p->rows), j = lower_loop(L, numbered(L, "na", part), p->width);
     Expr *at[QN_MAX_RANK];
     for (int d = 0; d < x->rank - 1; d++) at[d] = p->lead[d];
-    if (p->axis >= 0) at[p->axis] = e_add(a, i, e_int(a, p->row));
+    if (p->axis >= 0) at[p->axis] = e_add(a, p->row, i);
     at[x->rank - 1] = k;
     Expr *w = lower_load(L, p->n, p->input, (Expr *[]){p->panel, k, j});
     lower_put(L, sum, (Expr *[]){i, j}, e_mul(a, lower_load(L, p->n, IN_X, at), w), RED_ADD);
@@ -101,10 +116,13 @@ static void lower_panels(Lower *L, Part *p, int64_t first, int64_t cols, int *pa
     for (int d = 0; d < o->rank - 1; d++)
         if (d != p->axis) p->lead[d] = lower_loop(L, arena_printf(a, "b%d_%d", d, *part), o->dim[d]);
     int64_t all = p->axis >= 0 ? o->dim[p->axis] : 1, block = min_i64(attr_i(p->n, ROWS), all);
-    p->row = 0, p->rows = all / block * block;
+    p->rows = block, p->blocks = ceil_div(all, block);
+    p->block = lower_loop(L, numbered(L, "mo", *part), all / block);
+    p->row = e_mul(a, p->block, e_int(a, block));
     lower_part(L, p, (*part)++);
+    lower_end(L);
     if (all % block) {
-        p->row = p->rows, p->rows = all % block;
+        p->rows = all % block, p->block = e_int(a, all / block), p->row = e_int(a, all / block * block);
         lower_part(L, p, (*part)++);
     }
     lower_ends(L, 1 + o->rank - 1 - (p->axis >= 0));
