@@ -22,7 +22,7 @@ typedef struct Options {
     double atol, rtol; /* negative: default */
     struct {           /* of explore */
         const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep;
-        int64_t evals, seed;
+        int64_t evals, seed, images;
         double time;
         Vec(const char *) check;
     } x;

@@ -15,12 +15,13 @@ static Counting counting_of(const Options *o) {
 
 /* ---- machines: each file and name is read once */
 typedef struct Machines {
+    Ctx *home; /* they live as long as the command */
     Map *by_key;
     const char *file; /* of --arch, without #NAME; NULL: --target */
     const char *name; /* after the # */
 } Machines;
 static Machines machines_of(Ctx *c, const Options *o, const char *beside) {
-    Machines m = {map_new(c->a), o->x.arch, NULL};
+    Machines m = {c, map_new(c->a), o->x.arch, NULL};
     const char *hash = o->x.arch ? strrchr(o->x.arch, '#') : NULL;
     if (hash) m.file = arena_strndup(c->a, o->x.arch, (size_t)(hash - o->x.arch)), m.name = hash + 1;
     if (!m.file && !o->target && beside) { /* architectures.json beside the cases */
@@ -33,6 +34,7 @@ static const Target *machine(Ctx *c, const Options *o, Machines *m, const char *
     const char *key = name ? name : m->name ? m->name : "";
     Target *t = map_get(m->by_key, key);
     if (t) return t;
+    c = m->home;
     if (m->file) t = explore_arch(c, m->file, *key ? key : NULL);
     else if (o->target) t = target_load(c, o->target);
     else diag_error(c->d, NO_LOC, "no machine was given; add --target NAME or --arch FILE#NAME");
@@ -154,17 +156,17 @@ static int batch(Ctx *c, Options *o) {
     if (!rows) return EXIT_REFUSED;
     if (!json_is_array(rows)) return diag_error(c->d, (Loc){o->x.batch, -1, NULL, NULL}, "expected a list of cases"), EXIT_REFUSED;
     Machines m = machines_of(c, o, o->x.batch);
-    Arena *whole = c->a;
-    m.by_key = map_new(whole);
     json_array_foreach(rows, i, row) {
         ExploreCase x;
-        ok &= case_read(c, o, &m, o->x.batch, i, row, &x);
-        if (o->json) print_json(explore_case_json(c, &x), &first);
+        Ctx one = {arena_new(), c->d}; /* a hundred thousand cases do not add up */
+        ok &= case_read(&one, o, &m, o->x.batch, i, row, &x);
+        if (o->json) print_json(explore_case_json(&one, &x), &first);
         else if (x.legal) {
             MappingCounts n;
             mapping_counts_as(x.mapping, x.counting, &n);
             printf("%-40s energy %.6g, %lld cycles, edp %.6g\n", x.id, n.energy, (long long)n.cycles, n.energy * (double)n.cycles);
         } else printf("%-40s not legal\n", x.id);
+        arena_free(one.a);
     }
     if (o->json) puts(first ? "[]" : "\n]");
     json_decref(rows);
@@ -275,15 +277,43 @@ static int beat(Ctx *c, Options *o) {
     return ok && better + equal == n ? EXIT_DONE : EXIT_REFUSED;
 }
 
+static bool is_model(const char *path) {
+    size_t n = strlen(path);
+    return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+/* A model, or one layer as a model of one, where a sweep or a page is wanted. */
+static int whole(Ctx *c, Options *o, const Target *t, ExploreLayers *layers) {
+    SearchSpec spec;
+    ModelRun r = {.layers = layers, .target = t, .spec = &spec};
+    if (!spec_of(c, o, &spec)) return EXIT_REFUSED;
+    if (!o->x.evals) spec.evals = 500000;
+    if (o->x.sweep) return explore_sweep(c, o, &r);
+    if (!explore_model(c, &r)) return EXIT_REFUSED;
+    if (o->x.html && !explore_html(c, o->x.html, o->model, &r)) return EXIT_REFUSED;
+    return explore_model_print(c, o, &r);
+}
 int cmd_explore(Ctx *c, Options *o) {
     if (o->x.check.n) return check(c, o);
     if (o->x.batch) return batch(c, o);
     if (o->x.beat) return beat(c, o);
     Machines m = machines_of(c, o, NULL);
     const Target *t = machine(c, o, &m, NULL);
+    ExploreLayers layers = {0};
+    if (!t) return EXIT_REFUSED;
+    if (is_model(o->model)) {
+        if (!explore_layers(c, o, &layers)) return EXIT_REFUSED;
+        if (layers.list.n != 1 || !o->x.layer || o->x.sweep || o->x.html) {
+            if (!o->x.mapping) return whole(c, o, t, &layers);
+            return diag_error(c->d, NO_LOC, "--mapping is for one layer; add --layer NAME"), EXIT_REFUSED;
+        }
+        return o->x.mapping ? one_mapping(c, o, layers.list.v[0].problem, t) : search_one(c, o, layers.list.v[0].problem, t);
+    }
     json_t *layer = explore_load(c, o->model);
     const json_t *inner = json_object_get(layer, "layer");
     const Problem *p = layer ? explore_layer(c, o->model, "", inner ? inner : layer) : NULL;
-    if (!t || !p) return EXIT_REFUSED;
-    return o->x.mapping ? one_mapping(c, o, p, t) : search_one(c, o, p, t);
+    if (!p) return EXIT_REFUSED;
+    if (o->x.mapping) return one_mapping(c, o, p, t);
+    if (!o->x.sweep && !o->x.html) return search_one(c, o, p, t);
+    vec_push(c->a, &layers.list, ((ExploreLayer){p->name, "layer", p, 0}));
+    return whole(c, o, t, &layers);
 }

@@ -33,4 +33,35 @@ typedef struct ExploreCase {
 } ExploreCase;
 json_t *explore_result_json(const Mapping *m, const MappingCounts *n); /* the keys of a reference `expected`, and more */
 json_t *explore_case_json(Ctx *c, const ExploreCase *x);
+
+/* ---- explore_layers.c: the contractions of a model */
+typedef struct ExploreLayer {
+    const char *name, *op;
+    const Problem *problem;
+    int same; /* the first layer with an equal problem; its own index if none */
+} ExploreLayer;
+typedef struct ExploreLayers {
+    Vec(ExploreLayer) list;
+    int left_out; /* layers with multiply-adds that are no convolution or product */
+    int64_t macs_left_out;
+} ExploreLayers;
+bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out);
+
+/* ---- explore_model.c: searches for every layer; sweeps of a machine's parameters */
+typedef struct ModelCost { /* sums over the layers */
+    double energy, energy_with_array, energy_level[QN_MAX_LEVELS], energy_macs;
+    int64_t macs, cycles, dram_words;
+} ModelCost;
+typedef struct ModelRun {
+    const ExploreLayers *layers;
+    const Target *target;
+    const SearchSpec *spec;
+    ExploreCase *found; /* one a layer */
+    MappingCounts *counts;
+    ModelCost sum;
+} ModelRun;
+bool explore_model(Ctx *c, ModelRun *r);
+int explore_model_print(Ctx *c, const Options *o, const ModelRun *r);
+int explore_sweep(Ctx *c, const Options *o, ModelRun *r);
+bool explore_html(Ctx *c, const char *path, const char *title, const ModelRun *r);
 #endif

@@ -125,6 +125,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     if (strcmp(name, "atol") == 0) return parse_number(arg, &o->atol);
     if (strcmp(name, "rtol") == 0) return parse_number(arg, &o->rtol);
     if (strcmp(name, "evals") == 0) return parse_int(arg, 1, INT64_MAX / 2, &o->x.evals);
+    if (strcmp(name, "images") == 0) return parse_int(arg, 1, 1 << 20, &o->x.images);
     if (strcmp(name, "seed") == 0) return parse_int(arg, 0, INT64_MAX / 2, &o->x.seed);
     if (strcmp(name, "time") == 0) return parse_number(arg, &o->x.time) && o->x.time > 0;
     if (strcmp(name, "check") == 0) vec_push(c->a, &o->x.check, arg);

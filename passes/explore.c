@@ -95,27 +95,24 @@ static bool axes_fit(const Dataflow *f, const Mapping *m) {
     }
     return spread || !could;
 }
-bool dataflow_allows(const Dataflow *f, const Mapping *m) {
+int dataflow_faults(const Dataflow *f, const Mapping *m) {
     const Problem *p = m->problem;
-    int pe = mapping_pe_level(m->target);
+    int pe = mapping_pe_level(m->target), faults = 0, inner = f->innermost ? problem_dim(p, f->innermost) : -1;
     for (int l = 0; l < m->target->nlevel; l++) {
         const MapLevel *v = &m->level[l];
         for (int i = 0; i < v->ntemporal + v->nspatial; i++) {
             const MapLoop *x = i < v->ntemporal ? &v->temporal[i] : &v->spatial[i - v->ntemporal];
-            if (x->factor > 1 && !dataflow_slot(f, p, x->dim, l, x->axis, pe)) return false;
+            faults += x->factor > 1 && !dataflow_slot(f, p, x->dim, l, x->axis, pe);
         }
-        for (int t = 0; l >= pe && f->limits_keep && t < p->ntensor; t++)
-            if (v->keep >> t & 1 && !(p->tensor[t].role & f->pe_keep)) return false;
+        for (int t = 0; l >= pe && f->limits_keep && t < p->ntensor; t++) faults += v->keep >> t & 1 && !(p->tensor[t].role & f->pe_keep);
     }
-    if (!axes_fit(f, m)) return false;
-    if (f->innermost && problem_dim(p, f->innermost) >= 0 && p->extent[problem_dim(p, f->innermost)] > 1) {
-        int last = last_outside(m, pe);
-        if (last < 0 || !named(p, last, f->innermost)) return false;
-    }
-    if (!f->stationary) return true;
+    faults += !axes_fit(f, m);
+    if (inner >= 0 && p->extent[inner] > 1) faults += last_outside(m, pe) != inner;
+    if (!f->stationary) return faults;
     Stationary s;
     mapping_stationary(m, &s);
     for (int t = 0; t < p->ntensor; t++)
-        if (p->tensor[t].role == f->stationary && (s.fills[t] != s.distinct[t] || !s.distinct[t])) return false;
-    return true;
+        if (p->tensor[t].role == f->stationary) faults += s.fills[t] != s.distinct[t] || !s.distinct[t];
+    return faults;
 }
+bool dataflow_allows(const Dataflow *f, const Mapping *m) { return dataflow_faults(f, m) == 0; }

@@ -30,6 +30,7 @@ typedef struct Dataflow {
 } Dataflow;
 /* Sets what levels keep as the dataflow wants it. */
 void dataflow_keep(const Dataflow *f, Mapping *m);
+int dataflow_faults(const Dataflow *f, const Mapping *m);  /* how many of its rules the mapping breaks */
 bool dataflow_allows(const Dataflow *f, const Mapping *m); /* the mapping is of this dataflow */
 
 typedef struct SearchSpec {

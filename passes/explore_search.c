@@ -98,7 +98,8 @@ double point_value(const Space *s, const Point *x, Mapping *m) {
     if (over > 0) return NOT_LEGAL * (2 + over);
     MappingCounts n;
     point_mapping(s, x, m);
-    if (s->spec->flow && !dataflow_allows(s->spec->flow, m)) return NOT_LEGAL;
+    int faults = s->spec->flow ? dataflow_faults(s->spec->flow, m) : 0;
+    if (faults) return NOT_LEGAL * (1 + 0.01 * min_i64(faults, 50));
     mapping_counts_as(m, s->spec->counting, &n);
     return objective_value(s->spec->objective, &n);
 }
@@ -171,12 +172,11 @@ static bool accept(double from, double to, double t, uint64_t *r) {
     return uniform(r) < exp(-log(to / from) / t);
 }
 static void chain_run(const Space *s, int number, int64_t evals, double deadline, Chain *out) {
-    static const double heat[] = {0.3, 1.0, 0.1};
     uint64_t r = (s->spec->seed + 1) * 0x9E3779B97F4A7C15ull ^ (uint64_t)(number + 1) * 0xBF58476D1CE4E5B9ull;
     Mapping *m = calloc(1, sizeof *m);
     Point now, next;
     Where w, wn;
-    double hot = heat[number % 3], cold = 0.002, t = hot;
+    double hot = number % 2 ? 0.3 : 1.0, cold = 0.002, t = hot;
     if (!m) BUG("out of memory");
     for (int i = 0; i < 8; i++) rnd(&r, 2);
     first_point(s, &now, &w, &r);
@@ -197,7 +197,8 @@ static void chain_run(const Space *s, int number, int64_t evals, double deadline
     free(m);
 }
 
-/* ---- all chains */
+/* ---- all chains: short and long, cool and hot ones in turn; which is best differs from problem to problem */
+static int64_t chain_length(int64_t base, int number) { return number % 4 < 2 ? base : base / 4; }
 typedef struct Crew {
     const Space *s;
     pthread_mutex_t lock;
@@ -216,7 +217,7 @@ static void *work(void *arg) {
         int number = c->next++;
         pthread_mutex_unlock(&c->lock);
         if (c->deadline > 0 ? number && search_now() > c->deadline : number >= c->chains) break;
-        chain_run(c->s, number, c->length, c->deadline, mine);
+        chain_run(c->s, number, chain_length(c->length, number), c->deadline, mine);
         pthread_mutex_lock(&c->lock);
         c->evals += mine->evals;
         if (c->best_number < 0 || mine->value < c->best.value || (mine->value == c->best.value && number < c->best_number))
@@ -231,8 +232,9 @@ static void anneal(const Space *s, int64_t evals, double deadline, Crew *c) {
     pthread_t id[MAX_THREADS];
     int threads = s->spec->threads < 1 ? 1 : s->spec->threads > MAX_THREADS ? MAX_THREADS : s->spec->threads, started = 0;
     *c = (Crew){.s = s, .lock = PTHREAD_MUTEX_INITIALIZER, .deadline = deadline, .best_number = -1};
-    c->length = deadline > 0 ? 200000 : max_i64(2000, min_i64(200000, evals / 8));
-    c->chains = (int)min_i64(1 << 20, max_i64(1, evals / c->length));
+    c->length = deadline > 0 ? 200000 : max_i64(4000, min_i64(200000, evals / 5));
+    for (int64_t sum = 0; deadline == 0 && c->chains < 1 << 20; c->chains++)
+        if ((sum += chain_length(c->length, c->chains)) > evals && c->chains) break;
     for (; started < threads - 1; started++)
         if (pthread_create(&id[started], NULL, work, c) != 0) break;
     work(c);

@@ -6,6 +6,7 @@
 #include "passes/explore.h"
 #include <check.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,10 +182,180 @@ START_TEST(test_bad_machine) {
 }
 END_TEST
 
+/* ---- search */
+static Target *machine(Ctx *c, int n, const TargetLevel *levels) {
+    Target *t = NEW(c->a, Target);
+    t->name = "small", t->nlevel = n, t->mac_energy = 1;
+    memcpy(t->level, levels, (size_t)n * sizeof *levels);
+    ck_assert(target_check(c->d, NO_LOC, t));
+    return t;
+}
+/* Every mapping of a problem onto two levels without an array: each factor of each dim inside, the rest outside in every order. */
+static double best_of_all(const Problem *p, const Target *t, Objective o) {
+    int64_t f[QN_MAX_DIMS];
+    double best = INFINITY;
+    for (int d = 0; d < p->ndim; d++) f[d] = 1;
+    for (;;) {
+        int perm[QN_MAX_DIMS], n = 0, c[QN_MAX_DIMS] = {0};
+        for (int d = 0; d < p->ndim; d++)
+            if (f[d] < p->extent[d]) perm[n++] = d;
+        for (bool more = true; more;) {
+            Mapping m = {.problem = p, .target = t};
+            MappingCounts k;
+            mapping_default_keep(&m);
+            for (int i = 0; i < n; i++)
+                m.level[0].temporal[m.level[0].ntemporal++] = (MapLoop){perm[i], p->extent[perm[i]] / f[perm[i]], 0, false};
+            for (int d = 0; d < p->ndim; d++) m.level[1].temporal[m.level[1].ntemporal++] = (MapLoop){d, f[d], 0, false};
+            if (mapping_legal(&m)) {
+                mapping_counts(&m, &k);
+                if (objective_value(o, &k) < best) best = objective_value(o, &k);
+            }
+            more = false; /* Heap's algorithm, without recursion */
+            for (int i = 0; i < n && !more;) {
+                if (c[i] >= i) {
+                    c[i++] = 0;
+                    continue;
+                }
+                int a = i % 2 ? c[i] : 0, swap = perm[a];
+                perm[a] = perm[i], perm[i] = swap;
+                c[i]++, more = true;
+            }
+        }
+        int d = 0;
+        for (; d < p->ndim; d++) {
+            do f[d]++;
+            while (f[d] <= p->extent[d] && p->extent[d] % f[d]);
+            if (f[d] <= p->extent[d]) break;
+            f[d] = 1;
+        }
+        if (d == p->ndim) return best;
+    }
+}
+START_TEST(test_optimal) {
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    static const TargetLevel levels[] = {{.name = "DRAM",
+                                          .kind = LEVEL_DRAM,
+                                          .word_bits = 16,
+                                          .keeps = ROLE_ALL,
+                                          .fan_x = 1,
+                                          .fan_y = 1,
+                                          .read_energy = 200,
+                                          .write_energy = 200},
+                                         {.name = "RF",
+                                          .kind = LEVEL_REGS,
+                                          .words = 40,
+                                          .word_bits = 16,
+                                          .keeps = ROLE_ALL,
+                                          .fan_x = 1,
+                                          .fan_y = 1,
+                                          .read_energy = 1,
+                                          .write_energy = 1}};
+    static const ConvShape shapes[] = {
+        {.m = 4, .c = 6, .e = 4, .r = 3}, {.m = 2, .c = 2, .e = 4, .f = 6, .r = 3, .s = 2, .stride_e = 2}, {.n = 8, .m = 12, .c = 9}};
+    const Target *t = machine(&c, 2, levels);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int o = 0; o < 3; o++) {
+            const Problem *p = problem_conv(a, "small", &shapes[i]);
+            SearchSpec spec = {.objective = (Objective)o, .evals = 4000000, .threads = 2};
+            Mapping *m = NEW(a, Mapping);
+            SearchResult r;
+            ck_assert(mapping_search(p, t, &spec, m, &r));
+            ck_assert_msg(r.optimal, "case %zu", i);
+            double want = best_of_all(p, t, (Objective)o);
+            ck_assert_msg(r.value == want, "case %zu, %s: %.10g, but %.10g is possible", i, objective_name[o], r.value, want);
+        }
+    arena_free(a);
+}
+END_TEST
+START_TEST(test_threads_do_not_matter) {
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    const Target *t = target_load(&c, "eyeriss");
+    const Problem *p = problem_conv(a, "c", &(ConvShape){.m = 96, .c = 48, .e = 27, .f = 27, .r = 5, .s = 5});
+    Text first = {0};
+    for (int threads = 1; threads <= 3; threads++) {
+        SearchSpec spec = {.objective = OBJ_EDP, .evals = 30000, .threads = threads, .seed = 7};
+        Mapping *m = NEW(a, Mapping);
+        SearchResult r;
+        Text text = {0};
+        ck_assert(mapping_search(p, t, &spec, m, &r) && mapping_legal(m));
+        mapping_print_line(m, &text);
+        if (threads == 1) first = text;
+        else {
+            ck_assert_str_eq(text.s, first.s);
+            text_free(&text);
+        }
+        ck_assert(r.value >= r.lower_bound);
+    }
+    text_free(&first);
+    arena_free(a);
+}
+END_TEST
+/* What each dataflow promises, on the machine made for it. */
+static const struct {
+    const char *flow, *target;
+    unsigned keep;
+    int stationary; /* tensor of problem_conv: W I O */
+} flows[] = {{"ws", "survey_ws", ROLE_W, 0},   {"os", "survey_os", ROLE_O, 2},    {"os_a", "survey_os", ROLE_O, 2},
+             {"os_b", "survey_os", ROLE_O, 2}, {"os_c", "survey_os", ROLE_O, 2},  {"is", "survey_is", ROLE_I, 1},
+             {"nlr", "survey_nlr", 0, -1},     {"rs", "survey_rs", ROLE_ALL, -1}, {"rs", "eyeriss", ROLE_ALL, -1}};
+START_TEST(test_dataflows) {
+    char out[1 << 16];
+    int status = quern(out, sizeof out, "%s --target %s --dataflow %s --evals 20000 --json",
+                       file("l.yaml", "M: 64\nC: 32\nE: 14\nF: 14\nR: 3\nS: 3\n"), flows[_i].target, flows[_i].flow);
+    ck_assert_msg(status == 0, "%s", out);
+    json_t *j = json_loads(out, 0, NULL), *result = json_object_get(j, "result");
+    static const char *const name[] = {"W", "I", "O"};
+    for (int t = 0; t < 3; t++) {
+        const json_t *x = json_object_get(json_object_get(result, "dataflow"), name[t]);
+        if (!(flows[_i].keep >> t & 1)) ck_assert_int_eq(at(x, "fills"), 0);
+        if (flows[_i].stationary == t) ck_assert(at(x, "fills") == at(x, "distinct") && at(x, "distinct") > 0);
+    }
+    const char *text = json_string_value(json_object_get(j, "mapping_text"));
+    if (strcmp(flows[_i].flow, "rs") == 0) ck_assert_msg(strstr(text, "R3x") || strstr(text, "R3y"), "%s", text);
+    json_decref(j);
+}
+END_TEST
+START_TEST(test_beats_given_mappings) {
+    char out[8192];
+    int status = quern(out, sizeof out, "--beat " DATA "small_mappings.json --evals 20000");
+    ck_assert_msg(status == 0 && strstr(out, ", 0 worse"), "%s", out);
+}
+END_TEST
+START_TEST(test_model) {
+    char out[1 << 18];
+    const char *page = file("page.html", "");
+    int status =
+        quern(out, sizeof out,
+              QUERN_SOURCE_DIR
+              "/tests/data/networks/alexnet_survey.onnx --target survey_rs --dataflow rs --images 16 --evals 20000 --json --html %s",
+              page);
+    ck_assert_msg(status == 0, "%s", out);
+    json_t *j = json_loads(out, 0, NULL);
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "layers")), 8);
+    ck_assert_int_eq(at(j, "total.macs"), 16 * 724406816ll);
+    /* the survey's ALU energies per layer at batch 16, in units of 10^7 */
+    static const int alu[] = {169, 358, 239, 179, 120, 60, 27, 7};
+    for (size_t i = 0; i < 8; i++) {
+        const json_t *l = json_array_get(json_object_get(j, "layers"), i);
+        ck_assert_int_eq((at(l, "result.energy_by_level.MAC") + 5000000) / 10000000, alu[i]);
+    }
+    json_decref(j);
+    ck_assert_int_eq(quern(out, sizeof out, "--json x.onnx --target eyeriss"), 1);
+    status = quern(out, sizeof out,
+                   QUERN_SOURCE_DIR
+                   "/tests/data/networks/lenet_survey.onnx --target eyeriss --evals 2000 --sweep buffer=16k..64k,pe=8x8..16x16");
+    ck_assert_msg(status == 0 && strstr(out, "buffer=65536 pe=16x16") && strstr(out, "\n* "), "%s", out);
+}
+END_TEST
+
 Suite *explore_suite(void) {
     Suite *s = suite_create("explore");
     TCase *t = tcase_create("explore");
-    tcase_set_timeout(t, 60);
+    tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_reference);
     tcase_add_test(t, test_check_finds_a_difference);
@@ -193,6 +364,11 @@ Suite *explore_suite(void) {
     tcase_add_test(t, test_survey_counting);
     tcase_add_loop_test(t, test_bad_input, 0, sizeof bad / sizeof *bad);
     tcase_add_test(t, test_bad_machine);
+    tcase_add_test(t, test_optimal);
+    tcase_add_test(t, test_threads_do_not_matter);
+    tcase_add_loop_test(t, test_dataflows, 0, sizeof flows / sizeof *flows);
+    tcase_add_test(t, test_beats_given_mappings);
+    tcase_add_test(t, test_model);
     suite_add_tcase(s, t);
     return s;
 }

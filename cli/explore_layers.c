@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* explore_layers.c: the layers of a model that are contractions, as problems of the explorer: convolutions (groups, strides, dilations,
+ * depthwise), Gemm, MatMul. Looked at after folding, as `inspect` does. Padding is part of the input, as the survey has it.
+ *   Conv X[1,3,227,227] W[96,3,11,11] strides 4  ->  N 1, M 96, C 3, E 55, F 55, R 11, S 11, U 4 */
+#include "explore.h"
+#include <string.h>
+
+static int64_t dim_of(const Tensor *t, int axis) { return axis >= 0 && axis < t->type.rank ? t->type.dim[axis] : 1; }
+static int64_t list_item(const Node *n, const char *attr, int i) {
+    int k = op_attr_index(n->op, attr);
+    return k >= 0 && attr_has(n, k) && i < n->attr[k].n ? n->attr[k].is[i] : 1;
+}
+static bool conv_shape(const Node *n, int wi, int64_t images, ConvShape *s) {
+    const Tensor *x = n->in[0], *w = n->in[wi], *y = n->out[0];
+    int spatial = x->type.rank - 2, g = op_attr_index(n->op, "group");
+    if (spatial < 1 || spatial > 2) return false;
+    int64_t groups = g >= 0 ? attr_i(n, g) : 1, m = dim_of(w, 0), c = dim_of(w, 1);
+    bool rows = spatial == 2; /* one dimension: F and S */
+    *s = (ConvShape){.n = dim_of(x, 0) * images, .f = dim_of(y, spatial + 1), .s = dim_of(w, spatial + 1)};
+    if (rows) s->e = dim_of(y, 2), s->r = dim_of(w, 2), s->stride_e = list_item(n, "strides", 0), s->dil_r = list_item(n, "dilations", 0);
+    s->stride_f = list_item(n, "strides", rows), s->dil_s = list_item(n, "dilations", rows);
+    if (groups > 1 && c == 1 && m == groups) s->depthwise = true, s->c = groups;
+    else s->g = groups, s->m = m / groups, s->c = c;
+    return true;
+}
+static bool matmul_shape(const Node *n, int bi, int64_t images, ConvShape *s) {
+    const Tensor *a = n->in[0], *b = n->in[bi];
+    if (a->type.rank < 1 || b->type.rank < 1) return false;
+    int ra = a->type.rank, rb = b->type.rank, ta = op_attr_index(n->op, "transA"), tb = op_attr_index(n->op, "transB");
+    bool turn_a = ta >= 0 && attr_i(n, ta), turn_b = tb >= 0 && attr_i(n, tb);
+    *s = (ConvShape){.n = ra > 1 ? dim_of(a, turn_a ? ra - 1 : ra - 2) : 1,
+                     .c = dim_of(a, turn_a ? ra - 2 : ra - 1),
+                     .m = rb > 1 ? dim_of(b, turn_b ? rb - 2 : rb - 1) : 1};
+    int64_t batch = 1, shared = 1;
+    for (int i = 0; i + 2 < ra; i++) batch *= dim_of(a, i);
+    for (int i = 0; i + 2 < rb; i++) shared *= dim_of(b, i);
+    if (shared == 1) s->n *= batch * images; /* the same weights for all */
+    else s->g = max_i64(batch, shared) * images;
+    return true;
+}
+static const struct {
+    const char *op;
+    int weights;
+    bool (*shape)(const Node *, int, int64_t, ConvShape *);
+} rows[] = {{"Conv", 1, conv_shape},
+            {"ConvInteger", 1, conv_shape},
+            {"Gemm", 1, matmul_shape},
+            {"MatMul", 1, matmul_shape},
+            {"MatMulInteger", 1, matmul_shape}};
+
+static bool same_problem(const Problem *a, const Problem *b) {
+    if (a->ndim != b->ndim || a->ntensor != b->ntensor) return false;
+    for (int d = 0; d < a->ndim; d++)
+        if (strcmp(a->dim[d], b->dim[d]) != 0 || a->extent[d] != b->extent[d]) return false;
+    for (int t = 0; t < a->ntensor; t++) {
+        const ProblemTensor *x = &a->tensor[t], *y = &b->tensor[t];
+        if (x->rank != y->rank) return false;
+        for (int i = 0; i < x->rank; i++)
+            for (int k = 0; k < x->axis[i].n; k++)
+                if (x->axis[i].n != y->axis[i].n || x->axis[i].dim[k] != y->axis[i].dim[k] || x->axis[i].coef[k] != y->axis[i].coef[k])
+                    return false;
+    }
+    return true;
+}
+static bool add_layer(Ctx *c, const Node *n, const ConvShape *s, ExploreLayers *out) {
+    const char *name = n->loc.name && *n->loc.name ? n->loc.name : n->out[0]->name;
+    ExploreLayer l = {name, n->op->name, problem_conv(c->a, name, s), out->list.n};
+    if (!problem_check(c->d, n->loc, l.problem)) return false;
+    for (int i = 0; i < out->list.n && l.same == out->list.n; i++)
+        if (same_problem(out->list.v[i].problem, l.problem)) l.same = i;
+    vec_push(c->a, &out->list, l);
+    return true;
+}
+bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out) {
+    Graph *g = onnx_import(c, o->model, &o->import);
+    PassOptions pass = o->pass;
+    int64_t images = o->x.images ? o->x.images : 1;
+    if (!g || !pass_run_one(c, g, "fold", &pass) || !pass_run_one(c, g, "dce", &pass)) return false;
+    for (const Node *n = g->first; n; n = n->next) {
+        ConvShape s;
+        const char *name = n->loc.name ? n->loc.name : "";
+        int64_t macs = n->op->macs ? n->op->macs(n) : 0;
+        size_t i = 0;
+        if (o->x.layer && strcmp(o->x.layer, name) != 0 && strcmp(o->x.layer, n->out[0] ? n->out[0]->name : "") != 0) continue;
+        while (i < sizeof rows / sizeof *rows && strcmp(rows[i].op, n->op->name) != 0) i++;
+        if (i < sizeof rows / sizeof *rows && rows[i].shape(n, rows[i].weights, images, &s)) {
+            if (!add_layer(c, n, &s, out)) return false;
+        } else if (macs > 0) out->left_out++, out->macs_left_out += macs * images;
+    }
+    if (out->list.n) return true;
+    if (o->x.layer) return diag_error(c->d, (Loc){o->model, -1, NULL, NULL}, "no convolution or product is called '%s'", o->x.layer);
+    return diag_error(c->d, (Loc){o->model, -1, NULL, NULL}, "the model has no convolution or matrix product");
+}

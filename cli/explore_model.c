@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* explore_model.c: a whole model on a machine: the best mapping of every layer (equal layers are searched once), sums, and sweeps of
+ * the machine's parameters with their Pareto front.
+ *   --sweep GLB=32k..128k,pe=8x8..16x16   ->   3 * 2 machines, each with the sums of energy, cycles and area; * marks the front */
+#include "explore.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool explore_model(Ctx *c, ModelRun *r) {
+    int n = r->layers->list.n;
+    r->found = NEW_ARRAY(c->a, ExploreCase, n), r->counts = NEW_ARRAY(c->a, MappingCounts, n);
+    r->sum = (ModelCost){0};
+    for (int i = 0; i < n; i++) {
+        const ExploreLayer *l = &r->layers->list.v[i];
+        ExploreCase *x = &r->found[i];
+        if (l->same < i) *x = r->found[l->same], r->counts[i] = r->counts[l->same];
+        *x = (ExploreCase){l->name, r->target->name, l->problem, r->target, x->mapping, x->legal, {{0}}, r->spec->counting, x->search};
+        if (l->same == i) {
+            SearchResult *s = NEW(c->a, SearchResult);
+            x->mapping = NEW(c->a, Mapping);
+            x->legal = mapping_search(l->problem, r->target, r->spec, x->mapping, s);
+            x->search = s;
+            if (!x->legal)
+                return diag_error(c->d, NO_LOC, "layer '%s' on %s: no legal mapping was found%s%s", l->name, r->target->name,
+                                  r->spec->flow ? " of dataflow " : "", r->spec->flow ? r->spec->flow->name : "");
+            mapping_counts_as(x->mapping, r->spec->counting, &r->counts[i]);
+        }
+        const MappingCounts *k = &r->counts[i];
+        r->sum.energy += k->energy, r->sum.energy_macs += k->energy_macs, r->sum.energy_with_array += counts_energy_with_array(k, 2);
+        r->sum.macs += k->macs, r->sum.cycles += k->cycles, r->sum.dram_words += k->outer_words;
+        for (int v = 0; v < r->target->nlevel; v++) r->sum.energy_level[v] += k->energy_level[v];
+    }
+    return true;
+}
+static json_t *sum_json(const ModelRun *r) {
+    json_t *by = json_object();
+    json_object_set_new(by, "MAC", json_real(r->sum.energy_macs));
+    for (int l = r->target->nlevel - 1; l >= 0; l--) json_object_set_new(by, r->target->level[l].name, json_real(r->sum.energy_level[l]));
+    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:f}", "macs", (json_int_t)r->sum.macs, "cycles", (json_int_t)r->sum.cycles,
+                     "energy_total", r->sum.energy, "energy_total_with_array_cost_2", r->sum.energy_with_array, "edp",
+                     r->sum.energy * (double)r->sum.cycles, "dram_words", (json_int_t)r->sum.dram_words, "energy_by_level", by, "area",
+                     target_area(r->target));
+}
+static int print_json(Ctx *c, const Options *o, const ModelRun *r) {
+    json_t *layers = json_array();
+    for (int i = 0; i < r->layers->list.n; i++) json_array_append_new(layers, explore_case_json(c, &r->found[i]));
+    json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "model", o->model, "arch", r->target->name, "counting",
+                          counting_name[r->spec->counting], "layers", layers, "total", sum_json(r), "macs_left_out",
+                          (json_int_t)r->layers->macs_left_out);
+    json_dumpf(j, stdout, JSON_INDENT(1));
+    puts("");
+    json_decref(j);
+    return EXIT_DONE;
+}
+static void print_row(const char *name, double macs, double cycles, double energy, double with_array, double mac_part, const double *level,
+                      int n, double dram) {
+    printf("%-24.24s %12.4g %12.4g %12.4g %12.4g %6.3f |%5.1f", name, macs, cycles, energy, with_array, energy / macs,
+           100 * mac_part / energy);
+    for (int l = n - 1; l >= 0; l--) printf(" %7.1f", 100 * level[l] / energy);
+    printf(" | %12.0f\n", dram);
+}
+int explore_model_print(Ctx *c, const Options *o, const ModelRun *r) {
+    if (o->json) return print_json(c, o, r);
+    int n = r->target->nlevel;
+    printf("%-24s %12s %12s %12s %12s %6s |%5s", "layer", "MACs", "cycles", "energy", "with array", "/MAC", "MAC%");
+    for (int l = n - 1; l >= 0; l--) printf(" %6.6s%%", r->target->level[l].name);
+    printf(" | %12s\n", "DRAM words");
+    for (int i = 0; i < r->layers->list.n; i++) {
+        const MappingCounts *k = &r->counts[i];
+        print_row(r->layers->list.v[i].name, (double)k->macs, (double)k->cycles, k->energy, counts_energy_with_array(k, 2), k->energy_macs,
+                  k->energy_level, n, (double)k->outer_words);
+    }
+    print_row("total", (double)r->sum.macs, (double)r->sum.cycles, r->sum.energy, r->sum.energy_with_array, r->sum.energy_macs,
+              r->sum.energy_level, n, (double)r->sum.dram_words);
+    if (r->layers->left_out)
+        printf("%d more layers with %lld multiply-adds are no convolution or matrix product and are left out\n", r->layers->left_out,
+               (long long)r->layers->macs_left_out);
+    return EXIT_DONE;
+}
+
+/* ---- sweeps */
+typedef struct SweepRange { /* value doubles from lo to hi; for pe both sides do */
+    const char *name;
+    int level; /* -1: the array */
+    int64_t lo, hi, lo_y, hi_y;
+} SweepRange;
+enum { MAX_RANGES = 4, MAX_POINTS = 256 };
+static bool amount(const char **s, int64_t *v) {
+    char *end;
+    *v = strtoll(*s, &end, 10);
+    if (end == *s || *v < 1 || *v > 1 << 30) return false;
+    if (*end == 'k') *v *= 1024, end++;
+    else if (*end == 'M') *v *= 1024 * 1024, end++;
+    *s = end;
+    return true;
+}
+static bool range_parse(Ctx *c, const Target *t, const char **s, SweepRange *r) {
+    size_t n = strcspn(*s, "=");
+    r->name = arena_strndup(c->a, *s, n);
+    if ((*s)[n] != '=') return diag_error(c->d, NO_LOC, "--sweep: found '%s', expected NAME=LOW..HIGH", *s);
+    *s += n + 1;
+    bool pe = strcmp(r->name, "pe") == 0;
+    r->level = pe ? -1 : strcmp(r->name, "buffer") == 0 ? 1 : target_level(t, r->name);
+    if (!pe && (r->level < 1 || r->level >= t->nlevel))
+        return diag_error(c->d, NO_LOC, "--sweep: '%s' is no level inside the outermost of %s, `buffer` or `pe`", r->name, t->name);
+    bool ok = amount(s, &r->lo);
+    if (ok && pe) ok = **s == 'x' && (++*s, amount(s, &r->lo_y));
+    r->hi = r->lo, r->hi_y = r->lo_y;
+    if (ok && strncmp(*s, "..", 2) == 0) {
+        *s += 2;
+        ok = amount(s, &r->hi);
+        if (ok && pe) ok = **s == 'x' && (++*s, amount(s, &r->hi_y));
+    }
+    if (**s == ',' && ok) ++*s;
+    else if (**s) ok = false;
+    if (!ok || r->hi < r->lo)
+        return diag_error(c->d, NO_LOC, "--sweep: the range of %s is not %s", r->name, pe ? "8x8..32x32" : "32k..256k (bytes)");
+    return true;
+}
+static Target *apply(Ctx *c, const Target *t, const SweepRange *r, int n, const int64_t *step, char *label, size_t cap) {
+    Target *x = NEW(c->a, Target);
+    size_t at = 0;
+    *x = *t;
+    for (int i = 0; i < n; i++) {
+        int64_t v = min_i64(r[i].lo << step[i], r[i].hi), y = min_i64(r[i].lo_y << step[i], r[i].hi_y);
+        int array = mapping_pe_level(t) - 1;
+        if (r[i].level >= 0) x->level[r[i].level].words = max_i64(1, v * 8 / x->level[r[i].level].word_bits);
+        else x->level[array].fan_x = v, x->level[array].fan_y = y;
+        if (r[i].level >= 0) at += (size_t)snprintf(label + at, cap - at, "%s%s=%lld", i ? " " : "", r[i].name, (long long)v);
+        else at += (size_t)snprintf(label + at, cap - at, "%s%s=%lldx%lld", i ? " " : "", r[i].name, (long long)v, (long long)y);
+        if (at >= cap) at = cap - 1;
+    }
+    return x;
+}
+typedef struct SweepPoint {
+    char label[120];
+    double energy, cycles, area;
+    bool front;
+} SweepPoint;
+static double area_of(const Target *t) { /* words on the chip where the file states no areas */
+    double area = target_area(t);
+    bool stated = area > 0;
+    for (int l = 1; !stated && l < t->nlevel; l++) area += (double)target_instances(t, l) * (double)t->level[l].words;
+    return area;
+}
+static void mark_front(SweepPoint *p, int n) {
+    for (int i = 0; i < n; i++) {
+        p[i].front = true;
+        for (int k = 0; k < n; k++)
+            if (k != i && p[k].energy <= p[i].energy && p[k].cycles <= p[i].cycles && p[k].area <= p[i].area &&
+                (p[k].energy < p[i].energy || p[k].cycles < p[i].cycles || p[k].area < p[i].area || k < i))
+                p[i].front = false;
+    }
+}
+static void print_points(const SweepPoint *p, int n, bool as_json) {
+    json_t *list = json_array();
+    if (!as_json) printf("  %-40s %14s %14s %14s\n", "machine", "energy", "cycles", "area");
+    for (int i = 0; i < n; i++) {
+        if (!as_json) printf("%c %-40s %14.6g %14.6g %14.6g\n", p[i].front ? '*' : ' ', p[i].label, p[i].energy, p[i].cycles, p[i].area);
+        json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:f, s:b}", "machine", p[i].label, "energy_total", p[i].energy, "cycles",
+                                              p[i].cycles, "area", p[i].area, "pareto", p[i].front));
+    }
+    if (as_json) json_dumpf(list, stdout, JSON_INDENT(1)), puts("");
+    else puts("* no other machine is as good in energy, cycles and area");
+    json_decref(list);
+}
+int explore_sweep(Ctx *c, const Options *o, ModelRun *r) {
+    const Target *base = r->target;
+    SweepRange range[MAX_RANGES];
+    int n = 0, points = 0;
+    int64_t steps[MAX_RANGES] = {0}, at[MAX_RANGES] = {0}, all = 1;
+    for (const char *s = o->x.sweep; *s; n++) {
+        if (n == MAX_RANGES) return diag_error(c->d, NO_LOC, "--sweep: more than %d ranges", MAX_RANGES), EXIT_REFUSED;
+        if (!range_parse(c, base, &s, &range[n])) return EXIT_REFUSED;
+        for (steps[n] = 1;
+             range[n].lo << (steps[n] - 1) < range[n].hi || (range[n].level < 0 && range[n].lo_y << (steps[n] - 1) < range[n].hi_y);)
+            steps[n]++;
+        all *= steps[n];
+    }
+    if (all > MAX_POINTS)
+        return diag_error(c->d, NO_LOC, "--sweep: %lld machines; expected at most %d", (long long)all, MAX_POINTS), EXIT_REFUSED;
+    SweepPoint *p = NEW_ARRAY(c->a, SweepPoint, all);
+    for (bool more = true; more; points++) {
+        Target *t = apply(c, base, range, n, at, p[points].label, sizeof p[points].label);
+        r->target = t;
+        if (!target_check(c->d, NO_LOC, t) || !explore_model(c, r)) return EXIT_REFUSED;
+        p[points].energy = r->sum.energy, p[points].cycles = (double)r->sum.cycles, p[points].area = area_of(t);
+        int k = n - 1;
+        for (; k >= 0 && ++at[k] == steps[k]; k--) at[k] = 0;
+        more = k >= 0;
+    }
+    mark_front(p, points);
+    print_points(p, points, o->json);
+    return EXIT_DONE;
+}
