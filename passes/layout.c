@@ -45,8 +45,8 @@ Tensor *layout_block(Layout *l, Tensor *t, bool nhwc, Node *before) {
     *layout_of(l, t) = (Blocked){n->out[0], nhwc, false};
     return n->out[0];
 }
-void layout_result(Layout *l, Node *n, Tensor *b, bool nhwc) {
-    Tensor *y = n->out[0];
+static void layout_back(Layout *l, Node *n, int out, Tensor *b, bool nhwc) {
+    Tensor *y = n->out[out];
     int64_t c = layout_channels(y, nhwc);
     Node *back;
     if (c % l->lanes == 0 && b->type.dim[2] * b->type.dim[3] == 1) {
@@ -56,11 +56,14 @@ void layout_result(Layout *l, Node *n, Tensor *b, bool nhwc) {
         back = node_new(l->g, op_find("quern", "FromBlocked"), n, n->loc, 1, &b, 1);
         conversion(l, back, c, nhwc);
     }
-    n->out[0] = NULL;
+    n->out[out] = NULL;
     node_set_out(back, 0, y);
     layout_infer(l, back);
-    node_remove(l->g, n);
     *layout_of(l, y) = (Blocked){b, nhwc, true};
+}
+void layout_result(Layout *l, Node *n, Tensor *b, bool nhwc) {
+    layout_back(l, n, 0, b, nhwc);
+    node_remove(l->g, n);
 }
 
 /* ---- elementwise */
@@ -189,13 +192,70 @@ static bool transpose_node(Layout *l, Node *n) {
     return true;
 }
 
+static bool internal(const Node *n, const char *name) { return strcmp(n->op->domain, "quern") == 0 && strcmp(n->op->name, name) == 0; }
+/* Resizing of the plane: the four lists of ResizeNearest, one entry per axis, get the order of axes of the blocked tensor. */
+static bool nearest_node(Layout *l, Node *n) {
+    bool nhwc;
+    if (!internal(n, "ResizeNearest") || !any_native(l, n, &nhwc) || n->in[0]->type.rank != 4 || n->out[0]->type.dt != DT_FLOAT32)
+        return false;
+    enum { DIMS, MUL, ADD, DIV, LISTS };
+    const int axis[3] = {0, nhwc ? 1 : 2, nhwc ? 2 : 3}, c = nhwc ? 3 : 1;
+    const int64_t *v[LISTS];
+    for (int k = 0; k < LISTS; k++) v[k] = n->attr[k].is;
+    if (v[DIMS][c] != n->in[0]->type.dim[c] || v[MUL][c] != 1 || v[ADD][c] != 0 || v[DIV][c] != 1) return false;
+    Tensor *b = layout_of(l, n->in[0])->b;
+    Node *m = layout_node(l, "ResizeNearest", n, 1, &b);
+    for (int k = 0; k < LISTS; k++) {
+        int64_t same = k == ADD ? 0 : 1, w[5] = {v[k][axis[0]], same, v[k][axis[1]], v[k][axis[2]], same};
+        if (k == DIMS) w[1] = b->type.dim[1], w[4] = l->lanes;
+        node_set_is(l->g, m, k, w, 5);
+    }
+    layout_infer(l, m);
+    layout_result(l, n, m->out[0], nhwc);
+    return true;
+}
+static bool resize_axis_node(Layout *l, Node *n) {
+    bool nhwc;
+    if (!internal(n, "ResizeAxis") || n->in[0]->type.rank != 4 || n->out[0]->type.dt != DT_FLOAT32 || !layout_of(l, n->in[0])->native ||
+        !any_native(l, n, &nhwc))
+        return false;
+    int64_t axis = attr_i(n, 0), h = nhwc ? 1 : 2;
+    if (axis != h && axis != h + 1) return false;
+    Tensor *in[3] = {layout_of(l, n->in[0])->b, n->in[1], n->in[2]};
+    Node *m = layout_node(l, "ResizeAxis", n, 3, in);
+    node_set_i(m, 0, axis - h + 2);
+    layout_infer(l, m);
+    layout_result(l, n, m->out[0], nhwc);
+    return true;
+}
+/* Split along the channels where each part begins at a block. */
+static bool split_node(Layout *l, Node *n) {
+    bool nhwc;
+    if (!op_is(n, "Split") || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !any_native(l, n, &nhwc)) return false;
+    int64_t axis = get_i(n, "axis", 0), *blocks = NEW_ARRAY(l->r->tmp, int64_t, n->nout);
+    if ((axis < 0 ? axis + 4 : axis) != (nhwc ? 3 : 1)) return false;
+    for (int i = 0; i < n->nout; i++) {
+        if (!n->out[i] || (i + 1 < n->nout && layout_channels(n->out[i], nhwc) % l->lanes)) return false;
+        blocks[i] = ceil_div(layout_channels(n->out[i], nhwc), l->lanes);
+    }
+    Tensor *in[2] = {layout_of(l, n->in[0])->b, tensor_i64s(l->g, blocks, n->nout)};
+    Node *m = node_new(l->g, n->op, n, n->loc, 2, in, n->nout);
+    for (int i = 0; i < n->nout; i++) node_set_out(m, i, tensor_new(l->g, NULL, DT_NONE, -1, NULL));
+    put_i(m, "axis", 1);
+    layout_infer(l, m);
+    for (int i = 0; i < n->nout; i++) layout_back(l, n, i, m->out[i], nhwc);
+    node_remove(l->g, n);
+    return true;
+}
+
 bool pass_layout(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
     Layout l = {.r = r, .g = r->g, .target = r->o->target, .lanes = target_lanes(r->o->target, 32)};
     if (l.lanes < 2) return true;
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
-        bool done = layout_conv(&l, n) || layout_pool(&l, n) || point_node(&l, n) || concat_node(&l, n) || reduce_node(&l, n);
+        bool done = layout_conv(&l, n) || layout_pool(&l, n) || point_node(&l, n) || concat_node(&l, n) || reduce_node(&l, n) ||
+                    nearest_node(&l, n) || resize_axis_node(&l, n) || split_node(&l, n);
         if (!done) transpose_node(&l, n);
     }
     return pass_dce(r);

@@ -225,7 +225,7 @@ bool layout_pool(Layout *l, Node *n) {
         return false;
     const int64_t *k = get_is(n, "kernel_shape", &count);
     bool with_pad = !largest && get_i(n, "count_include_pad", 0) != 0;
-    if (!layout_of(l, n->in[0])->native || layout_of(l, n->in[0])->nhwc || count != 2 || !site_of(n, k, &s) || !taps_fit(&s)) return false;
+    if (!layout_of(l, n->in[0])->b || layout_of(l, n->in[0])->nhwc || count != 2 || !site_of(n, k, &s) || !taps_fit(&s)) return false;
     if (with_pad && get_i(n, "ceil_mode", 0)) return false; /* windows may reach past the padding */
     int64_t c = n->in[0]->type.dim[1];
     ConvExtents e = {c, c, c, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};

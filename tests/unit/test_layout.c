@@ -113,6 +113,20 @@ START_TEST(test_neighbours) { /* residual, factor per channel, pools, mean, conc
          "PoolBlocked", 3);
 }
 END_TEST
+START_TEST(test_plane) { /* resizing and parts of the channels */
+    same("graph g(x: float32[1,3,6,6]) -> (y)\n"
+         "  w: float32[64,3,3,3] = rand(1)\n  v: float32[8,32,1,1] = rand(2)\n"
+         "  scales: float32[4] = [1, 1, 2, 2]\n  sizes: int64[4] = [1, 32, 9, 12]\n  parts: int64[2] = [32, 32]\n"
+         "  a: float32[1,64,6,6] = Conv(x, w) {pads=[1, 1, 1, 1]}\n"
+         "  p: float32[1,32,6,6], q: float32[1,32,6,6] = Split(a, parts) {axis=1}\n"
+         "  b: float32[1,32,12,12] = Resize(p, _, scales) {mode=\"nearest\"}\n"
+         "  c: float32[1,32,9,12] = Resize(q, _, _, sizes) {mode=\"linear\"}\n"
+         "  d: float32[1,32,9,12] = MaxPool(b) {kernel_shape=[4, 1]}\n"
+         "  e: float32[1,32,9,12] = Add(c, d)\n"
+         "  y: float32[1,8,9,12] = Conv(e, v)\n",
+         "ToBlocked", 0);
+}
+END_TEST
 START_TEST(test_channels_last) { /* the Transposes around convolutions go, and no conversion stays between them */
     static const char text[] = "graph g(x: float32[1,9,9,3]) -> (y)\n"
                                "  w: float32[32,3,3,3] = rand(1)\n  v: float32[20,32,1,1] = rand(2)\n  k: float32[32] = rand(3)\n"
@@ -135,6 +149,7 @@ Suite *layout_suite(void) {
     TCase *c = tcase_create("networks");
     tcase_add_test(c, test_conv_shapes);
     tcase_add_test(c, test_neighbours);
+    tcase_add_test(c, test_plane);
     tcase_add_test(c, test_channels_last);
     suite_add_tcase(s, c);
     return s;
