@@ -151,7 +151,7 @@ static Expr *mm_load(Lower *L, Node *n, int input, int nlead, Expr *const *lead,
     for (int q = 0; q < r; q++) idx[q] = t->dim[q] == 1 ? e_int(L->a, 0) : lead[q + nlead - r];
     if (t->rank > 1) idx[r++] = i;
     idx[r++] = t->rank > 1 ? k : input ? i : k;
-    for (int q = 0; z && q < z->rank; q++) zi[q] = z->rank == 1 ? idx[axis] : z->dim[q] == 1 ? e_int(L->a, 0) : idx[q];
+    for (int q = 0; z && q < z->rank; q++) zi[q] = z->rank == 1 ? idx[max_i64(axis, 0)] : z->dim[q] == 1 ? e_int(L->a, 0) : idx[q];
     return centred(L, n, ZERO_X + input, lower_load(L, n, input, idx), zi);
 }
 bool lower_matmul_integer(Lower *L, Node *n) {

@@ -77,6 +77,55 @@ START_TEST(test_attributes) {
 }
 END_TEST
 
+/* ---- docs/adding-an-op.md quotes what exists */
+static char *slurp(Case *t, const char *name) {
+    size_t n;
+    char *bytes = file_read_whole(&t->c, arena_printf(t->a, "%s/%s", QUERN_SOURCE_DIR, name), 1 << 20, &n);
+    ck_assert_msg(bytes != NULL, "%s cannot be read", name);
+    return arena_strndup(t->a, bytes, n);
+}
+static void lowers_to(Case *t, const char *graph, const char *nest) {
+    Graph *g = graph_parse(&t->c, "adding-an-op.md", graph);
+    PassOptions o = {.verify = true};
+    Program *p = g ? passes_run(&t->c, g, &o) : NULL;
+    ck_assert_msg(p && p->k.n == 1, "%s", graph);
+    p->k.v[0]->f->comment = NULL;
+    Text out = {0};
+    func_print(p->k.v[0]->f, &out);
+    ck_assert_msg(strcmp(out.s, nest) == 0, "the page shows\n%s\nbut it is\n%s", nest, out.s);
+    text_free(&out);
+}
+START_TEST(test_page) {
+    Case t;
+    case_open(&t);
+    const char *graph = NULL;
+    int rows[4] = {0}, nests = 0;
+    static const char *const kinds[] = {"EXPR(", "REWRITE(", "COMPUTE(", "KERNEL("};
+    char *page = slurp(&t, "docs/adding-an-op.md");
+    for (char *s = strstr(page, "\n```"); s; s = strstr(s, "\n```")) {
+        char *head = s + 4, *body = strchr(head, '\n') + 1, *end = strstr(body - 1, "\n```");
+        ck_assert(end != NULL);
+        *end = 0;
+        s = end + 4;
+        if (strncmp(head, "qir", 3) == 0) {
+            if (strncmp(body, "graph", 5) == 0) graph = arena_printf(t.a, "%s\n", body);
+            else lowers_to(&t, graph, arena_printf(t.a, "%s\n", body)), nests++;
+            continue;
+        }
+        ck_assert_msg(strncmp(head, "c ", 2) == 0, "a block names no file");
+        const char *file = arena_strndup(t.a, head + 2, strcspn(head + 2, "\n")), *code = slurp(&t, file);
+        for (char *save = NULL, *line = strtok_r(body, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+            if (strcmp(line + strspn(line, " "), "…") == 0) continue; /* something is left out */
+            ck_assert_msg(strstr(code, line) != NULL, "%s has no line\n%s", file, line);
+            for (int k = 0; k < 4; k++) rows[k] += strncmp(line, kinds[k], strlen(kinds[k])) == 0;
+        }
+    }
+    for (int k = 0; k < 4; k++) ck_assert_msg(rows[k] == 1, "%d rows %s", rows[k], kinds[k]);
+    ck_assert_int_eq(nests, 1);
+    case_close(&t);
+}
+END_TEST
+
 /* ---- formulas */
 START_TEST(test_formulas) {
     static const struct {
@@ -463,6 +512,7 @@ Suite *ops_suite(void) {
     tcase_add_test(c, test_rows);
     tcase_add_test(c, test_attributes);
     tcase_add_test(c, test_formulas);
+    tcase_add_test(c, test_page);
     for (int i = 0; i < op_count(); i += 16) tcase_add_loop_test(c, test_fuzz, i, i + 1);
     suite_add_tcase(s, c);
     return s;
