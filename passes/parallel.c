@@ -6,8 +6,8 @@
  *
  *   for n in 0..1: for c in 0..3: for h in 0..32: …   --->   fuse c h c_h; parallelise c_h      (3 does not divide well by 2)
  */
-#include "internal.h"
 #include "ir/sched.h"
+#include "parallel.h"
 #include <string.h>
 
 enum { MAX_CHAIN = 8, EXPR_NODES = 400 };
@@ -116,6 +116,16 @@ static bool try_steps(Nest *q, const char *steps, bool keep) {
     if (!ok || !keep) *q->f = before;
     return ok;
 }
+/* Marks a loop whose iterations are independent, by its addresses or by the tests of a step. */
+static bool mark(Nest *q, const char *name, bool keep) {
+    Stmt *loop = find_loop(q->f->body, name);
+    if (!loop || !iterations_apart(q->r->tmp, q->f, loop, NULL)) return try_steps(q, arena_printf(q->r->tmp, "parallelise %s", name), keep);
+    if (keep) {
+        loop->u.loop.mode = LOOP_PAR;
+        vec_push(q->f->a, &q->f->schedule, arena_printf(q->f->a, "parallelise %s", name));
+    }
+    return true;
+}
 /* How much of the threads' time is used when n equal iterations are dealt out. */
 static double use_of(int64_t n, int threads) { return (double)n / (double)(ceil_div(n, threads) * threads); }
 
@@ -145,36 +155,49 @@ static bool share(Nest *q, int threads) {
     Choice w = choose(q, threads);
     if (w.count == 0 || w.use * threads < 1.2) return false;
     Text t = {0};
+    Arena *tmp = q->r->tmp;
     const char *name = q->name[w.first];
-    if (w.first && w.count == 1 && q->extent[w.first] > threads) { /* strips: what was outside stays outside within each */
-        text_printf(&t, "split %s %lld %s_strip %s_row\nreorder %s_strip", name, (long long)ceil_div(q->extent[w.first], threads), name,
-                    name, name);
-        put_names(&t, q, 0, w.first);
-        text_printf(&t, "\nparallelise %s_strip\n", name);
-    } else {
-        for (int i = 1; i < w.count; i++) {
-            const char *fused = arena_printf(q->r->tmp, "%s_%s", name, q->name[w.first + i]);
-            text_printf(&t, "fuse %s %s %s\n", name, q->name[w.first + i], fused);
-            name = fused;
-        }
-        if (w.first) {
-            text_printf(&t, "reorder %s", name);
-            put_names(&t, q, 0, w.first);
-            text_puts(&t, "\n");
-        }
-        text_printf(&t, "parallelise %s\n", name);
+    for (int i = 1; i < w.count; i++) {
+        const char *fused = arena_printf(tmp, "%s_%s", name, q->name[w.first + i]);
+        text_printf(&t, "fuse %s %s %s\n", name, q->name[w.first + i], fused);
+        name = fused;
     }
-    bool ok = try_steps(q, t.s, true);
+    if (w.first && w.count == 1 && q->extent[w.first] > threads) { /* strips: what was outside stays outside within each */
+        text_printf(&t, "split %s %lld %s_strip %s_row\n", name, (long long)ceil_div(q->extent[w.first], threads), name, name);
+        name = arena_printf(tmp, "%s_strip", name);
+    }
+    if (w.first) {
+        text_printf(&t, "reorder %s", name);
+        put_names(&t, q, 0, w.first);
+        text_puts(&t, "\n");
+    }
+    Func before = *q->f;
+    bool ok = (!t.n || try_steps(q, t.s, true)) && mark(q, name, true);
+    if (!ok) *q->f = before;
     text_free(&t);
     return ok;
 }
-/* When the best choice is refused, for fusing or moving is not always possible, the outermost free loop alone will do. */
-static void share_nest(Nest *q, int threads) {
+/* Temporaries outside the nest stand in the way: one strip for each thread, with copies of its own. */
+static bool share_strips(Nest *q, int at, int threads) {
+    Privates p;
+    int64_t rows = ceil_div(q->extent[0], threads), strips = ceil_div(q->extent[0], rows);
+    const char *name = q->name[0];
+    if (strips < 2 || !find_privates(q->r->tmp, q->f, at, name, &p)) return false;
+    if (!iterations_apart(q->r->tmp, q->f, find_loop(q->f->body, name), &p)) return false;
+    const char *strip = arena_printf(q->f->a, "%s_strip", name), *row = arena_printf(q->f->a, "%s_row", name);
+    if (!try_steps(q, arena_printf(q->r->tmp, "split %s %lld %s %s", name, (long long)rows, strip, row), true)) return false;
+    make_private(q->f, &p, strip, row, strips);
+    find_loop(q->f->body, strip)->u.loop.mode = LOOP_PAR;
+    vec_push(q->f->a, &q->f->schedule, arena_printf(q->f->a, "parallelise %s, with temporaries of its own", strip));
+    return true;
+}
+/* Fusing and moving loops is not always possible: then the outermost one alone will do. */
+static void share_nest(Nest *q, int at, int threads) {
     bool any = false;
-    for (int i = 0; i < q->n; i++) any |= q->free[i] = try_steps(q, arena_printf(q->r->tmp, "parallelise %s", q->name[i]), false);
-    if (!any || share(q, threads)) return;
-    if (q->free[0] && use_of(q->extent[0], threads) * threads >= 1.2)
-        try_steps(q, arena_printf(q->r->tmp, "parallelise %s", q->name[0]), true);
+    if (!q->n || share_strips(q, at, threads)) return;
+    for (int i = 0; i < q->n; i++) any |= q->free[i] = mark(q, q->name[i], false);
+    if (any && share(q, threads)) return;
+    if (q->free[0] && use_of(q->extent[0], threads) * threads >= 1.2) mark(q, q->name[0], true);
 }
 
 /* Neighbours in a byte would be written by two threads. */
@@ -192,10 +215,12 @@ static void parallel_kernel(Run *r, Kernel *k) {
     *k->f = *own;
     for (int i = 0; i < k->f->body->u.block.n; i++) {
         const Stmt *s = k->f->body->u.block.v[i];
+        const int before = k->f->body->u.block.n;
         Nest q = {.r = r, .f = k->f};
         if (s->k != S_FOR || stmt_ns(r->tmp, s, &none, false) < WORTH_NS) continue;
         find_chain(&q, s);
-        share_nest(&q, r->o->threads);
+        share_nest(&q, i, r->o->threads);
+        i -= before - k->f->body->u.block.n; /* declarations that moved into the nest */
     }
 }
 bool pass_parallel(Run *r) {

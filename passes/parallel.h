@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* parallel.h: what parallel.c, private.c and apart.c share. */
+#ifndef QN_PASSES_PARALLEL_H
+#define QN_PASSES_PARALLEL_H
+#include "internal.h"
+
+/* The temporaries of f which live outside the loop named `loop`, are used in the top-level statement `at` alone, and which each
+ * iteration of the loop writes before it reads. false: there are none, or one of them carries values between iterations. */
+typedef struct Privates {
+    Vec(Buf *) scratch, local; /* parameters; allocated in the function's outermost block */
+} Privates;
+bool find_privates(Arena *tmp, const Func *f, int at, const char *loop, Privates *out);
+/* After `split loop F strip …`: strips get a copy of each scratch buffer, iterations declare the local ones. */
+void make_private(Func *f, const Privates *p, const char *strip, const char *row, int64_t strips);
+Stmt *find_loop(Stmt *s, const char *name);
+
+/* apart.c: whether two iterations of the loop, at whatever depth of f, never meet at an element that one of them writes; p: buffers
+ * that do not count, or NULL. A refusal means nothing was found. */
+bool iterations_apart(Arena *tmp, const Func *f, Stmt *loop, const Privates *p);
+#endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* private.c: temporaries that the iterations of a loop use one after another, though no value passes between them: blocks of a
+ * Winograd transform, the scores of one head. Threads need a copy each. Whether an iteration reads only what it has written is
+ * found by walking through it with the loops' numbers; loops that move no address and no condition are walked once.
+ *
+ *   scratch s[8]; for i: { for k: s[k] = x[i, k]; … s[k] … }  --->  scratch s[2, 8]; for i_strip in 0..2: for i_row: { s[i_strip, k] = … }
+ */
+#include "parallel.h"
+#include <string.h>
+
+enum { MAX_STEPS = 4000000 };
+
+typedef struct Tracked {
+    const Buf *b;
+    uint8_t *written; /* per element, in the current iteration */
+    int64_t count;
+} Tracked;
+typedef struct Walk {
+    Arena *tmp;
+    Tracked *of;    /* by buffer id; b NULL: not of interest */
+    int64_t *value; /* by variable id */
+    uint8_t *known;
+    uint8_t *matters; /* by variable id: an index of a tracked buffer or a condition depends on it */
+    int64_t left;     /* steps */
+    bool ok;
+} Walk;
+
+/* ---- integer expressions with known variables */
+static bool eval(const Walk *w, const Expr *e, int64_t *v) {
+    int64_t x, y;
+    switch (e->k) {
+    case E_INT: return *v = e->u.i, true;
+    case E_VAR: return *v = w->value[e->u.v->id], w->known[e->u.v->id];
+    case E_SELECT: return eval(w, e->u.a[0], &x) && eval(w, e->u.a[x ? 1 : 2], v);
+    case E_BIN: break;
+    default: return false;
+    }
+    if (e->u.a[0]->t == DT_FLOAT32 || !eval(w, e->u.a[0], &x) || !eval(w, e->u.a[1], &y)) return false;
+    switch ((BinOp)e->op) {
+    case BIN_ADD: return add_ok(x, y, v);
+    case BIN_SUB: return !__builtin_sub_overflow(x, y, v);
+    case BIN_MUL: return mul_ok(x, y, v);
+    case BIN_DIV: return y > 0 && (*v = x / y, true);
+    case BIN_MOD: return y > 0 && (*v = x % y, true);
+    case BIN_MIN: return *v = y < x ? y : x, true;
+    case BIN_MAX: return *v = x < y ? y : x, true;
+    case BIN_LT: return *v = x < y, true;
+    case BIN_LE: return *v = x <= y, true;
+    case BIN_EQ: return *v = x == y, true;
+    case BIN_NE: return *v = x != y, true;
+    case BIN_LAND: return *v = x && y, true;
+    case BIN_LOR: return *v = x || y, true;
+    default: return false;
+    }
+}
+
+/* ---- which variables matter: through conditions, bounds, indices of tracked buffers, and lets that those use */
+static void mark(Walk *w, const Expr *e) {
+    switch (e->k) {
+    case E_VAR: w->matters[e->u.v->id] = 1; break;
+    case E_UN:
+    case E_CAST: mark(w, e->u.a[0]); break;
+    case E_BIN: mark(w, e->u.a[0]), mark(w, e->u.a[1]); break;
+    case E_SELECT: mark(w, e->u.a[0]), mark(w, e->u.a[1]), mark(w, e->u.a[2]); break;
+    case E_LOAD:
+        for (int i = 0; i < e->narg; i++) mark(w, e->u.ld.idx[i]);
+        break;
+    case E_CALL:
+        for (int i = 0; i < e->narg; i++) mark(w, e->u.arg[i]);
+        break;
+    default: break;
+    }
+}
+static void mark_loads(Walk *w, const Expr *e) {
+    switch (e->k) {
+    case E_LOAD:
+        for (int i = 0; i < e->narg; i++)
+            if (w->of[e->u.ld.buf->id].b) mark(w, e->u.ld.idx[i]);
+            else mark_loads(w, e->u.ld.idx[i]);
+        break;
+    case E_UN:
+    case E_CAST: mark_loads(w, e->u.a[0]); break;
+    case E_BIN: mark_loads(w, e->u.a[0]), mark_loads(w, e->u.a[1]); break;
+    case E_SELECT:
+        for (int i = 0; i < 3; i++) mark_loads(w, e->u.a[i]);
+        break;
+    case E_CALL:
+        for (int i = 0; i < e->narg; i++) mark_loads(w, e->u.arg[i]);
+        break;
+    default: break;
+    }
+}
+static void mark_stmt(Walk *w, const Stmt *s) { /* backwards: uses before the lets */
+    switch (s->k) {
+    case S_FOR:
+        mark_stmt(w, s->u.loop.body);
+        mark(w, s->u.loop.lo), mark(w, s->u.loop.hi);
+        break;
+    case S_IF:
+        mark_stmt(w, s->u.cond.then);
+        if (s->u.cond.other) mark_stmt(w, s->u.cond.other);
+        mark(w, s->u.cond.cond), mark_loads(w, s->u.cond.cond);
+        break;
+    case S_BLOCK:
+        for (int i = s->u.block.n - 1; i >= 0; i--) mark_stmt(w, s->u.block.v[i]);
+        break;
+    case S_STORE:
+        mark_loads(w, s->u.st.val);
+        for (int i = 0; w->of[s->u.st.buf->id].b && i < s->u.st.buf->rank; i++) mark(w, s->u.st.idx[i]);
+        break;
+    case S_LET:
+        mark_loads(w, s->u.let.val);
+        if (w->matters[s->u.let.v->id]) mark(w, s->u.let.val);
+        break;
+    default: break;
+    }
+}
+
+/* ---- the walk */
+static bool element(Walk *w, const Tracked *t, Expr *const *idx, int64_t *at) {
+    *at = 0;
+    for (int d = 0; d < t->b->rank; d++) {
+        int64_t i;
+        if (!eval(w, idx[d], &i) || i < 0 || i >= t->b->dim[d]) return w->ok = false;
+        *at = *at * t->b->dim[d] + i;
+    }
+    w->ok = w->ok && --w->left > 0;
+    return w->ok;
+}
+static void reads(Walk *w, const Expr *e) {
+    int64_t at, cond;
+    switch (e->k) {
+    case E_LOAD: {
+        const Tracked *t = &w->of[e->u.ld.buf->id];
+        for (int i = 0; i < e->narg && !t->b; i++) reads(w, e->u.ld.idx[i]);
+        if (t->b && element(w, t, e->u.ld.idx, &at) && !t->written[at]) w->ok = false;
+        break;
+    }
+    case E_UN:
+    case E_CAST: reads(w, e->u.a[0]); break;
+    case E_BIN: reads(w, e->u.a[0]), reads(w, e->u.a[1]); break;
+    case E_SELECT:
+        reads(w, e->u.a[0]);
+        bool known = eval(w, e->u.a[0], &cond);
+        if (!known || cond) reads(w, e->u.a[1]);
+        if (!known || !cond) reads(w, e->u.a[2]);
+        break;
+    case E_CALL:
+        for (int i = 0; i < e->narg; i++) reads(w, e->u.arg[i]);
+        break;
+    default: break;
+    }
+}
+static void walk(Walk *w, const Stmt *s);
+static void walk_loop(Walk *w, const Stmt *s) {
+    const int id = s->u.loop.v->id;
+    int64_t lo, hi;
+    if (!eval(w, s->u.loop.lo, &lo) || !eval(w, s->u.loop.hi, &hi)) {
+        w->ok = false;
+        return;
+    }
+    if (!w->matters[id] && hi > lo) hi = lo + 1;
+    w->known[id] = 1;
+    for (int64_t i = lo; i < hi && w->ok; i++) {
+        w->value[id] = i;
+        w->ok = --w->left > 0;
+        walk(w, s->u.loop.body);
+    }
+    w->known[id] = 0;
+}
+static void walk(Walk *w, const Stmt *s) {
+    int64_t v, at;
+    switch (s->k) {
+    case S_FOR: walk_loop(w, s); break;
+    case S_STORE: {
+        const Tracked *t = &w->of[s->u.st.buf->id];
+        reads(w, s->u.st.val);
+        if (!t->b || !element(w, t, s->u.st.idx, &at)) break;
+        if (s->u.st.red != RED_NONE && !t->written[at]) w->ok = false;
+        t->written[at] = 1;
+        break;
+    }
+    case S_LET:
+        reads(w, s->u.let.val);
+        w->known[s->u.let.v->id] = w->matters[s->u.let.v->id] && eval(w, s->u.let.val, &w->value[s->u.let.v->id]);
+        break;
+    case S_IF:
+        reads(w, s->u.cond.cond);
+        if (!eval(w, s->u.cond.cond, &v)) w->ok = false;
+        else if (v) walk(w, s->u.cond.then);
+        else if (s->u.cond.other) walk(w, s->u.cond.other);
+        break;
+    case S_CALL:
+        for (int i = 0; i < s->u.call.nbuf; i++)
+            if (w->of[s->u.call.buf[i]->id].b && strcmp(s->u.call.name, "qn_prefetch") != 0) w->ok = false;
+        break;
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n && w->ok; i++) walk(w, s->u.block.v[i]);
+        break;
+    case S_ALLOC: break;
+    }
+}
+
+/* ---- what is mentioned where */
+static Expr *mention_load(void *user, Expr *e) {
+    if (e->k == E_LOAD) ((uint8_t *)user)[e->u.ld.buf->id] = 1;
+    return e;
+}
+typedef struct Mention {
+    Arena *tmp;
+    uint8_t *buf;
+} Mention;
+static Expr *mention_expr(void *user, Expr *e) { return expr_map(((Mention *)user)->tmp, e, mention_load, ((Mention *)user)->buf); }
+static void mention(Mention *m, const Stmt *s) {
+    switch (s->k) {
+    case S_FOR: mention(m, s->u.loop.body); break;
+    case S_IF:
+        mention(m, s->u.cond.then);
+        if (s->u.cond.other) mention(m, s->u.cond.other);
+        break;
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) mention(m, s->u.block.v[i]);
+        break;
+    case S_STORE: m->buf[s->u.st.buf->id] = 1; break;
+    case S_CALL:
+        for (int i = 0; i < s->u.call.nbuf; i++) m->buf[s->u.call.buf[i]->id] = 1;
+        break;
+    default: break;
+    }
+}
+static void mentions(Arena *tmp, const Stmt *s, uint8_t *buf) {
+    Mention m = {tmp, buf};
+    mention(&m, s);
+    stmt_map_exprs((Stmt *)s, mention_expr, &m);
+}
+static const Stmt *only_loop(const Stmt *s, const char *name) {
+    while (s->k == S_FOR && strcmp(s->u.loop.v->name, name) != 0) {
+        if (s->u.loop.body->u.block.n != 1) return NULL;
+        s = s->u.loop.body->u.block.v[0];
+    }
+    return s->k == S_FOR ? s : NULL;
+}
+static bool track(Walk *w, const Buf *b) {
+    int64_t n = 1;
+    for (int d = 0; d < b->rank; d++)
+        if (!mul_ok(n, b->dim[d], &n) || n > MAX_STEPS) return false;
+    w->of[b->id] = (Tracked){b, NEW_ARRAY(w->tmp, uint8_t, n + 1), n};
+    return true;
+}
+bool find_privates(Arena *tmp, const Func *f, int at, const char *name, Privates *out) {
+    const Stmt *top = f->body, *loop = only_loop(top->u.block.v[at], name);
+    uint8_t *here = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1), *elsewhere = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1);
+    Walk w = {.tmp = tmp,
+              .of = NEW_ARRAY(tmp, Tracked, f->nbuf + 1),
+              .value = NEW_ARRAY(tmp, int64_t, f->nvar + 1),
+              .left = MAX_STEPS,
+              .ok = true};
+    w.known = NEW_ARRAY(tmp, uint8_t, f->nvar + 1), w.matters = NEW_ARRAY(tmp, uint8_t, f->nvar + 1);
+    *out = (Privates){{0}, {0}};
+    if (!loop) return false;
+    for (int i = 0; i < top->u.block.n; i++) mentions(tmp, top->u.block.v[i], i == at ? here : elsewhere);
+    for (int i = 0; i < f->param.n; i++) {
+        Buf *b = f->param.v[i];
+        if (b->space != MEM_SCRATCH || b->tensor || !here[b->id]) continue;
+        if (elsewhere[b->id] || b->rank == QN_MAX_RANK || b->offset || !track(&w, b)) return false;
+        vec_push(tmp, &out->scratch, b);
+    }
+    for (int i = 0; i < top->u.block.n; i++) {
+        const Stmt *s = top->u.block.v[i];
+        if (s->k != S_ALLOC || !here[s->u.alloc->id] || elsewhere[s->u.alloc->id]) continue;
+        if (!track(&w, s->u.alloc)) return false;
+        vec_push(tmp, &out->local, s->u.alloc);
+    }
+    if (!out->scratch.n && !out->local.n) return false;
+    mark_stmt(&w, loop->u.loop.body);
+    int64_t lo, hi;
+    if (!e_is_int(loop->u.loop.lo, &lo) || !e_is_int(loop->u.loop.hi, &hi)) return false;
+    if (!w.matters[loop->u.loop.v->id]) hi = min_i64(hi, lo + 1);
+    w.known[loop->u.loop.v->id] = 1;
+    for (int64_t i = lo; i < hi && w.ok; i++) {
+        for (int b = 0; b < f->nbuf; b++)
+            if (w.of[b].b) memset(w.of[b].written, 0, (size_t)w.of[b].count);
+        w.value[loop->u.loop.v->id] = i;
+        walk(&w, loop->u.loop.body);
+    }
+    return w.ok;
+}
+
+/* ---- copies */
+typedef struct Swap {
+    Arena *a;
+    Buf *from, *to;
+    const Var *strip;
+} Swap;
+static Expr *const *with_strip(const Swap *w, Expr *const *idx) {
+    Expr **out = NEW_ARRAY(w->a, Expr *, w->to->rank);
+    out[0] = e_var(w->a, w->strip);
+    for (int d = 0; d < w->from->rank; d++) out[d + 1] = idx[d];
+    return out;
+}
+static Expr *swap_load(void *user, Expr *e) {
+    const Swap *w = user;
+    return e->k == E_LOAD && e->u.ld.buf == w->from ? e_load(w->a, w->to, with_strip(w, e->u.ld.idx)) : e;
+}
+static Expr *swap_expr(void *user, Expr *e) { return expr_map(((Swap *)user)->a, e, swap_load, user); }
+static void swap_stores(const Swap *w, Stmt *s) {
+    switch (s->k) {
+    case S_FOR: swap_stores(w, s->u.loop.body); break;
+    case S_IF:
+        swap_stores(w, s->u.cond.then);
+        if (s->u.cond.other) swap_stores(w, s->u.cond.other);
+        break;
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) swap_stores(w, s->u.block.v[i]);
+        break;
+    case S_STORE:
+        if (s->u.st.buf == w->from) s->u.st.idx = (Expr **)with_strip(w, s->u.st.idx), s->u.st.buf = w->to;
+        break;
+    default: break;
+    }
+}
+Stmt *find_loop(Stmt *s, const char *name) {
+    if (s->k == S_FOR) return strcmp(s->u.loop.v->name, name) == 0 ? s : find_loop(s->u.loop.body, name);
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) {
+        Stmt *found = find_loop(s->u.block.v[i], name);
+        if (found) return found;
+    }
+    return NULL;
+}
+void make_private(Func *f, const Privates *p, const char *strip, const char *row, int64_t strips) {
+    Arena *a = f->a;
+    f->body = s_copy(a, f->body);
+    Stmt *outer = find_loop(f->body, strip), *inner = find_loop(f->body, row);
+    if (!outer || !inner) BUG("the strips of a split loop are not where they were made");
+    Buf **param = NEW_ARRAY(a, Buf *, f->param.n + 1);
+    for (int i = 0; i < f->param.n; i++) param[i] = f->param.v[i];
+    f->param.v = param, f->param.cap = f->param.n + 1;
+    for (int i = 0; i < p->scratch.n; i++) {
+        Buf *b = p->scratch.v[i];
+        int64_t dim[QN_MAX_RANK] = {strips};
+        for (int d = 0; d < b->rank; d++) dim[d + 1] = b->dim[d];
+        Buf *own = buf_new(f, b->name, b->dt, b->rank + 1, dim, MEM_SCRATCH);
+        own->written = b->written;
+        Swap w = {a, b, own, outer->u.loop.v};
+        stmt_map_exprs(f->body, swap_expr, &w);
+        swap_stores(&w, f->body);
+        for (int k = 0; k < f->param.n; k++)
+            if (param[k] == b) param[k] = own;
+    }
+    Stmt *body = s_block(a), *top = s_block(a);
+    for (int i = 0; i < p->local.n; i++) s_append(a, body, s_alloc(a, p->local.v[i]));
+    for (int i = 0; i < inner->u.loop.body->u.block.n; i++) s_append(a, body, inner->u.loop.body->u.block.v[i]);
+    inner->u.loop.body = body;
+    for (int i = 0; i < f->body->u.block.n; i++) {
+        Stmt *s = f->body->u.block.v[i];
+        bool moved = false;
+        for (int k = 0; k < p->local.n; k++) moved |= s->k == S_ALLOC && s->u.alloc == p->local.v[k];
+        if (!moved) s_append(a, top, s);
+    }
+    f->body = top;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_parallel.c: which loops the pass shares, which it must leave alone, and that what a nest computes stays the same bits. */
+#include "passes/internal.h"
+#include "passes/parallel.h"
+#include <check.h>
+#include <string.h>
+
+typedef struct Case {
+    Arena *a;
+    Diags d;
+    Ctx c;
+    Func *f;
+} Case;
+static void open_case(Case *t, const char *text) {
+    memset(t, 0, sizeof *t);
+    t->a = arena_new();
+    t->d.a = t->a;
+    t->c = (Ctx){t->a, &t->d};
+    ops_init();
+    t->f = func_parse(&t->c, "test", text);
+    if (!t->f) diag_print_all(&t->d, false);
+    ck_assert(t->f != NULL);
+}
+static void share(Case *t, int threads) {
+    Kernel k = {.f = t->f};
+    Program p = {0};
+    Kernel *one = &k;
+    vec_push(t->a, &p.k, one);
+    PassOptions o = {.threads = threads};
+    Run r = {&t->c, NULL, &p, &o, arena_new()};
+    ck_assert(pass_parallel(&r));
+    arena_free(r.tmp);
+    if (!func_verify(&t->c, t->f)) diag_print_all(&t->d, false);
+    ck_assert_int_eq(t->d.errors, 0);
+}
+static const Stmt *shared_loop(const Stmt *s) {
+    if (s->k == S_FOR) return s->u.loop.mode == LOOP_PAR ? s : shared_loop(s->u.loop.body);
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) {
+        const Stmt *found = shared_loop(s->u.block.v[i]);
+        if (found) return found;
+    }
+    return NULL;
+}
+static const char *shared_name(const Func *f) {
+    const Stmt *s = shared_loop(f->body);
+    return s ? s->u.loop.v->name : "";
+}
+/* Each parameter gets 1 MiB; those that are written are compared. */
+static void run(Case *t, float **mem) {
+    void *p[16];
+    for (int i = 0; i < t->f->param.n; i++) {
+        p[i] = arena_alloc(t->a, 1 << 20);
+        if (i < 3 && mem[i]) memcpy(p[i], mem[i], 1 << 20);
+        else
+            for (int k = 0; k < 1 << 18; k++) ((float *)p[i])[k] = (float)((k * 37 + i * 11) % 101) / 7;
+        if (i < 3) mem[i] = p[i];
+    }
+    ck_assert(interp_run(&t->c, t->f, p, NULL));
+}
+typedef struct Row {
+    const char *what, *text;
+    int threads;
+    const char *loop; /* "": none */
+} Row;
+static const Row rows[] = {
+    {"the outermost loop",
+     "func f(x: float32[64,512], writes y: float32[64,512])\n  for i in 0..64\n    for j in 0..512\n"
+     "      y[i, j] = x[i, j] * 2.0\n",
+     2, "i"},
+    {"too little work", "func f(x: float32[64], writes y: float32[64])\n  for i in 0..64\n    y[i] = x[i] * 2.0\n", 2, ""},
+    {"a sum over the outer loop: the inner one, in strips",
+     "func f(x: float32[300,400], writes y: float32[400])\n  for r in 0..300\n    for j in 0..400\n      y[j] += x[r, j]\n", 2, "j_strip"},
+    {"one sum: nothing", "func f(x: float32[90000], writes y: float32[1])\n  for r in 0..90000\n    y[0] += x[r]\n", 2, ""},
+    {"three rows do not divide well by two: fused with the next loop",
+     "func f(x: float32[3,64,256], writes y: float32[3,64,256])\n  for i in 0..3\n    for j in 0..64\n      for k in 0..256\n"
+     "        y[i, j, k] = x[i, j, k] + 1.0\n",
+     2, "i_j"},
+    {"three rows for three threads",
+     "func f(x: float32[3,64,256], writes y: float32[3,64,256])\n  for i in 0..3\n    for j in 0..64\n"
+     "      for k in 0..256\n        y[i, j, k] = x[i, j, k] + 1.0\n",
+     3, "i"},
+    {"rows that overlap",
+     "func f(x: float32[64,512], writes y: float32[70,512])\n  for i in 0..64\n    for j in 0..512\n      for u in 0..2\n"
+     "        y[i + u, 0] = x[i, j] * 2.0\n",
+     2, ""},
+    {"flat addresses: two planes of rows",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for e in 0..128\n    for u in 0..2\n      for j in 0..256\n"
+     "        y[u * 32768 + e * 256 + j] = x[u * 32768 + e * 256 + j] + 1.0\n",
+     2, "e"},
+    {"flat addresses: rows one too long",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for e in 0..255\n    for j in 0..257\n"
+     "      y[e * 256 + j] = x[e * 256 + j] + 1.0\n",
+     2, ""},
+    {"flat addresses: rows one too long, but planes apart",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for e in 0..127\n    for u in 0..2\n      for j in 0..257\n"
+     "        y[u * 32768 + e * 256 + j] = x[e * 256 + j] + 1.0\n",
+     2, "u"},
+    {"a temporary that each iteration fills",
+     "func f(x: float32[64,512], writes y: float32[64,512], scratch s: float32[512])\n  for i in 0..64\n    for j in 0..512\n"
+     "      s[j] = x[i, j] * 2.0\n    for j2 in 0..512\n      y[i, j2] = s[511 - j2] + 1.0\n",
+     2, "i_strip"},
+    {"a temporary that carries a value",
+     "func f(x: float32[64,512], writes y: float32[64,512], scratch s: float32[513])\n  for z in 0..513\n    s[z] = 0.0\n  for i in 0..64\n"
+     "    for j in 0..512\n      s[j] = x[i, j] * 2.0\n    for j2 in 0..512\n      y[i, j2] = s[j2 + 1] + 1.0\n",
+     2, ""},
+    {"a temporary of which one element is read before it is written",
+     "func f(x: float32[64,512], writes y: float32[64,512], scratch s: float32[512])\n  for i in 0..64\n    for j in 0..512\n"
+     "      if 0 < j + i\n        s[j] = x[i, j] * 2.0\n    for j2 in 0..512\n      y[i, j2] = s[j2] + 1.0\n",
+     2, ""},
+};
+START_TEST(test_choice) {
+    const Row *row = &rows[_i];
+    Case t;
+    float *before[3] = {0}, *after[3];
+    open_case(&t, row->text);
+    run(&t, before);
+    for (int i = 0; i < 3; i++) after[i] = NULL;
+    share(&t, row->threads);
+    ck_assert_msg(!strcmp(shared_name(t.f), row->loop), "%s: '%s' is shared, expected '%s'", row->what, shared_name(t.f), row->loop);
+    run(&t, after);
+    ck_assert_msg(!memcmp(before[1], after[1], 256 * 1024), "%s: other values", row->what);
+    arena_free(t.a);
+}
+END_TEST
+START_TEST(test_copies) {
+    Case t;
+    open_case(&t, rows[10].text);
+    share(&t, 3);
+    const Buf *s = t.f->param.v[2];
+    ck_assert_int_eq(s->rank, 2);
+    ck_assert_int_eq(s->dim[0], 3);
+    ck_assert_int_eq(s->dim[1], 512);
+    arena_free(t.a);
+}
+END_TEST
+START_TEST(test_one_thread) {
+    Case t;
+    Text before = {0}, after = {0};
+    open_case(&t, rows[0].text);
+    func_print(t.f, &before);
+    share(&t, 1);
+    func_print(t.f, &after);
+    ck_assert_str_eq(before.s, after.s);
+    text_free(&before), text_free(&after);
+    arena_free(t.a);
+}
+END_TEST
+Suite *parallel_suite(void) {
+    Suite *s = suite_create("parallel");
+    TCase *c = tcase_create("parallel");
+    tcase_add_loop_test(c, test_choice, 0, (int)(sizeof rows / sizeof *rows));
+    tcase_add_test(c, test_copies);
+    tcase_add_test(c, test_one_thread);
+    suite_add_tcase(s, c);
+    return s;
+}
