@@ -352,6 +352,37 @@ START_TEST(test_model) {
 }
 END_TEST
 
+/* Each command of docs/exploring.md prints what the page says, times aside. */
+START_TEST(test_page) {
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    size_t bytes;
+    int commands = 0;
+    const char *page = file_read_whole(&c, QUERN_SOURCE_DIR "/docs/exploring.md", 1 << 20, &bytes); /* a zero byte follows */
+    ck_assert_ptr_nonnull(page);
+    const char *at = page;
+    static const char prompt[] = "```text\n$ quern ";
+    while ((at = strstr(at, prompt))) {
+        at += sizeof prompt - 1;
+        const char *end = strchr(at, '\n'), *stop = strstr(at, "\n```");
+        ck_assert(end && stop);
+        const char *command = arena_strndup(a, at, (size_t)(end - at)), *want = arena_strndup(a, end + 1, (size_t)(stop - end));
+        FILE *f = popen(arena_printf(a, "cd %s/examples/explore && %s %s | sed 's/ in [0-9.]* s;/ in a while;/'", QUERN_SOURCE_DIR,
+                                     QUERN_BINARY, command),
+                        "r");
+        char got[1 << 14];
+        size_t n = fread(got, 1, sizeof got - 1, f);
+        got[n] = 0;
+        ck_assert_int_eq(pclose(f), 0);
+        ck_assert_msg(strcmp(got, want) == 0, "quern %s\nprints\n%s\nbut the page says\n%s", command, got, want);
+        commands++, at = stop;
+    }
+    ck_assert_int_ge(commands, 5);
+    arena_free(a);
+}
+END_TEST
+
 Suite *explore_suite(void) {
     Suite *s = suite_create("explore");
     TCase *t = tcase_create("explore");
@@ -369,6 +400,7 @@ Suite *explore_suite(void) {
     tcase_add_loop_test(t, test_dataflows, 0, sizeof flows / sizeof *flows);
     tcase_add_test(t, test_beats_given_mappings);
     tcase_add_test(t, test_model);
+    tcase_add_test(t, test_page);
     suite_add_tcase(s, t);
     return s;
 }
