@@ -342,6 +342,19 @@ static unsigned can_keep(const Mapping *m, int level) {
         if (m->target->level[level].keeps & m->problem->tensor[t].role) can |= 1u << t;
     return can;
 }
+/* Ragged loops are counted by walking the indices of an axis; this many at most. */
+static bool ragged_fits(const Mapping *m) {
+    if (!mapping_ragged(m)) return true;
+    for (int t = 0; t < m->problem->ntensor; t++)
+        for (int a = 0; a < m->problem->tensor[t].rank; a++) {
+            const ProblemAxis *x = &m->problem->tensor[t].axis[a];
+            int64_t n = 1;
+            for (int i = 0; i < x->n; i++)
+                if (!mul_ok(n, m->problem->extent[x->dim[i]], &n)) return false;
+            if (n > 1 << 22) return false;
+        }
+    return true;
+}
 bool mapping_legal(const Mapping *m) {
     int64_t found, extent[QN_MAX_DIMS];
     for (int d = 0; d < m->problem->ndim; d++)
@@ -354,7 +367,7 @@ bool mapping_legal(const Mapping *m) {
         mapping_tile(m, i, extent);
         if (v->words && tile_words(m, i, extent) > v->words) return false;
     }
-    return m->level[0].keep == (1u << m->problem->ntensor) - 1;
+    return ragged_fits(m) && m->level[0].keep == (1u << m->problem->ntensor) - 1;
 }
 static void level_check(Ctx *c, Loc loc, const Mapping *m, int i, bool sized, MapViolations *v) {
     const TargetLevel *t = &m->target->level[i];
@@ -380,6 +393,7 @@ static void level_check(Ctx *c, Loc loc, const Mapping *m, int i, bool sized, Ma
 }
 bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v) {
     int before = c->d->errors;
+    if (!ragged_fits(m)) return diag_error(c->d, loc, "ragged loops need extents whose product along an axis is at most 4194304");
     bool sized = true; /* tiles mean something only if the factors do */
     for (int d = 0; d < m->problem->ndim; d++) {
         int64_t found;

@@ -117,6 +117,21 @@ START_TEST(test_forms_agree) {
     json_decref(a), json_decref(b), json_decref(d);
 }
 END_TEST
+/* Eyeriss folds the 27 rows of AlexNet's second layer into 14 and 13: 135 PEs. Its first layer: 154 at most, 151.25 on average. */
+START_TEST(test_ragged) {
+    json_t *j = one("N: 4\nM: 256\nC: 48\nE: 27\nF: 27\nR: 5\nS: 5\n", "eyeriss_168",
+                    "DRAM[N4 M4 C24] GLB[M4 F27 | E14x E2y~ R5y] SpadI[] SpadW[] SpadO[C2 S5 M16]", 0);
+    ck_assert_int_eq(at(j, "result.pes_used"), 135);
+    json_decref(j);
+    j = one("N: 4\nM: 96\nC: 3\nE: 55\nF: 55\nR: 11\nS: 11\nU: 4\n", "eyeriss_168",
+            "DRAM[N4 E8~ C3] GLB[M3 F55 | M2x E7x R11y] SpadI[] SpadW[] SpadO[S11 M16]", 0);
+    ck_assert_int_eq(at(j, "result.pes_used"), 154);
+    ck_assert(json_real_value(json_object_get(json_object_get(j, "result"), "pes_mean")) == 151.25);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "mapping_text")),
+                     "DRAM[N4 E8~ C3] GLB[M3 F55 | M2x E7x R11y] SpadI[] SpadW[] SpadO[S11 M16]");
+    json_decref(j);
+}
+END_TEST
 START_TEST(test_violations) {
     json_t *j = one("M: 64\nC: 64\n", "single_pe", "DRAM[] GLB[] RF[M64 C64]", 1);
     const json_t *v = json_array_get(json_object_get(j, "violations"), 0);
@@ -144,6 +159,7 @@ static const struct {
     {"M: 8\n", "DRAM[M4]", "the factors of M multiply to 4; its extent is 8"},
     {"M: 8\n", "DRAM[M5~] RF[M2]", "leave an iteration empty"},
     {"M: 8\n", "DRAM[M3~] RF[M2]", "do not cover its extent 8"},
+    {"M: 99999999\n", "DRAM[M100000000~]", "at most 4194304"},
     {"M: 8\n", "DRAM[Q8]", "column 6: found 'Q8]', expected a dim of the problem and its factor"},
     {"M: 8\n", "DRAM[M8 | C1]", "column 11: found 'C1]', expected an axis x or y after the factor"},
     {"M: 8\n", "DRUM[M8]", "column 1: found 'DRUM[M8]', expected a level of the target"},
@@ -391,6 +407,7 @@ Suite *explore_suite(void) {
     tcase_add_test(t, test_reference);
     tcase_add_test(t, test_check_finds_a_difference);
     tcase_add_test(t, test_forms_agree);
+    tcase_add_test(t, test_ragged);
     tcase_add_test(t, test_violations);
     tcase_add_test(t, test_survey_counting);
     tcase_add_loop_test(t, test_bad_input, 0, sizeof bad / sizeof *bad);
