@@ -50,6 +50,7 @@ static bool write_ours(Ctx *c, const Case *k, const Target *t, const char *work,
     if (p->k.n != 1) return fprintf(stderr, "%s: %d kernels, expected one\n", k->name, p->k.n), false;
     const Kernel *kernel = p->k.v[0];
     Func *f = kernel->f;
+    f->name = "ours"; /* a kernel may be called as a function of the C library */
     Text out = {0};
     HelperSet set = {0};
     EmitStyle style = {true, t->attribute, t};

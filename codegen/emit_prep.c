@@ -154,6 +154,11 @@ typedef void (*Visit)(Emit *E, const Expr *e);
 static void visit(Emit *E, Seen *s, const Expr *e, Visit fn) {
     if (e->k == E_INT || e->k == E_FLT) return;
     if (seen_before(E->a, s, e)) return;
+    Shuffle shuffle;
+    if (vec_shuffle(E, e, &shuffle)) { /* whole vectors are used */
+        for (int i = 0; i < shuffle.n; i++) visit(E, s, shuffle.load[i], fn);
+        return;
+    }
     fn(E, e);
     switch (e->k) {
     case E_LOAD:

@@ -81,6 +81,11 @@ const char *vec_type(Emit *E, DType t, bool memory) {
     return arena_printf(E->a, "v%d%s%s", E->lanes, vec_letter[e], memory ? "_u" : "");
 }
 void put_vec_typedefs(const Emit *E, Text *t, int indent) {
+    if (E->shuffles)
+        text_puts(t, "#ifndef QN_SHUFFLE\n#if defined(__clang__) || __GNUC__ >= 12\n"
+                     "#define QN_SHUFFLE(type, bytes, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)\n#else\n"
+                     "#define QN_SHUFFLE(type, bytes, a, b, ...) __builtin_shuffle(a, b, (type __attribute__((vector_size(bytes)))){__VA_ARGS__})\n"
+                     "#endif\n#endif\n");
     for (int mem = 0; mem < 2; mem++)
         for (int e = 0; e < NELEM; e++)
             for (int l = 0; l < 6; l++) {
@@ -176,7 +181,9 @@ static bool bin_ok(const Emit *E, const Expr *e) {
 /* An expression of vector shape that the printer below covers. */
 static bool vec_ok(const Emit *E, const Expr *e) {
     int64_t s;
+    Shuffle shuffle;
     if (!vec_shape(E, e)) return true;
+    if (vec_shuffle(E, e, &shuffle)) return elem_ok(E, e->t);
     switch (e->k) {
     case E_VAR: return e->u.v != E->vec;
     case E_LOAD: {
@@ -513,12 +520,17 @@ void put_vec(Emit *E, Text *t, const Expr *e, int prec) {
         break;
     case E_SELECT: {
         Text m = {0};
+        Shuffle shuffle;
+        if (vec_shuffle(E, e, &shuffle)) {
+            put_shuffle(E, t, &shuffle);
+            break;
+        }
         if (!vec_shape(E, e->u.a[0])) {
             if (prec > P_COND) text_puts(t, "(");
             put_expr(E, t, e->u.a[0], P_EQ);
             for (int i = 1; i < 3; i++) {
-                text_puts(t, i == 1 ? " ? " : " : ");
-                put_broadcast(E, t, e->u.a[i], P_COND + 1);
+                text_printf(t, "%s(%s)", i == 1 ? " ? " : " : ", vec_type(E, e->t, false)); /* what is loaded has the type of memory */
+                put_broadcast(E, t, e->u.a[i], P_UNARY);
             }
             if (prec > P_COND) text_puts(t, ")");
             break;

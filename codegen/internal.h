@@ -96,6 +96,7 @@ typedef struct Emit {
     int64_t vec_lo;
     uint64_t vtypes[2]; /* vector types used, in registers and in memory: bits as in vec_type */
     bool wide_vectors;  /* 64-byte vectors occur */
+    bool shuffles;      /* QN_SHUFFLE occurs */
     bool returns;       /* calls of routines: returns their status */
     bool no_offset;     /* the caller adds the parameters' offsets */
     Vec(VecRow) rows;
@@ -146,6 +147,17 @@ void put_vec_typedefs(const Emit *E, Text *t, int indent);
 bool expr_uses(const Expr *e, const Var *v);
 
 void put_lanes(Emit *E, Text *t, const Expr *e); /* as a vector, a broadcast one if it is the same in all lanes */
+
+/* emit_shuffle.c */
+typedef struct Shuffle {
+    Buf *buf[2];
+    int64_t first[2];   /* element of the buffer that is lane 0 of vector k */
+    const Expr *load[2];
+    int n;              /* vectors */
+    uint8_t lane[64];   /* of the vectors one after the other */
+} Shuffle;
+bool vec_shuffle(const Emit *E, const Expr *e, Shuffle *s);
+void put_shuffle(Emit *E, Text *t, const Shuffle *s);
 
 /* emit_rows.c */
 bool put_row(Emit *E, Text *t, const Expr *e); /* false: no instruction row means this operation */

@@ -183,9 +183,53 @@ static void join_loops(Func *f, Stmt *s) {
     default: break;
     }
 }
+/* ---- two loops, where quotient and remainder of the variable are what is used */
+typedef struct Divisor {
+    Arena *tmp;
+    const Var *v;
+    int64_t by;
+} Divisor;
+static Expr *find_divisor(void *user, Expr *e) {
+    Divisor *d = user;
+    int64_t c;
+    bool div = e->k == E_BIN && (e->op == BIN_DIV || e->op == BIN_MOD) && e->u.a[0]->k == E_VAR && e->u.a[0]->u.v == d->v;
+    if (div && e_is_int(e->u.a[1], &c) && c > 1 && (!d->by || c < d->by)) d->by = c;
+    return e;
+}
+static Expr *find_in(void *user, Expr *e) { return expr_map(((Divisor *)user)->tmp, e, find_divisor, user); }
+static void split_loops(Func *f, Arena *tmp, Stmt *s) {
+    switch (s->k) {
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n; i++) split_loops(f, tmp, s->u.block.v[i]);
+        break;
+    case S_IF:
+        split_loops(f, tmp, s->u.cond.then);
+        if (s->u.cond.other) split_loops(f, tmp, s->u.cond.other);
+        break;
+    case S_FOR: {
+        Divisor d = {tmp, s->u.loop.v, 0};
+        int64_t n;
+        split_loops(f, tmp, s->u.loop.body);
+        stmt_map_exprs(s->u.loop.body, find_in, &d);
+        if (!d.by || !from_zero(s, &n) || n % d.by || n == d.by) break;
+        Var *o = var_new(f, arena_printf(f->a, "%s_q", d.v->name), DT_INT64),
+            *r = var_new(f, arena_printf(f->a, "%s_r", d.v->name), DT_INT64);
+        Stmt *in = s_for(f->a, r, e_int(f->a, 0), e_int(f->a, d.by));
+        in->u.loop.body = s->u.loop.body;
+        stmt_subst(f->a, in->u.loop.body, d.v, e_add(f->a, e_mul(f->a, e_var(f->a, o), e_int(f->a, d.by)), e_var(f->a, r)));
+        s->u.loop.v = o, s->u.loop.hi = e_int(f->a, n / d.by);
+        s->u.loop.body = s_block(f->a);
+        s_append(f->a, s->u.loop.body, in);
+        break;
+    }
+    default: break;
+    }
+}
 void vec_flatten(Func *f) {
     Arena *tmp = arena_new();
     flatten_buffers(f, tmp);
+    func_simplify(f);
+    split_loops(f, tmp, f->body);
     func_simplify(f);
     join_loops(f, f->body);
     func_simplify(f);

@@ -321,6 +321,11 @@ static void visit(Vectorise *x, Stmt *out, Stmt *s) {
     LoopShape shp;
     int64_t lo = 0, n = 0;
     if (s->k == S_FOR) {
+        Stmt *turned = vec_transpose(x->f, x->tmp, x->t, s);
+        if (turned) {
+            s_append(x->a, out, turned);
+            return;
+        }
         bool ok = shape(x, s, &shp), known = extent(s, &lo, &n);
         if (ok && (shp.inner || !inner_good(x, s->u.loop.body))) {
             Stmt *b = s_block(x->a);

@@ -11,6 +11,9 @@ void vectorise(Func *f, const Target *t);
 /* vec_flat.c: buffers become one-dimensional and loops that run over neighbours of each other one loop. */
 void vec_flatten(Func *f);
 
+/* vec_transpose.c: a nest that loads along one loop and stores along another, through squares of registers; NULL: it is none. */
+Stmt *vec_transpose(Func *f, Arena *tmp, const Target *t, Stmt *loops);
+
 /* vec_check.c: what a vector loop may hold; codegen/emit_vec.c prints no more than that. */
 typedef struct LoopShape {
     int max_bits, min_bits; /* of the elements that differ between lanes */

@@ -47,6 +47,16 @@ static const Nest nests[] = {
      "k..min(40, %d + k)\n"
      "      y[i] += x[i]\n",
      false},
+    {"columns to rows",
+     "func f(x: float32[%d,33]) -> writes y: float32[33,%d]\n  for i in 0..33\n    for j in 0..%d\n      y[i,j] = x[j,i]\n", false},
+    {"columns to rows, added",
+     "func f(x: float32[%d,3,20], z: float32[20,3,%d]) -> writes y: float32[20,3,%d]\n  for i in 0..20\n    for k in 0..3\n      for j in "
+     "0..%d\n"
+     "        let v: float32 = x[j,k,i]\n        y[i,k,j] = v + z[i,k,j]\n",
+     false},
+    {"out of blocks",
+     "func f(x: float32[2,%d,16]) -> writes y: float32[32,%d]\n  for c in 0..32\n    for j in 0..%d\n      y[c,j] = x[c / 16,j,c % 16]\n",
+     false},
     {"not: one after the other",
      "func f(x: float32[%d]) -> writes y: float32[200]\n  y[0] = 1.0\n  for i in 0..%d\n    y[i + 1] = y[i] * x[i]\n", false},
     {"not: columns", "func f(x: float32[%d,2]) -> writes y: float32[%d,3]\n  for i in 0..%d\n    y[i,1] = x[i,0]\n", false},
