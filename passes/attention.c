@@ -10,15 +10,15 @@
 #include "ir/target.h"
 #include <string.h>
 
-enum { AXES = 4, STEPS = 16 }; /* batch, head, row, element */
-typedef struct Where {         /* an operand's element: t[start + sum of index * stride], t dense */
+enum { AXES = 4, STEPS = 16, MASK_MAX = 1 << 20 }; /* batch, head, row, element */
+typedef struct Where {                             /* an operand's element: t[start + sum of index * stride], t dense */
     Tensor *t;
     int64_t start, ext[AXES], stride[AXES];
     double scale;
 } Where;
 typedef struct Chain {
     Node *pv, *last; /* the second product; the node whose result is replaced */
-    Tensor *mask;
+    Tensor *mask[2]; /* both are constant if there are two */
     Where q, k, v;
     bool swapped;
 } Chain;
@@ -127,14 +127,23 @@ static bool product(const Node *n) {
         if (a->dim[d] != b->dim[d]) return false;
     return tensor_elements(n->out[0]) > 0 && a->dim[a->rank - 1] > 0;
 }
-/* From the operand of Softmax back to the first product: factors, and one addition outside them. */
+static bool same_but_ones(const Type *a, const Type *b) { /* one has more axes in front, of extent 1 */
+    for (int d = 1; d <= a->rank || d <= b->rank; d++)
+        if ((d <= a->rank ? a->dim[a->rank - d] : 1) != (d <= b->rank ? b->dim[b->rank - d] : 1)) return false;
+    return true;
+}
+/* From the operand of Softmax back to the first product: factors, and additions outside them. */
 static Node *first_product(Tensor *t, double *scale, Tensor **mask) {
-    *mask = NULL, *scale = 1;
-    for (int i = 0; i < 6; i++) {
+    mask[0] = mask[1] = NULL, *scale = 1;
+    for (int i = 0; i < 8; i++) {
         Node *d = t->def;
         double c;
         if (!d || !only_user(t)) return NULL;
         if (product(d)) return d;
+        if ((d->op->flags & OPF_VIEW) && same_but_ones(&d->in[0]->type, &t->type)) {
+            t = d->in[0];
+            continue;
+        }
         bool add = op_is(d, "Add"), mul = op_is(d, "Mul"), div = op_is(d, "Div");
         if (!add && !mul && !div) return NULL;
         int side = 0;
@@ -148,8 +157,9 @@ static Node *first_product(Tensor *t, double *scale, Tensor **mask) {
         Tensor *other = d->in[!side];
         if (!type_same(&d->in[side]->type, &t->type)) return NULL;
         if (add) {
-            if (*mask || *scale != 1 || other->type.dt != DT_FLOAT32) return NULL;
-            *mask = other;
+            if (mask[1] || *scale != 1 || other->type.dt != DT_FLOAT32) return NULL;
+            if (mask[0] && (!is_const(mask[0]) || !is_const(other))) return NULL;
+            mask[mask[0] != NULL] = other;
         } else {
             if (!scalar(other, &c) || (div && c == 0)) return NULL;
             *scale *= mul ? c : 1 / c;
@@ -166,9 +176,10 @@ static bool match(Node *soft, Chain *c) {
     c->pv = only_user(s);
     double scale;
     Node *qk;
-    if (!product(c->pv) || c->pv->in[0] != s || !(qk = first_product(soft->in[0], &scale, &c->mask))) return false;
-    if (c->mask && (c->mask->type.rank > rank || (rank == 3 && c->mask->type.rank > 2)))
-        return false; /* one axis before the heads is not there */
+    if (!product(c->pv) || c->pv->in[0] != s || !(qk = first_product(soft->in[0], &scale, c->mask))) return false;
+    const Tensor *m = c->mask[0]; /* of three dims the first is the heads: there a mask has none of its own */
+    if (m && (rank == 3 ? c->mask[1] || m->type.rank > 2 : !c->mask[1] && m->type.rank > rank)) return false;
+    if (c->mask[1] && tensor_elements(s) > MASK_MAX) return false;
     c->q = locate(qk->in[0], true, false), c->k = locate(qk->in[1], true, true), c->v = locate(c->pv->in[1], false, false);
     c->q.scale *= scale * c->k.scale;
     c->last = c->pv;
@@ -185,6 +196,28 @@ static Tensor *flat(Graph *g, Node *before, Tensor *t) {
     Tensor *f = build(g, before, "Reshape", 2, (Tensor *[]){t, tensor_i64s(g, &n, 1)});
     type_set(&f->type, t->type.dt, 1, &n);
     return f;
+}
+/* The sum of two constants, in the shape of the scores. */
+static float element(const Tensor *t, const Type *all, const int64_t *index) {
+    int64_t at = 0;
+    for (int d = 0; d < t->type.rank; d++) {
+        int from = d + all->rank - t->type.rank;
+        at = at * t->type.dim[d] + (t->type.dim[d] == 1 || from < 0 ? 0 : index[from]);
+    }
+    return (float)dtype_get_f(DT_FLOAT32, t->data, at);
+}
+static Tensor *mask_of(Graph *g, const Chain *c, const int64_t *dim) {
+    Type all;
+    int64_t n, index[AXES] = {0};
+    if (!c->mask[1]) return c->mask[0];
+    type_set(&all, DT_FLOAT32, AXES, dim);
+    if (!type_elements(&all, &n)) return NULL;
+    float *v = NEW_ARRAY(g->a, float, n);
+    for (int64_t i = 0; i < n; i++) {
+        v[i] = element(c->mask[0], &all, index) + element(c->mask[1], &all, index);
+        for (int d = AXES - 1; d >= 0 && ++index[d] == dim[d]; d--) index[d] = 0;
+    }
+    return tensor_const(g, NULL, DT_FLOAT32, AXES, dim, v);
 }
 static void set_map(Graph *g, Node *n, const char *name, const Where *w) {
     node_set_is(g, n, op_attr_index(n->op, name), (int64_t[]){w->start, w->stride[0], w->stride[1], w->stride[2], w->stride[3]}, 5);
@@ -208,9 +241,10 @@ static bool replace(Run *r, const Chain *c) {
     rows = ceil_div(queries, ceil_div(queries, rows));
     const OpDef *op = op_find("quern", "FusedAttention");
     Node *last = c->last;
-    Tensor *in[4] = {flat(g, last, c->q.t), flat(g, last, c->k.t), flat(g, last, c->v.t), c->mask};
-    Node *n = node_new(g, op, last, c->pv->loc, c->mask ? 4 : 3, in, 1);
     int64_t dims[6] = {c->q.ext[0], c->q.ext[1], queries, keys, c->q.ext[3], size};
+    Tensor *mask = mask_of(g, c, dims);
+    Tensor *in[4] = {flat(g, last, c->q.t), flat(g, last, c->k.t), flat(g, last, c->v.t), mask};
+    Node *n = node_new(g, op, last, c->pv->loc, mask ? 4 : 3, in, 1);
     node_set_is(g, n, op_attr_index(op, "dims"), dims, 6);
     set_map(g, n, "q", &c->q), set_map(g, n, "k", &c->k), set_map(g, n, "v", &c->v);
     node_set_f(n, op_attr_index(op, "scale"), (float)c->q.scale);
