@@ -311,6 +311,7 @@ int cmd_explore(Ctx *c, Options *o) {
     json_t *layer = explore_load(c, o->model);
     const json_t *inner = json_object_get(layer, "layer");
     const Problem *p = layer ? explore_layer(c, o->model, "", inner ? inner : layer) : NULL;
+    json_decref(layer);
     if (!p) return EXIT_REFUSED;
     if (o->x.mapping) return one_mapping(c, o, p, t);
     if (!o->x.sweep && !o->x.html) return search_one(c, o, p, t);

@@ -130,5 +130,7 @@ Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const 
     json_t *j = explore_parse(c, file, text, bytes);
     if (!j) return NULL;
     const json_t *inner = json_object_get(j, "mapping");
-    return explore_mapping(c, file, inner ? "mapping" : "", inner ? inner : j, p, t);
+    Mapping *m = explore_mapping(c, file, inner ? "mapping" : "", inner ? inner : j, p, t);
+    json_decref(j);
+    return m;
 }

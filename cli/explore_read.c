@@ -218,6 +218,25 @@ static Target *arch_of(Ctx *c, const char *file, const char *name, const json_t 
     }
     return fan_out(c, file, where, j, levels, t) && target_check(c->d, (Loc){file, -1, NULL, NULL}, t) ? t : NULL;
 }
+static Target *pick_arch(Ctx *c, const char *file, const char *name, const json_t *j) {
+    if (json_object_get(j, "levels_outer_to_inner")) {
+        const char *own = json_string_value(json_object_get(j, "name"));
+        return arch_of(c, file, name ? name : own ? own : "machine", j);
+    }
+    const json_t *one = name                       ? json_object_get(j, name)
+                        : json_object_size(j) == 1 ? json_object_iter_value(json_object_iter((json_t *)j))
+                                                   : NULL;
+    if (!name && one) name = json_object_iter_key(json_object_iter((json_t *)j));
+    if (one) return arch_of(c, file, name, one);
+    Text names = {0};
+    const char *k;
+    json_t *v;
+    json_object_foreach((json_t *)j, k, v) text_printf(&names, "%s%s", names.n ? ", " : "", k);
+    wrong(c, file, "", "%s%s%s; expected FILE#NAME with one of %s", name ? "no machine is called '" : "several machines", name ? name : "",
+          name ? "'" : "", names.s ? names.s : "(none)");
+    text_free(&names);
+    return NULL;
+}
 Target *explore_arch(Ctx *c, const char *file, const char *name) {
     size_t bytes, at = 0;
     char *text = file_read_whole(c, file, 1 << 24, &bytes);
@@ -229,20 +248,7 @@ Target *explore_arch(Ctx *c, const char *file, const char *name) {
         return t;
     }
     json_t *j = explore_load(c, file);
-    if (!j) return NULL;
-    if (json_object_get(j, "levels_outer_to_inner")) {
-        const char *own = json_string_value(json_object_get(j, "name"));
-        return arch_of(c, file, name ? name : own ? own : "machine", j);
-    }
-    const json_t *one = name ? json_object_get(j, name) : json_object_size(j) == 1 ? json_object_iter_value(json_object_iter(j)) : NULL;
-    if (!name && one) name = json_object_iter_key(json_object_iter(j));
-    if (one) return arch_of(c, file, name, one);
-    Text names = {0};
-    const char *k;
-    json_t *v;
-    json_object_foreach(j, k, v) text_printf(&names, "%s%s", names.n ? ", " : "", k);
-    wrong(c, file, "", "%s%s%s; expected FILE#NAME with one of %s", name ? "no machine is called '" : "several machines", name ? name : "",
-          name ? "'" : "", names.s ? names.s : "(none)");
-    text_free(&names);
-    return NULL;
+    Target *t = j ? pick_arch(c, file, name, j) : NULL;
+    json_decref(j);
+    return t;
 }
