@@ -51,7 +51,10 @@ bool infer_conv_transpose(Infer *x) {
             if (t->n != rows[i].len || t->is[j] < rows[i].least || t->is[j] > INT32_MAX / 64)
                 return infer_error(x, "%s is not %lld values of at least %lld", rows[i].name, (long long)rows[i].len, (long long)rows[i].least);
     }
-    if (attr_has(x->n, OUTPUT_SHAPE) && x->n->attr[OUTPUT_SHAPE].n < rank) return infer_error(x, "output_shape has too few values");
+    const Attr *shape = &x->n->attr[OUTPUT_SHAPE];
+    if (shape->kind != ATTR_NONE && shape->n < rank) return infer_error(x, "output_shape has too few values");
+    for (int64_t i = 0; shape->kind != ATTR_NONE && i < shape->n; i++)
+        if (shape->is[i] < 0 || shape->is[i] > INT32_MAX) return infer_error(x, "output_shape has the extent %lld", (long long)shape->is[i]);
     for (int i = 0; i < rank; i++)
         if (in->dim[2 + i] > INT32_MAX / 64 || k->dim[2 + i] > INT32_MAX / 64) return infer_error(x, "the extents overflow");
     windows(x->n, rank, w);
