@@ -212,7 +212,7 @@ bool stream_describe(const Stmt *s, int64_t *values, int8_t *is, Nest *out, cons
 /* ---- comparing */
 static unsigned moved(const Nest *n, int loop) {
     unsigned m = 0;
-    for (int k = 0; k < n->nop; k++) m |= (unsigned)(n->at[k].k[loop] != 0) << k;
+    for (int k = 0; k < n->nop && k < QN_SIM_OPERANDS; k++) m |= (unsigned)(n->at[k].k[loop] != 0) << k;
     return m;
 }
 /* Operands that the two loops move by the same stride. */

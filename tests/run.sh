@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing, builds, runs all tests, ends with "N passed, N failed, N skipped". Works offline when nothing is missing.
+# Installs what is missing, builds, runs all tests, ends with "N passed, N failed". Works offline when nothing is missing.
 #   tests/run.sh          unit tests, ONNX conformance data, real models, examples
 #   tests/run.sh --full   the same under gcc, clang and both sanitizers
 set -eu

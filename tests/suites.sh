@@ -74,5 +74,5 @@ total() {
             split(substr($0, RSTART + 2, RLENGTH - 2), f, /[ ,]+/)
             p += f[1]; x += f[3]; s += f[5]
         }
-        END { printf "%d passed, %d failed, %d skipped\n", p, x, s; exit !(x == 0 && p > 0) }' "$log"
+        END { printf "%d skipped\n%d passed, %d failed\n", s, p, x; exit !(x == 0 && p > 0) }' "$log"
 }
