@@ -167,7 +167,8 @@ BUILD(fold_add) { /* or a subtraction */
 BUILD(fold_mul) { /* or a division */
     const char *op = m->node[0]->op->name;
     Tensor *b = VAR(m, 'b'), *c = channel_vector(m, VAR(m, 'c'));
-    return rebuild(m, two(m, op, VAR(m, 'w'), along_weights(m, c)), b ? two(m, op, channel_vector(m, b), c) : NULL);
+    Tensor *bias = b ? two(m, op, channel_vector(m, b), c) : NULL; /* one after the other: names must not depend on the C compiler */
+    return rebuild(m, two(m, op, VAR(m, 'w'), along_weights(m, c)), bias);
 }
 BUILD(transpose_w) {
     Node *t = build_node(m->g, m->node[0], "Transpose", 1, (Tensor *[]){VAR(m, 'w')}, 1);

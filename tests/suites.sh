@@ -43,7 +43,7 @@ corpus_all() {
 sanitized() {
     sh "$root/.ci/build" "$1" all -DCMAKE_C_COMPILER=$2 -DQUERN_SANITIZE=ON -DQUERN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
     export ASAN_OPTIONS=detect_leaks=0
-    CK_TIMEOUT_MULTIPLIER=5 counted "unit ($(basename "$1"))" "$1/tests/unit_tests"
+    SCHED_COUNT=50 CK_TIMEOUT_MULTIPLIER=5 counted "unit ($(basename "$1"))" "$1/tests/unit_tests"
     corpus_all "$1" $2 '-std=c99 -O1 -g -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined -fno-sanitize-recover=undefined' "$3"
     unset ASAN_OPTIONS
 }
