@@ -144,7 +144,7 @@ static bool digit(char c) { return c >= '0' && c <= '9'; }
 static bool wordy(char c) { return digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.'; }
 static const char *mutate(Arena *a, const char *text) {
     static const char *const odd[] = {
-        "0", "-1", "9223372036854775807", "-9223372036854775808", "2147483648", "1099511627776", "1000", "-2", "17", "-7", "0", "3"};
+        "0", "-1", "9223372036854775807", "-9223372036854775808", "2147483648", "1099511627776", "40", "-2", "17", "-7", "0", "3"};
     Vec(int) at = {0};
     for (int i = 1; text[i]; i++)
         if (digit(text[i]) && !wordy(text[i - 1])) vec_push(a, &at, i);
