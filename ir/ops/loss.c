@@ -42,9 +42,10 @@ bool lower_nll_loss(Lower *L, Node *n) {
     Buf *sum = NULL, *total = NULL;
     Expr *idx[QN_MAX_RANK], *at[QN_MAX_RANK];
     if (!none) {
-        sum = lower_temp(L, "sum", ct, 0, NULL), total = lower_temp(L, "total", ct, 0, NULL);
+        sum = lower_temp(L, "sum", ct, 0, NULL);
+        if (mean_of(n)) total = lower_temp(L, "total", ct, 0, NULL);
         lower_put(L, sum, NULL, e_lit(a, ct, 0), RED_NONE);
-        lower_put(L, total, NULL, e_lit(a, ct, 0), RED_NONE);
+        if (total) lower_put(L, total, NULL, e_lit(a, ct, 0), RED_NONE);
     }
     lower_loops(L, NULL, l, idx);
     Expr *target = lower_let(L, "target", e_cast(a, DT_INT64, lower_load(L, n, 1, idx)));
@@ -63,7 +64,7 @@ bool lower_nll_loss(Lower *L, Node *n) {
         lower_store(L, n, 0, idx, loss);
     } else {
         lower_put(L, sum, NULL, loss, RED_ADD);
-        lower_put(L, total, NULL, w, RED_ADD);
+        if (total) lower_put(L, total, NULL, w, RED_ADD);
     }
     lower_ends(L, l->rank);
     if (none) return true;
