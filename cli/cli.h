@@ -71,7 +71,7 @@ typedef struct DataSet {
     const char *dir;
 } DataSet;
 bool dataset_read(Ctx *c, const char *dir, DataSet *out);
-bool dataset_same_shapes(const DataSet *a, const DataSet *b); /* of the inputs: the two share one build */
+bool dataset_same_shapes(const DataSet *a, const DataSet *b);     /* of the inputs: the two share one build */
 bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n); /* DIR itself or DIR/test_data_set_N */
 /* Older files hold the bits of bfloat16 and 8-bit floats as unsigned integers: such a value takes the wanted element type.
  * false: the types differ. */

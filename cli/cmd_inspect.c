@@ -33,7 +33,7 @@ static int64_t weights_of(const Node *n, const bool *by_input) {
     static const struct {
         const char *op;
         int a, b; /* operand numbers, -1: none */
-    } rows[] = {{"Conv", 1, -1},        {"ConvTranspose", 1, -1}, {"Gemm", 0, 1},          {"MatMul", 0, 1},  {"ConvInteger", 1, -1},
+    } rows[] = {{"Conv", 1, -1},         {"ConvTranspose", 1, -1}, {"Gemm", 0, 1},          {"MatMul", 0, 1}, {"ConvInteger", 1, -1},
                 {"MatMulInteger", 0, 1}, {"QLinearConv", 3, -1},   {"QLinearMatMul", 0, 3}, {"LSTM", 1, 2},   {"GRU", 1, 2},
                 {"RNN", 1, 2},           {"DeformConv", 1, -1}};
     int64_t sum = 0;
@@ -68,11 +68,15 @@ static void print_table(Ctx *c, const Graph *g, const bool *by_input, Totals *t)
     for (const Node *n = g->first; n; n = n->next, i++) {
         Layer l = layer_of(n, by_input);
         t->weights += l.weights, t->macs += l.macs, t->bytes += l.bytes;
-        printf("%-4d %-20.20s %-28.28s %-28.28s %-28.28s %14lld %16lld %12lld %8.2f\n", i, n->op->name, n->loc.name ? n->loc.name : n->out[0] ? n->out[0]->name : "",
-               n->nin ? type_text(c->a, n->in[0]) : "", n->nout ? type_text(c->a, n->out[0]) : "", (long long)l.weights, (long long)l.macs, (long long)l.bytes, intensity(&l));
+        printf("%-4d %-20.20s %-28.28s %-28.28s %-28.28s %14lld %16lld %12lld %8.2f\n", i, n->op->name,
+               n->loc.name ? n->loc.name
+               : n->out[0] ? n->out[0]->name
+                           : "",
+               n->nin ? type_text(c->a, n->in[0]) : "", n->nout ? type_text(c->a, n->out[0]) : "", (long long)l.weights, (long long)l.macs,
+               (long long)l.bytes, intensity(&l));
     }
-    printf("total: %d nodes, %lld weights, %lld MACs (biases not counted), %lld constant elements, %lld bytes read and written\n", i, (long long)t->weights,
-           (long long)t->macs, (long long)t->constants, (long long)t->bytes);
+    printf("total: %d nodes, %lld weights, %lld MACs (biases not counted), %lld constant elements, %lld bytes read and written\n", i,
+           (long long)t->weights, (long long)t->macs, (long long)t->constants, (long long)t->bytes);
 }
 static json_t *dims_json(const Tensor *t) {
     json_t *d = json_array();
@@ -84,7 +88,8 @@ static json_t *tensors_json(Tensor *const *v, int n) {
     for (int i = 0; i < n; i++) {
         if (!v[i]) continue;
         json_t *name = json_string(v[i]->name);
-        json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", name ? name : json_string("?"), "dtype", dtype_name(v[i]->type.dt), "shape", dims_json(v[i])));
+        json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", name ? name : json_string("?"), "dtype", dtype_name(v[i]->type.dt),
+                                              "shape", dims_json(v[i])));
     }
     return list;
 }
@@ -94,13 +99,15 @@ static void print_json(const Graph *g, const bool *by_input, Totals *t) {
         Layer l = layer_of(n, by_input);
         t->weights += l.weights, t->macs += l.macs, t->bytes += l.bytes;
         json_t *name = json_string(n->loc.name ? n->loc.name : "");
-        json_array_append_new(layers, json_pack("{s:o, s:s, s:o, s:o, s:I, s:I, s:I, s:f}", "name", name ? name : json_string("?"), "op", n->op->name, "inputs",
-                                                tensors_json(n->in, n->nin), "outputs", tensors_json(n->out, n->nout), "weights", (json_int_t)l.weights, "macs",
-                                                (json_int_t)l.macs, "bytes", (json_int_t)l.bytes, "intensity", intensity(&l)));
+        json_array_append_new(layers, json_pack("{s:o, s:s, s:o, s:o, s:I, s:I, s:I, s:f}", "name", name ? name : json_string("?"), "op",
+                                                n->op->name, "inputs", tensors_json(n->in, n->nin), "outputs",
+                                                tensors_json(n->out, n->nout), "weights", (json_int_t)l.weights, "macs", (json_int_t)l.macs,
+                                                "bytes", (json_int_t)l.bytes, "intensity", intensity(&l)));
     }
-    json_t *root = json_pack("{s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "model", g->name ? g->name : "", "inputs", tensors_json(g->in.v, g->in.n), "outputs",
-                             tensors_json(g->out.v, g->out.n), "layers", layers, "total", "weights", (json_int_t)t->weights, "macs", (json_int_t)t->macs, "bytes",
-                             (json_int_t)t->bytes, "constants", (json_int_t)t->constants);
+    json_t *root =
+        json_pack("{s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "model", g->name ? g->name : "", "inputs", tensors_json(g->in.v, g->in.n),
+                  "outputs", tensors_json(g->out.v, g->out.n), "layers", layers, "total", "weights", (json_int_t)t->weights, "macs",
+                  (json_int_t)t->macs, "bytes", (json_int_t)t->bytes, "constants", (json_int_t)t->constants);
     json_dumpf(root, stdout, JSON_INDENT(1));
     puts("");
     json_decref(root);
@@ -112,9 +119,7 @@ int cmd_inspect(Ctx *c, Options *o) {
     const bool *by_input = mark_by_input(c, g);
     for (int i = 0; i < g->tensors.n; i++)
         if (g->tensors.v[i]->data && g->tensors.v[i]->nuse) t.constants += tensor_elements(g->tensors.v[i]);
-    if (o->json)
-        print_json(g, by_input, &t);
-    else
-        print_table(c, g, by_input, &t);
+    if (o->json) print_json(g, by_input, &t);
+    else print_table(c, g, by_input, &t);
     return EXIT_DONE;
 }

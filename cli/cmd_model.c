@@ -22,9 +22,11 @@ int cmd_compile(Ctx *c, Options *o) {
     Emitted e = {0};
     const char *id = model_id(c, o);
     if (!p || !model_emit(c, o, p, id, o->output, &e)) return EXIT_REFUSED;
-    fprintf(stderr, "%s: %d kernels, %lld MACs; C text %lld bytes, weights %lld bytes, arena %lld bytes (lower bound %lld, largest scratch %lld); %.2f s\n", id,
-            p->k.n, (long long)p->macs, (long long)e.text_bytes, (long long)p->weights_bytes, (long long)p->arena_bytes, (long long)p->lower_bound,
-            (long long)p->scratch_bytes, now() - t0);
+    fprintf(stderr,
+            "%s: %d kernels, %lld MACs; C text %lld bytes, weights %lld bytes, arena %lld bytes (lower bound %lld, largest scratch %lld); "
+            "%.2f s\n",
+            id, p->k.n, (long long)p->macs, (long long)e.text_bytes, (long long)p->weights_bytes, (long long)p->arena_bytes,
+            (long long)p->lower_bound, (long long)p->scratch_bytes, now() - t0);
     return EXIT_DONE;
 }
 
@@ -69,10 +71,8 @@ static bool read_named_inputs(Ctx *c, Options *o, Value *in, const Graph *g) {
         }
         size_t n = strlen(nv->value);
         bool npy = n > 4 && strcmp(nv->value + n - 4, ".npy") == 0;
-        if (npy)
-            npy_read(c, nv->value, &in[at]);
-        else
-            onnx_read_tensor(c, nv->value, &in[at]);
+        if (npy) npy_read(c, nv->value, &in[at]);
+        else onnx_read_tensor(c, nv->value, &in[at]);
     }
     return c->d->errors == 0;
 }
@@ -92,10 +92,8 @@ static void print_value(const Value *v) {
     type_elements(&v->type, &n);
     for (int64_t i = 0; i < n && i < 32; i++) {
         t.n = 0;
-        if (dtype_is_float(v->type.dt))
-            text_float(&t, dtype_get_f(v->type.dt, v->data, i), v->type.dt == DT_FLOAT64 ? 64 : 32);
-        else
-            text_printf(&t, "%lld", (long long)dtype_get_i(v->type.dt, v->data, i));
+        if (dtype_is_float(v->type.dt)) text_float(&t, dtype_get_f(v->type.dt, v->data, i), v->type.dt == DT_FLOAT64 ? 64 : 32);
+        else text_printf(&t, "%lld", (long long)dtype_get_i(v->type.dt, v->data, i));
         printf(" %s", t.s);
     }
     puts(n > 32 ? " ..." : "");
@@ -128,8 +126,7 @@ int cmd_run(Ctx *c, Options *o) {
     Map *used = map_new(c->a);
     for (int i = 0; i < g->out.n; i++) {
         Value v = {g->out.v[i]->name, g->out.v[i]->type, out[i], tensor_bytes(g->out.v[i])};
-        if (!o->output_dir)
-            print_value(&v);
+        if (!o->output_dir) print_value(&v);
         else if (!npy_write(c, arena_printf(c->a, "%s/%s.npy", o->output_dir, c_name(c->a, used, v.name, "output")), &v))
             status = EXIT_REFUSED;
     }
@@ -161,12 +158,16 @@ static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet 
             text_free(&a), text_free(&b);
             continue;
         }
-        Compared cmp = compare_values(t->type.dt, tensor_elements(t), out[i], want->data, tolerance_default(g, t->type.dt, o->atol, o->rtol));
-        printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, t->name, cmp.ok ? "ok" : "WRONG", cmp.max_abs, cmp.max_allowed);
+        Compared cmp =
+            compare_values(t->type.dt, tensor_elements(t), out[i], want->data, tolerance_default(g, t->type.dt, o->atol, o->rtol));
+        printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, t->name, cmp.ok ? "ok" : "WRONG",
+               cmp.max_abs, cmp.max_allowed);
         if (!cmp.ok)
-            ok = diag_error(c->d, l, "output '%s' differs: element %lld is %.9g, expected %.9g (difference %.3g, allowed %.3g); %lld of %lld elements are wrong", t->name,
-                            (long long)cmp.at, dtype_get_f(t->type.dt, out[i], cmp.at), dtype_get_f(t->type.dt, want->data, cmp.at), cmp.max_abs, cmp.max_allowed,
-                            (long long)cmp.bad, (long long)tensor_elements(t));
+            ok = diag_error(
+                c->d, l,
+                "output '%s' differs: element %lld is %.9g, expected %.9g (difference %.3g, allowed %.3g); %lld of %lld elements are wrong",
+                t->name, (long long)cmp.at, dtype_get_f(t->type.dt, out[i], cmp.at), dtype_get_f(t->type.dt, want->data, cmp.at),
+                cmp.max_abs, cmp.max_allowed, (long long)cmp.bad, (long long)tensor_elements(t));
     }
     return ok;
 }

@@ -22,9 +22,7 @@ int cmd_ops(Ctx *c, Options *o) {
 int cmd_passes(Ctx *c, Options *o) {
     (void)c;
     Text t = {0};
-    if (o->markdown)
-        passes_markdown(&t);
-    else
-        passes_list(&t);
+    if (o->markdown) passes_markdown(&t);
+    else passes_list(&t);
     return print_text(&t);
 }

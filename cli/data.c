@@ -29,8 +29,8 @@ bool dataset_same_shapes(const DataSet *a, const DataSet *b) {
 bool value_fit(Value *v, const Type *want) {
     Type t = v->type;
     t.dt = want->dt;
-    bool bits = dtype_is_float(want->dt) && dtype_compute(want->dt) != want->dt && dtype_info[want->dt].bits == dtype_info[v->type.dt].bits &&
-                dtype_info[v->type.dt].cls == CLS_UINT;
+    bool bits = dtype_is_float(want->dt) && dtype_compute(want->dt) != want->dt &&
+                dtype_info[want->dt].bits == dtype_info[v->type.dt].bits && dtype_info[v->type.dt].cls == CLS_UINT;
     if (bits && type_same(&t, want)) v->type.dt = want->dt;
     return type_same(&v->type, want);
 }
@@ -46,10 +46,8 @@ bool dataset_read(Ctx *c, const char *dir, DataSet *out) {
                 ok = false;
                 continue;
             }
-            if (side)
-                vec_push(c->a, &out->out, v);
-            else
-                vec_push(c->a, &out->in, v);
+            if (side) vec_push(c->a, &out->out, v);
+            else vec_push(c->a, &out->in, v);
         }
     return ok;
 }
@@ -62,7 +60,8 @@ static int by_number(const void *a, const void *b) {
 bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n) {
     Vec(char *) found = {0};
     Loc l = {dir, -1, NULL, NULL};
-    if (!is_dir(dir)) return diag_error(c->d, l, "is not a folder; give a test data set (input_0.pb, output_0.pb) or a folder of test_data_set_N");
+    if (!is_dir(dir))
+        return diag_error(c->d, l, "is not a folder; give a test data set (input_0.pb, output_0.pb) or a folder of test_data_set_N");
     if (exists(arena_printf(c->a, "%s/output_0.pb", dir))) {
         vec_push(c->a, &found, arena_strdup(c->a, dir));
     } else {
@@ -81,8 +80,9 @@ static const struct {
     char kind;
     int bytes;
     DType dt;
-} npy_types[] = {{'f', 4, DT_FLOAT32}, {'f', 8, DT_FLOAT64}, {'f', 2, DT_FLOAT16}, {'i', 1, DT_INT8},   {'i', 2, DT_INT16},  {'i', 4, DT_INT32},
-                 {'i', 8, DT_INT64},   {'u', 1, DT_UINT8},   {'u', 2, DT_UINT16},  {'u', 4, DT_UINT32}, {'u', 8, DT_UINT64}, {'b', 1, DT_BOOL}};
+} npy_types[] = {{'f', 4, DT_FLOAT32}, {'f', 8, DT_FLOAT64}, {'f', 2, DT_FLOAT16}, {'i', 1, DT_INT8},
+                 {'i', 2, DT_INT16},   {'i', 4, DT_INT32},   {'i', 8, DT_INT64},   {'u', 1, DT_UINT8},
+                 {'u', 2, DT_UINT16},  {'u', 4, DT_UINT32},  {'u', 8, DT_UINT64},  {'b', 1, DT_BOOL}};
 enum { NPY_TYPES = sizeof npy_types / sizeof *npy_types };
 
 static const char *npy_field(const char *head, const char *key) {
@@ -110,17 +110,21 @@ bool npy_read(Ctx *c, const char *path, Value *v) {
     const unsigned char *b = file_read_whole(c, path, (size_t)4 << 30, &n);
     if (!b) return false;
     if (n < 12 || memcmp(b, "\x93NUMPY", 6)) return diag_error(c->d, l, "does not start like a .npy file; save it with numpy.save");
-    size_t head = b[6] == 1 ? (size_t)b[8] | (size_t)b[9] << 8 : (size_t)b[8] | (size_t)b[9] << 8 | (size_t)b[10] << 16 | (size_t)b[11] << 24;
+    size_t head =
+        b[6] == 1 ? (size_t)b[8] | (size_t)b[9] << 8 : (size_t)b[8] | (size_t)b[9] << 8 | (size_t)b[10] << 16 | (size_t)b[11] << 24;
     size_t at = b[6] == 1 ? 10 : 12;
     if (head > n - at) return diag_error(c->d, l, "its header of %zu bytes is longer than the file", head);
     char *h = arena_strndup(c->a, (const char *)b + at, head);
     const char *descr = npy_field(h, "'descr'"), *order = npy_field(h, "'fortran_order'"), *shape = npy_field(h, "'shape'");
-    if (!descr || !order || !shape || !npy_shape(shape, &v->type)) return diag_error(c->d, l, "its header lacks descr, fortran_order or a valid shape");
+    if (!descr || !order || !shape || !npy_shape(shape, &v->type))
+        return diag_error(c->d, l, "its header lacks descr, fortran_order or a valid shape");
     if (strncmp(order, "False", 5)) return diag_error(c->d, l, "is in Fortran order; save numpy.ascontiguousarray of it");
     v->type.dt = DT_NONE;
     for (int i = 0; i < NPY_TYPES; i++)
-        if ((*descr == '<' || *descr == '|') && descr[1] == npy_types[i].kind && atoi(descr + 2) == npy_types[i].bytes) v->type.dt = npy_types[i].dt;
-    if (v->type.dt == DT_NONE) return diag_error(c->d, l, "has element type '%.8s'; expected a little-endian float, int, uint or bool", descr);
+        if ((*descr == '<' || *descr == '|') && descr[1] == npy_types[i].kind && atoi(descr + 2) == npy_types[i].bytes)
+            v->type.dt = npy_types[i].dt;
+    if (v->type.dt == DT_NONE)
+        return diag_error(c->d, l, "has element type '%.8s'; expected a little-endian float, int, uint or bool", descr);
     int64_t count, bytes;
     if (!type_elements(&v->type, &count) || !dtype_bytes(v->type.dt, count, &bytes) || (uint64_t)bytes != n - at - head)
         return diag_error(c->d, l, "holds %zu bytes of data, which its shape does not explain", n - at - head);
@@ -132,11 +136,13 @@ bool npy_read(Ctx *c, const char *path, Value *v) {
 bool npy_write(Ctx *c, const char *path, const Value *v) {
     const char *descr = NULL;
     for (int i = 0; i < NPY_TYPES; i++)
-        if (npy_types[i].dt == v->type.dt) descr = arena_printf(c->a, "%c%c%d", npy_types[i].bytes == 1 ? '|' : '<', npy_types[i].kind, npy_types[i].bytes);
+        if (npy_types[i].dt == v->type.dt)
+            descr = arena_printf(c->a, "%c%c%d", npy_types[i].bytes == 1 ? '|' : '<', npy_types[i].kind, npy_types[i].bytes);
     if (!descr) return diag_error(c->d, (Loc){path, -1, NULL, NULL}, "%s has no .npy form; use a .pb file", dtype_name(v->type.dt));
     Text t = {0};
     text_printf(&t, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
-    for (int i = 0; i < v->type.rank; i++) text_printf(&t, "%lld%s", (long long)v->type.dim[i], v->type.rank == 1 || i + 1 < v->type.rank ? ", " : "");
+    for (int i = 0; i < v->type.rank; i++)
+        text_printf(&t, "%lld%s", (long long)v->type.dim[i], v->type.rank == 1 || i + 1 < v->type.rank ? ", " : "");
     text_puts(&t, "), }");
     while ((t.n + 11) % 64) text_puts(&t, " ");
     text_puts(&t, "\n");
@@ -171,10 +177,8 @@ Compared compare_values(DType dt, int64_t n, const void *got, const void *want, 
     r.max_allowed = t.atol + t.rtol * largest;
     for (int64_t i = 0; i < n; i++) {
         double x = dtype_get_f(dt, got, i), w = dtype_get_f(dt, want, i), diff;
-        if (ints && t.atol == 0)
-            diff = dtype_get_i(dt, got, i) == dtype_get_i(dt, want, i) ? 0 : fabs(x - w) > 0 ? fabs(x - w) : 1;
-        else
-            diff = (isnan(x) && isnan(w)) || x == w ? 0 : fabs(x - w);
+        if (ints && t.atol == 0) diff = dtype_get_i(dt, got, i) == dtype_get_i(dt, want, i) ? 0 : fabs(x - w) > 0 ? fabs(x - w) : 1;
+        else diff = (isnan(x) && isnan(w)) || x == w ? 0 : fabs(x - w);
         bool bad = !(diff <= r.max_allowed);
         r.bad += bad;
         if (bad) r.ok = false;

@@ -39,7 +39,8 @@ void remove_dir(const char *dir) {
 /* Flags are split at blanks. */
 static void push_words(Ctx *c, const char *s, char ***v, int *n) {
     Vec(char *) w = {*v, *n, *n};
-    for (char *copy = arena_strdup(c->a, s), *save = NULL, *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save)) vec_push(c->a, &w, p);
+    for (char *copy = arena_strdup(c->a, s), *save = NULL, *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save))
+        vec_push(c->a, &w, p);
     *v = w.v, *n = w.n;
 }
 static int run_command(Ctx *c, char *const *argv) {
@@ -108,7 +109,8 @@ static _Noreturn void child_call(const char *so, const char *id, const Program *
             long n = ftell(f);
             rewind(f);
             void *w = NULL;
-            if (n < 0 || posix_memalign(&w, 64, (size_t)n + 1) || fread(w, 1, (size_t)n, f) != (size_t)n) child_fail("cannot read weights", path);
+            if (n < 0 || posix_memalign(&w, 64, (size_t)n + 1) || fread(w, 1, (size_t)n, f) != (size_t)n)
+                child_fail("cannot read weights", path);
             if (bind(arena, w, (size_t)n)) child_fail("weights were refused", path);
         }
     }
@@ -138,7 +140,8 @@ bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const v
         memcpy(out[i], shared[i], n);
         munmap(shared[i], n + 64);
     }
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) return diag_error(c->d, NO_LOC, "the emitted code did not finish in %d s", CALL_SECONDS);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        return diag_error(c->d, NO_LOC, "the emitted code did not finish in %d s", CALL_SECONDS);
     if (WIFSIGNALED(status)) return diag_error(c->d, NO_LOC, "the emitted code died of signal %d", WTERMSIG(status));
     return WEXITSTATUS(status) == 0 || diag_error(c->d, NO_LOC, "the emitted code failed (see above)");
 }

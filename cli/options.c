@@ -34,19 +34,24 @@ static void print_options(Text *t, char command) {
     for (int i = 0; i < NROW; i++) {
         if (!strchr(rows[i].commands, command)) continue;
         char left[64];
-        snprintf(left, sizeof left, "%s--%s%s%s", rows[i].letter == 'o' ? "-o, " : rows[i].letter == 'h' ? "-h, " : "    ", rows[i].name,
-                 rows[i].arg ? " " : "", rows[i].arg ? rows[i].arg : "");
+        snprintf(left, sizeof left, "%s--%s%s%s",
+                 rows[i].letter == 'o'   ? "-o, "
+                 : rows[i].letter == 'h' ? "-h, "
+                                         : "    ",
+                 rows[i].name, rows[i].arg ? " " : "", rows[i].arg ? rows[i].arg : "");
         text_printf(t, "  %-34s %s\n", left, rows[i].help);
     }
 }
 static void help_all(Text *t) {
     text_puts(t, "quern " QUERN_VERSION ": compiles ONNX models into standalone C\n\nusage: quern COMMAND [options]\n\n");
-    for (int i = 0; i < NCMD; i++) text_printf(t, "  %-8s %-11s %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "", commands[i].help);
+    for (int i = 0; i < NCMD; i++)
+        text_printf(t, "  %-8s %-11s %s\n", commands[i].name, commands[i].operand ? commands[i].operand : "", commands[i].help);
     text_puts(t, "\n`quern COMMAND --help` lists a command's options; `quern --version` prints the version.\n"
                  "Exit status: 0 done; 1 the input was refused or a check failed; 2 wrong usage; 3 a bug of ours.\n");
 }
 static void help_command(Text *t, const struct Command *cmd) {
-    text_printf(t, "usage: quern %s%s%s [options]\n\n%s\n\n", cmd->name, cmd->operand ? " " : "", cmd->operand ? cmd->operand : "", cmd->help);
+    text_printf(t, "usage: quern %s%s%s [options]\n\n%s\n\n", cmd->name, cmd->operand ? " " : "", cmd->operand ? cmd->operand : "",
+                cmd->help);
     print_options(t, cmd->letter);
 }
 static int print_and_free(Text *t, FILE *f, int status) {
@@ -57,8 +62,8 @@ static int print_and_free(Text *t, FILE *f, int status) {
 void options_markdown(Text *out) {
     text_puts(out, "# Commands and options\n\nThis page is printed by the table that parses them (`cli/options.def`).\n");
     for (int i = 0; i < NCMD; i++) {
-        text_printf(out, "\n## quern %s%s%s\n\n%s.\n\n| option | meaning |\n| --- | --- |\n", commands[i].name, commands[i].operand ? " " : "",
-                    commands[i].operand ? commands[i].operand : "", commands[i].help);
+        text_printf(out, "\n## quern %s%s%s\n\n%s.\n\n| option | meaning |\n| --- | --- |\n", commands[i].name,
+                    commands[i].operand ? " " : "", commands[i].operand ? commands[i].operand : "", commands[i].help);
         for (int k = 0; k < NROW; k++) {
             if (!strchr(rows[k].commands, commands[i].letter)) continue;
             text_printf(out, "| `--%s%s", rows[k].name, rows[k].arg ? " " : "");
@@ -104,15 +109,30 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     const struct {
         const char *name;
         const char **to;
-    } strings[] = {{"output", &o->output}, {"name", &o->name}, {"target", &o->target}, {"backend", &o->backend}, {"weights", &o->weights},
-                   {"output-dir", &o->output_dir}, {"cc", &o->cc}, {"cflags", &o->cflags}, {"passes", &o->pass.list},
-                   {"arch", &o->x.arch}, {"mapping", &o->x.mapping}, {"batch", &o->x.batch}, {"counting", &o->x.counting},
-                   {"dataflow", &o->x.dataflow}, {"objective", &o->x.objective}, {"layer", &o->x.layer}, {"beat", &o->x.beat},
-                   {"html", &o->x.html}, {"sweep", &o->x.sweep}};
+    } strings[] = {{"output", &o->output},
+                   {"name", &o->name},
+                   {"target", &o->target},
+                   {"backend", &o->backend},
+                   {"weights", &o->weights},
+                   {"output-dir", &o->output_dir},
+                   {"cc", &o->cc},
+                   {"cflags", &o->cflags},
+                   {"passes", &o->pass.list},
+                   {"arch", &o->x.arch},
+                   {"mapping", &o->x.mapping},
+                   {"batch", &o->x.batch},
+                   {"counting", &o->x.counting},
+                   {"dataflow", &o->x.dataflow},
+                   {"objective", &o->x.objective},
+                   {"layer", &o->x.layer},
+                   {"beat", &o->x.beat},
+                   {"html", &o->x.html},
+                   {"sweep", &o->x.sweep}};
     const struct {
         const char *name;
         bool *to;
-    } flags[] = {{"interpret", &o->interpret}, {"json", &o->json}, {"markdown", &o->markdown}, {"emit-main", &o->emit_main}, {"per-layer", &o->per_layer}, {"time-passes", &o->pass.time}};
+    } flags[] = {{"interpret", &o->interpret}, {"json", &o->json},           {"markdown", &o->markdown},
+                 {"emit-main", &o->emit_main}, {"per-layer", &o->per_layer}, {"time-passes", &o->pass.time}};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(name, strings[i].name) == 0) return *strings[i].to = arg, *arg != 0;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

@@ -6,12 +6,12 @@
 
 typedef enum WeightsMode { WEIGHTS_AUTO, WEIGHTS_C, WEIGHTS_ASM, WEIGHTS_FILE } WeightsMode;
 typedef struct EmitOptions {
-    const char *id;        /* C identifier, prefix of every external symbol */
+    const char *id;              /* C identifier, prefix of every external symbol */
     const struct Target *target; /* whose vectors, attributes and instruction rows are used */
     const char *version;
     WeightsMode weights;
     bool emit_main;
-    bool profile;          /* ID_run calls ID_profile(i), which the caller links in, before kernel i and once after the last */
+    bool profile; /* ID_run calls ID_profile(i), which the caller links in, before kernel i and once after the last */
     int threads;
 } EmitOptions;
 /* What was written: relative names, for the driver and the manifest. */
@@ -26,8 +26,8 @@ void emit_cleanup_temps(void);
 
 /* How one Func is printed. */
 typedef struct EmitStyle {
-    bool vectors;          /* LOOP_VEC prints GNU vector types; else plain loops */
-    const char *attribute; /* before each function, or NULL */
+    bool vectors;                /* LOOP_VEC prints GNU vector types; else plain loops */
+    const char *attribute;       /* before each function, or NULL */
     const struct Target *target; /* whose instruction rows may be used, or NULL */
 } EmitStyle;
 void emit_func(Text *out, const Func *f, const EmitStyle *s, bool is_static, const bool *restrict_ok /* per param, NULL: all */);

@@ -60,8 +60,7 @@ static Bound arithmetic(BinOp op, Bound a, Bound b) {
     }
     switch (op) {
     case BIN_ADD: return add_ok(a.lo, b.lo, &r.lo) && add_ok(a.hi, b.hi, &r.hi) ? r : unknown();
-    case BIN_SUB:
-        return !__builtin_sub_overflow(a.lo, b.hi, &r.lo) && !__builtin_sub_overflow(a.hi, b.lo, &r.hi) ? r : unknown();
+    case BIN_SUB: return !__builtin_sub_overflow(a.lo, b.hi, &r.lo) && !__builtin_sub_overflow(a.hi, b.lo, &r.hi) ? r : unknown();
     case BIN_MUL: return corners(a, b, op);
     case BIN_DIV: return b.lo > 0 || b.hi < -1 ? corners(a, b, op) : unknown();
     case BIN_MOD:
@@ -87,8 +86,7 @@ static Bound node_bound(const Emit *E, const Expr *e) {
         x = e_bound(E, e->u.a[0]);
         if (e->op == UN_NEG) r = e_bound_exact(E, e);
         if (e->op == UN_NOT) r = (Bound){true, 0, 1};
-        if (e->op == UN_ABS && x.ok && x.lo > INT64_MIN)
-            r = (Bound){true, x.lo >= 0 ? x.lo : x.hi <= 0 ? -x.hi : 0, max_i64(x.hi, -x.lo)};
+        if (e->op == UN_ABS && x.ok && x.lo > INT64_MIN) r = (Bound){true, x.lo >= 0 ? x.lo : x.hi <= 0 ? -x.hi : 0, max_i64(x.hi, -x.lo)};
         break;
     case E_SELECT: {
         Bound y = e_bound(E, e->u.a[2]);

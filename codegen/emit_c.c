@@ -19,7 +19,9 @@ void put_comment(Text *out, const char *s, int indent) {
             column = indent * 4 + 3;
             continue;
         }
-        if ((c == '*' && s[1] == '/') || (c == '/' && s[1] == '*') || c == '\\' || c == '?' || (unsigned char)c < 32 || (unsigned char)c > 126) c = '.';
+        if ((c == '*' && s[1] == '/') || (c == '/' && s[1] == '*') || c == '\\' || c == '?' || (unsigned char)c < 32 ||
+            (unsigned char)c > 126)
+            c = '.';
         text_putn(out, &c, 1);
         column++;
     }

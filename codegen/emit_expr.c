@@ -31,10 +31,8 @@ static int helper_kind(Emit *E, DType t, bool wide) {
 static void put_float(Emit *E, Text *t, double x, DType type, int prec) {
     bool paren = prec > P_UNARY && signbit(x) && x == x;
     if (paren) text_puts(t, "(");
-    if (isnan(x))
-        E->math = true, text_puts(t, "NAN");
-    else if (isinf(x))
-        E->math = true, text_puts(t, x < 0 ? "-INFINITY" : "INFINITY");
+    if (isnan(x)) E->math = true, text_puts(t, "NAN");
+    else if (isinf(x)) E->math = true, text_puts(t, x < 0 ? "-INFINITY" : "INFINITY");
     else {
         text_float(t, x, type == DT_FLOAT32 ? 32 : 64);
         if (type == DT_FLOAT32) text_puts(t, "f");
@@ -47,19 +45,19 @@ static void put_int(Text *t, DType type, int64_t v, int prec) {
     if (type == DT_UINT64 || type == DT_UINT32) {
         uint64_t u = (uint64_t)v;
         text_printf(t, type == DT_UINT32 ? "%lluu" : "UINT64_C(%llu)", (unsigned long long)u);
-    } else if (v == INT64_MIN)
-        text_puts(t, "INT64_MIN");
-    else if (v == INT32_MIN)
-        text_puts(t, "INT32_MIN");
+    } else if (v == INT64_MIN) text_puts(t, "INT64_MIN");
+    else if (v == INT32_MIN) text_puts(t, "INT32_MIN");
     else
-        text_printf(t, v >= INT32_MIN && v <= INT32_MAX ? "%lld" : v < 0 ? "-INT64_C(%lld)" : "INT64_C(%lld)", (long long)(v < INT32_MIN ? -v : v));
+        text_printf(t,
+                    v >= INT32_MIN && v <= INT32_MAX ? "%lld"
+                    : v < 0                          ? "-INT64_C(%lld)"
+                                                     : "INT64_C(%lld)",
+                    (long long)(v < INT32_MIN ? -v : v));
     if (neg && prec > P_UNARY) text_puts(t, ")");
 }
 void put_literal(Emit *E, Text *t, const Expr *e, int prec) {
-    if (e->k == E_FLT)
-        put_float(E, t, e->u.f, e->t, prec);
-    else
-        put_int(t, e->t, e->u.i, prec);
+    if (e->k == E_FLT) put_float(E, t, e->u.f, e->t, prec);
+    else put_int(t, e->t, e->u.i, prec);
 }
 
 /* ---- width in C of int64 expressions */
@@ -95,12 +93,14 @@ static void unpar(Text *t, bool p) {
 }
 
 /* ---- integer arithmetic */
-static const char *const bin_text[] = {[BIN_ADD] = "+", [BIN_SUB] = "-", [BIN_MUL] = "*", [BIN_DIV] = "/", [BIN_MOD] = "%",
-                                       [BIN_AND] = "&", [BIN_OR] = "|", [BIN_XOR] = "^", [BIN_SHL] = "<<", [BIN_SHR] = ">>",
-                                       [BIN_LT] = "<", [BIN_LE] = "<=", [BIN_EQ] = "==", [BIN_NE] = "!=", [BIN_LAND] = "&&", [BIN_LOR] = "||"};
-static const int8_t bin_prec[] = {[BIN_ADD] = P_ADD, [BIN_SUB] = P_ADD, [BIN_MUL] = P_MUL, [BIN_DIV] = P_MUL, [BIN_MOD] = P_MUL,
-                                  [BIN_AND] = P_AND, [BIN_OR] = P_OR, [BIN_XOR] = P_XOR, [BIN_SHL] = P_SHIFT, [BIN_SHR] = P_SHIFT,
-                                  [BIN_LT] = P_REL, [BIN_LE] = P_REL, [BIN_EQ] = P_EQ, [BIN_NE] = P_EQ, [BIN_LAND] = P_LAND, [BIN_LOR] = P_LOR};
+static const char *const bin_text[] = {
+    [BIN_ADD] = "+", [BIN_SUB] = "-", [BIN_MUL] = "*",   [BIN_DIV] = "/",  [BIN_MOD] = "%", [BIN_AND] = "&",
+    [BIN_OR] = "|",  [BIN_XOR] = "^", [BIN_SHL] = "<<",  [BIN_SHR] = ">>", [BIN_LT] = "<",  [BIN_LE] = "<=",
+    [BIN_EQ] = "==", [BIN_NE] = "!=", [BIN_LAND] = "&&", [BIN_LOR] = "||"};
+static const int8_t bin_prec[] = {
+    [BIN_ADD] = P_ADD, [BIN_SUB] = P_ADD, [BIN_MUL] = P_MUL,   [BIN_DIV] = P_MUL,   [BIN_MOD] = P_MUL, [BIN_AND] = P_AND,
+    [BIN_OR] = P_OR,   [BIN_XOR] = P_XOR, [BIN_SHL] = P_SHIFT, [BIN_SHR] = P_SHIFT, [BIN_LT] = P_REL,  [BIN_LE] = P_REL,
+    [BIN_EQ] = P_EQ,   [BIN_NE] = P_EQ,   [BIN_LAND] = P_LAND, [BIN_LOR] = P_LOR};
 static bool wraps_op(const Expr *e) {
     return (e->k == E_BIN && (e->op == BIN_ADD || e->op == BIN_SUB || e->op == BIN_MUL)) || (e->k == E_UN && e->op == UN_NEG);
 }
@@ -150,8 +150,7 @@ static void put_wrapped(Emit *E, Text *t, const Expr *e, int prec) {
     }
     bool p = par(t, prec, P_UNARY);
     text_printf(t, "(%s)(", c_type(e->t));
-    if (bits >= 32)
-        put_unsigned(E, t, e, e->t, bits, P_TOP);
+    if (bits >= 32) put_unsigned(E, t, e, e->t, bits, P_TOP);
     else if (e->k == E_UN) {
         text_puts(t, "-");
         put_expr(E, t, e->u.a[0], P_UNARY);
@@ -175,10 +174,8 @@ static bool negative_literal(const Expr *e) {
     return e->k == E_FLT && e->u.f < 0 && !isinf(e->u.f);
 }
 static void put_negated_literal(Emit *E, Text *t, const Expr *e) {
-    if (e->k == E_INT)
-        put_int(t, e->t, -e->u.i, P_MUL);
-    else
-        put_float(E, t, -e->u.f, e->t, P_MUL);
+    if (e->k == E_INT) put_int(t, e->t, -e->u.i, P_MUL);
+    else put_float(E, t, -e->u.f, e->t, P_MUL);
 }
 static bool small(const Emit *E, const Expr *e) { /* sums of a few such never overflow, whatever their order */
     Bound b = e_bound(E, e);
@@ -188,11 +185,13 @@ static bool small(const Emit *E, const Expr *e) { /* sums of a few such never ov
 static void put_infix(Emit *E, Text *t, const Expr *e, int prec) {
     const Expr *x = e->u.a[0], *y = e->u.a[1];
     int mine = bin_prec[e->op], left = mine, right = mine + 1;
-    if (e->op >= BIN_AND && e->op <= BIN_NE) left = right = e->op <= BIN_XOR ? P_MUL : P_ADD; /* readers and -Wparentheses want these clear */
+    if (e->op >= BIN_AND && e->op <= BIN_NE)
+        left = right = e->op <= BIN_XOR ? P_MUL : P_ADD; /* readers and -Wparentheses want these clear */
     if (e->op == BIN_LAND || e->op == BIN_LOR) left = right = P_OR;
     if ((e->op == BIN_LAND && x->k == E_BIN && x->op == BIN_LAND) || (e->op == BIN_LOR && x->k == E_BIN && x->op == BIN_LOR)) left = mine;
     if (e->op == BIN_ADD && x->k == E_BIN && x->op == BIN_ADD) left = mine;
-    if (e->op == BIN_ADD && y->k == E_BIN && (y->op == BIN_ADD || y->op == BIN_SUB) && is_int_type(e->t) && small(E, x) && small(E, y)) right = mine;
+    if (e->op == BIN_ADD && y->k == E_BIN && (y->op == BIN_ADD || y->op == BIN_SUB) && is_int_type(e->t) && small(E, x) && small(E, y))
+        right = mine;
     bool p = par(t, prec, mine);
     if (e->t == DT_INT64 && e->op <= BIN_MOD && !is_wide(E, x) && !is_wide(E, y) && is_wide(E, e)) {
         text_puts(t, "(int64_t)");
@@ -254,7 +253,8 @@ static void put_division(Emit *E, Text *t, const Expr *e, int prec) {
     int k = helper_kind(E, e->t, is_wide(E, e)) - 2, bits = dtype_info[e->t].bits;
     bool p = bits < 32 && par(t, prec, P_UNARY);
     if (bits < 32) text_printf(t, "(%s)", c_type(e->t));
-    put_call2(E, t, (Helper)((e->op == BIN_DIV ? HELP_DIV_I32 : HELP_MOD_I32) + k), (e->op == BIN_DIV ? div_name : mod_name)[k], e->u.a[0], e->u.a[1]);
+    put_call2(E, t, (Helper)((e->op == BIN_DIV ? HELP_DIV_I32 : HELP_MOD_I32) + k), (e->op == BIN_DIV ? div_name : mod_name)[k], e->u.a[0],
+              e->u.a[1]);
     unpar(t, p);
 }
 static void put_shift(Emit *E, Text *t, const Expr *e, int prec) {
@@ -267,22 +267,19 @@ static void put_shift(Emit *E, Text *t, const Expr *e, int prec) {
     if (cast) text_printf(t, "(%s)%s", c_type(e->t), known ? "(" : "");
     if (known) {
         bool q = !cast && par(t, prec, P_SHIFT);
-        if (left && is_signed)
-            put_unsigned(E, t, e->u.a[0], DT_NONE, wide ? 64 : 32, P_UNARY);
-        else
-            put_expr(E, t, e->u.a[0], P_MUL);
+        if (left && is_signed) put_unsigned(E, t, e->u.a[0], DT_NONE, wide ? 64 : 32, P_UNARY);
+        else put_expr(E, t, e->u.a[0], P_MUL);
         text_printf(t, " %s %d", left ? "<<" : ">>", (int)n);
         unpar(t, q);
         if (cast) text_puts(t, ")");
     } else {
-        Helper h = left ? (wide ? HELP_SHL_U64 : HELP_SHL_U32)
-                        : is_signed ? (wide ? HELP_SHR_I64 : HELP_SHR_I32) : (wide ? HELP_SHR_U64 : HELP_SHR_U32);
+        Helper h = left        ? (wide ? HELP_SHL_U64 : HELP_SHL_U32)
+                   : is_signed ? (wide ? HELP_SHR_I64 : HELP_SHR_I32)
+                               : (wide ? HELP_SHR_U64 : HELP_SHR_U32);
         need(E, h);
         text_printf(t, "qn_%s_%c%d(", left ? "shl" : "shr", left || !is_signed ? 'u' : 'i', wide ? 64 : 32);
-        if (left && is_signed)
-            put_unsigned(E, t, e->u.a[0], DT_NONE, wide ? 64 : 32, P_TOP);
-        else
-            put_expr(E, t, e->u.a[0], P_TOP);
+        if (left && is_signed) put_unsigned(E, t, e->u.a[0], DT_NONE, wide ? 64 : 32, P_TOP);
+        else put_expr(E, t, e->u.a[0], P_TOP);
         text_puts(t, ", (uint64_t)");
         put_expr(E, t, e->u.a[1], P_UNARY);
         text_puts(t, ")");
@@ -292,8 +289,7 @@ static void put_shift(Emit *E, Text *t, const Expr *e, int prec) {
 static void put_bin(Emit *E, Text *t, const Expr *e, int prec) {
     DType t0 = e->u.a[0]->t;
     if (dtype_is_float(t0)) {
-        if (e->op == BIN_MIN || e->op == BIN_MAX)
-            put_min_max(E, t, e, prec);
+        if (e->op == BIN_MIN || e->op == BIN_MAX) put_min_max(E, t, e, prec);
         else if (e->op == BIN_MOD) {
             E->math = true;
             text_puts(t, t0 == DT_FLOAT64 ? "fmod(" : "fmodf(");
@@ -301,18 +297,15 @@ static void put_bin(Emit *E, Text *t, const Expr *e, int prec) {
             text_puts(t, ", ");
             put_expr(E, t, e->u.a[1], P_TOP);
             text_puts(t, ")");
-        } else
-            put_infix(E, t, e, prec);
+        } else put_infix(E, t, e, prec);
         return;
     }
     switch (e->op) {
     case BIN_ADD:
     case BIN_SUB:
     case BIN_MUL:
-        if (fits_exactly(E, e) || (E->in_index && e->t == DT_INT64 && !e_bound_exact(E, e).ok))
-            put_infix(E, t, e, prec);
-        else
-            put_wrapped(E, t, e, prec);
+        if (fits_exactly(E, e) || (E->in_index && e->t == DT_INT64 && !e_bound_exact(E, e).ok)) put_infix(E, t, e, prec);
+        else put_wrapped(E, t, e, prec);
         break;
     case BIN_MIN:
     case BIN_MAX: put_min_max(E, t, e, prec); break;
@@ -387,8 +380,9 @@ typedef struct Storage {
 } Storage;
 static Storage storage_of(DType t) {
     switch (t) {
-#define STORAGE(e, load, store) \
-    case DT_##e: return (Storage){HELP_##e##_LOAD, HELP_##e##_STORE, load, store};
+#define STORAGE(e, load, store)                                                                                                            \
+    case DT_##e:                                                                                                                           \
+        return (Storage){HELP_##e##_LOAD, HELP_##e##_STORE, load, store};
 #include "storage.def"
 #undef STORAGE
     default: BUG("type %s has no storage helpers", dtype_name(t));
@@ -465,10 +459,8 @@ static void put_cast(Emit *E, Text *t, const Expr *e, int prec) {
         text_printf(t, "(%s)", c_type(to));
         put_expr(E, t, x, P_UNARY);
         unpar(t, p);
-    } else if (dtype_is_float(x->t))
-        put_to_integer(E, t, to, x, prec);
-    else
-        put_cast_int(E, t, e, prec);
+    } else if (dtype_is_float(x->t)) put_to_integer(E, t, to, x, prec);
+    else put_cast_int(E, t, e, prec);
 }
 static void put_call(Emit *E, Text *t, const Expr *e, int prec) {
     const CallInfo *ci = &call_info[e->op];
@@ -490,8 +482,7 @@ static void put_call(Emit *E, Text *t, const Expr *e, int prec) {
         if (e->op == CALL_POPCNT) { /* bits of the type only, not of its sign extension */
             text_printf(t, "(uint%d_t)", dtype_info[arg].bits);
             put_expr(E, t, e->u.arg[i], P_UNARY);
-        } else
-            put_expr(E, t, e->u.arg[i], P_TOP);
+        } else put_expr(E, t, e->u.arg[i], P_TOP);
     }
     text_puts(t, ")");
     if (ci->kind == 'b') text_puts(t, " != 0");
@@ -571,8 +562,7 @@ Expr *flat_index(Emit *E, const Buf *b, Expr *const *idx) {
             tail += c * s;
             if (e_is_int(e, &c)) continue;
         }
-        if (acc && s > 0 && cur >= s && cur % s == 0)
-            acc = e_add(a, times(a, acc, cur / s), e);
+        if (acc && s > 0 && cur >= s && cur % s == 0) acc = e_add(a, times(a, acc, cur / s), e);
         else {
             if (acc) acc = times(a, acc, cur), sum = sum ? e_add(a, sum, acc) : acc;
             acc = e;
@@ -601,10 +591,8 @@ void put_access(Emit *E, Text *t, const Buf *b, Expr *const *idx) {
     const Expr *last = idx[b->rank - 1];
     if (E->vec && expr_uses(last, E->vec)) return;
     text_puts(t, "[");
-    if (e_is_int(last, &c))
-        text_printf(t, "%d", (int)(c % i->lanes));
-    else
-        put_index(E, t, last, P_TOP);
+    if (e_is_int(last, &c)) text_printf(t, "%d", (int)(c % i->lanes));
+    else put_index(E, t, last, P_TOP);
     text_puts(t, "]");
 }
 void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec) {
@@ -614,10 +602,8 @@ void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec) {
         need(E, s.load);
         bool reg = E->buf[b->id].kind != REG_MEMORY;
         text_printf(t, "%s(%s", s.load_name, reg ? "&" : "");
-        if (reg)
-            put_reg_name(E, t, b, 0);
-        else
-            text_puts(t, E->buf[b->id].name);
+        if (reg) put_reg_name(E, t, b, 0);
+        else text_puts(t, E->buf[b->id].name);
         text_puts(t, ", ");
         put_index(E, t, flat_index(E, b, idx), P_TOP);
         text_puts(t, ")");
@@ -627,8 +613,7 @@ void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec) {
         text_printf(t, "%s(", s.load_name);
         put_access(E, t, b, idx);
         text_puts(t, ")");
-    } else
-        put_access(E, t, b, idx);
+    } else put_access(E, t, b, idx);
 }
 
 void put_expr(Emit *E, Text *t, const Expr *e, int prec) {

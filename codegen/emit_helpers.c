@@ -25,8 +25,8 @@ static const char *const helper_name[HELP_COUNT] = {
 typedef struct Piece {
     const char *text, *deps; /* deps: words up to the end of the line */
     size_t n, ndeps;
-    bool math;               /* its file includes <math.h> */
-    int state;               /* 1: being printed, 2: printed */
+    bool math; /* its file includes <math.h> */
+    int state; /* 1: being printed, 2: printed */
 } Piece;
 struct HelperText {
     Arena *a;
@@ -102,7 +102,8 @@ bool helper_text_put(HelperText *h, Text *out, const char *name) {
 }
 void helper_text_set(HelperText *h, Text *out, const HelperSet *set) {
     for (int i = 0; i < HELP_COUNT; i++)
-        if (helper_has(set, (Helper)i) && !helper_text_put(h, out, helper_name[i])) BUG("no embedded file defines helper '%s'", helper_name[i]);
+        if (helper_has(set, (Helper)i) && !helper_text_put(h, out, helper_name[i]))
+            BUG("no embedded file defines helper '%s'", helper_name[i]);
 }
 bool helper_text_math(const HelperText *h) { return h->math; }
 bool helper_text_string(const HelperText *h) { return h->string; }

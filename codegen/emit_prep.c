@@ -17,8 +17,7 @@ static Stmt *expand_block(Arena *a, Stmt *s) {
     Stmt *b = s_block(a);
     if (s->k == S_BLOCK)
         for (int i = 0; i < s->u.block.n; i++) expand_into(a, b, s->u.block.v[i]);
-    else
-        expand_into(a, b, s);
+    else expand_into(a, b, s);
     return b;
 }
 static bool has_declaration(const Stmt *block) {
@@ -34,10 +33,8 @@ static void expand_iteration(Arena *a, Stmt *out, const Stmt *loop, int64_t at, 
     Stmt *body = s_copy(a, loop->u.loop.body);
     stmt_subst(a, body, loop->u.loop.v, e_int(a, at));
     Stmt *b = expand_block(a, body);
-    if (!alone && has_declaration(b))
-        s_append(a, out, b);
-    else
-        splice(a, out, b);
+    if (!alone && has_declaration(b)) s_append(a, out, b);
+    else splice(a, out, b);
 }
 static void expand_loop(Arena *a, Stmt *out, Stmt *s) {
     int64_t lo, hi;
@@ -63,10 +60,8 @@ static void expand_if(Arena *a, Stmt *out, Stmt *s) {
         Stmt *arm = c ? s->u.cond.then : s->u.cond.other;
         if (arm) {
             Stmt *b = expand_block(a, arm);
-            if (has_declaration(b))
-                s_append(a, out, b);
-            else
-                splice(a, out, b);
+            if (has_declaration(b)) s_append(a, out, b);
+            else splice(a, out, b);
         }
         return;
     }
@@ -84,10 +79,8 @@ static void expand_into(Arena *a, Stmt *out, Stmt *s) {
     case S_IF: expand_if(a, out, s); break;
     case S_BLOCK: {
         Stmt *b = expand_block(a, s);
-        if (has_declaration(b))
-            s_append(a, out, b);
-        else
-            splice(a, out, b);
+        if (has_declaration(b)) s_append(a, out, b);
+        else splice(a, out, b);
         break;
     }
     default: s_append(a, out, s); break;
@@ -109,10 +102,8 @@ static Bound loop_bound(const Emit *E, const Stmt *s) {
 }
 /* Unrolled copies share their variables: a range covers all of them. */
 static void cover(Bound *b, Bound x, bool first) {
-    if (first)
-        *b = x;
-    else
-        *b = b->ok && x.ok ? (Bound){true, min_i64(b->lo, x.lo), max_i64(b->hi, x.hi)} : (Bound){0};
+    if (first) *b = x;
+    else *b = b->ok && x.ok ? (Bound){true, min_i64(b->lo, x.lo), max_i64(b->hi, x.hi)} : (Bound){0};
 }
 static void note_loop(Emit *E, const Stmt *s) {
     VarInfo *v = &E->var[s->u.loop.v->id];
@@ -221,10 +212,8 @@ static void note_access(Emit *E, const Buf *b, Expr *const *idx) {
     if (e_is_int(last, &c)) return;
     if (lane_index(E, last, &c)) {
         bool fits = c >= 0 && c % E->lanes == 0 && b->dim[b->rank - 1] % E->lanes == 0 && b->stride[b->rank - 1] == 1;
-        if (i->lanes == 0 && fits)
-            i->lanes = E->lanes;
-        else if (i->lanes != E->lanes || !fits)
-            i->lanes = -1;
+        if (i->lanes == 0 && fits) i->lanes = E->lanes;
+        else if (i->lanes != E->lanes || !fits) i->lanes = -1;
         return;
     }
     i->subscript = true;

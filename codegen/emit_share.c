@@ -73,10 +73,8 @@ const char *pre_constant(Emit *E, const char *want, const char *type, const char
 static void name_shared(Emit *E, const Expr *e) {
     Text value = {0};
     bool vec = E->vec && vec_shape(E, e);
-    if (vec)
-        put_vec(E, &value, e, P_TOP);
-    else
-        put_expr(E, &value, e, P_TOP);
+    if (vec) put_vec(E, &value, e, P_TOP);
+    else put_expr(E, &value, e, P_TOP);
     const char *type = vec ? vec_type(E, e->t, false) : e->t == DT_INT64 && !is_wide(E, e) ? "int32_t" : c_type(e->t);
     const char *name = pre_constant(E, e->k == E_LOAD ? "v" : "t", type, value.s);
     memo_of(E, e)->name = name;

@@ -210,10 +210,8 @@ static void put_store_stmt(Emit *E, const Stmt *s) {
         if (declare) i->used[k] |= 2;
         unread = declare && !(i->used[k] & 8);
     }
-    if (E->vec)
-        put_vec_store(E, &line, b, s->u.st.idx, s->u.st.val, s->u.st.red, declare);
-    else
-        put_store(E, &line, b, s->u.st.idx, s->u.st.val, s->u.st.red, declare);
+    if (E->vec) put_vec_store(E, &line, b, s->u.st.idx, s->u.st.val, s->u.st.red, declare);
+    else put_store(E, &line, b, s->u.st.idx, s->u.st.val, s->u.st.red, declare);
     flush_line(E, &line);
     if (unread) {
         text_puts(&line, "(void)");
@@ -229,9 +227,10 @@ static void put_let(Emit *E, const Stmt *s) {
     Text line = {0}, value = {0};
     share_statement(E, NULL, 0, s->u.let.val);
     bool vec = E->vec && vec_shape(E, s->u.let.val);
-    const char *type = vec ? vec_type(E, s->u.let.v->t, false) : s->u.let.v->t == DT_INT64 && v->wide == 32 ? "int32_t" : c_type(s->u.let.v->t);
-    if (vec)
-        put_vec(E, &value, s->u.let.val, P_TOP);
+    const char *type = vec                                          ? vec_type(E, s->u.let.v->t, false)
+                       : s->u.let.v->t == DT_INT64 && v->wide == 32 ? "int32_t"
+                                                                    : c_type(s->u.let.v->t);
+    if (vec) put_vec(E, &value, s->u.let.val, P_TOP);
     else {
         bool narrow = s->u.let.v->t == DT_INT64 && v->wide == 32 && is_wide(E, s->u.let.val);
         if (narrow) text_puts(&value, "(int32_t)");

@@ -82,10 +82,12 @@ const char *vec_type(Emit *E, DType t, bool memory) {
 }
 void put_vec_typedefs(const Emit *E, Text *t, int indent) {
     if (E->shuffles)
-        text_puts(t, "#ifndef QN_SHUFFLE\n#if defined(__clang__) || __GNUC__ >= 12\n"
-                     "#define QN_SHUFFLE(type, bytes, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)\n#else\n"
-                     "#define QN_SHUFFLE(type, bytes, a, b, ...) __builtin_shuffle(a, b, (type __attribute__((vector_size(bytes)))){__VA_ARGS__})\n"
-                     "#endif\n#endif\n");
+        text_puts(
+            t,
+            "#ifndef QN_SHUFFLE\n#if defined(__clang__) || __GNUC__ >= 12\n"
+            "#define QN_SHUFFLE(type, bytes, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)\n#else\n"
+            "#define QN_SHUFFLE(type, bytes, a, b, ...) __builtin_shuffle(a, b, (type __attribute__((vector_size(bytes)))){__VA_ARGS__})\n"
+            "#endif\n#endif\n");
     for (int mem = 0; mem < 2; mem++)
         for (int e = 0; e < NELEM; e++)
             for (int l = 0; l < 6; l++) {

@@ -25,9 +25,9 @@ typedef struct Bound { /* of the exact mathematical value */
 typedef struct VarInfo {
     const char *name; /* in the text; NULL while out of scope */
     Bound b;
-    int wide;         /* bits of its C type: 32 or 64 */
+    int wide; /* bits of its C type: 32 or 64 */
     int uses;
-    int lanes;        /* > 0: a let inside a vector loop that holds that many lanes */
+    int lanes; /* > 0: a let inside a vector loop that holds that many lanes */
 } VarInfo;
 
 typedef enum RegKind {
@@ -38,10 +38,10 @@ typedef enum RegKind {
 typedef struct BufInfo {
     const char *name;
     RegKind kind;
-    int lanes;         /* REG_VECTORS; 0 undecided, -1 conflicting */
+    int lanes; /* REG_VECTORS; 0 undecided, -1 conflicting */
     int loads, stores, calls;
-    int64_t count;     /* elements, or vectors */
-    uint8_t *used;     /* per element or vector: mentioned at all, bit 0; declared, bit 1; declared at its first store, bit 2; loaded, bit 3 */
+    int64_t count; /* elements, or vectors */
+    uint8_t *used; /* per element or vector: mentioned at all, bit 0; declared, bit 1; declared at its first store, bit 2; loaded, bit 3 */
     bool lane_private; /* rank 0, lives inside a vector loop: one value per lane */
     bool subscript;    /* an access whose last index is not constant */
 } BufInfo;
@@ -62,7 +62,7 @@ typedef struct MemoTable {
 } MemoTable;
 
 typedef struct VecRow { /* emit_rows.c: a vector operation which the target has an instruction for */
-    int8_t op; /* BinOp */
+    int8_t op;          /* BinOp */
     DType t;
     int lanes;
     const char *text, *operand[2];
@@ -71,27 +71,27 @@ typedef struct VecRow { /* emit_rows.c: a vector operation which the target has 
 typedef struct Part { /* emit_par.c: a parallel loop which becomes a function of its own */
     Stmt *loop;
     const char *name;
-    int64_t lo, n;      /* first iteration, how many */
-    Vec(int) param;     /* of the Func: those it uses */
+    int64_t lo, n;  /* first iteration, how many */
+    Vec(int) param; /* of the Func: those it uses */
 } Part;
 
 typedef struct Emit {
-    Arena *a;           /* freed with the function's text */
+    Arena *a; /* freed with the function's text */
     const Func *f;
     EmitStyle style;
     HelperSet *helpers;
-    Text *out;          /* the body so far */
+    Text *out; /* the body so far */
     int indent;
-    VarInfo *var;       /* by id */
-    BufInfo *buf;       /* by id */
-    Map *taken;         /* names in scope -> non-NULL */
+    VarInfo *var;            /* by id */
+    BufInfo *buf;            /* by id */
+    Map *taken;              /* names in scope -> non-NULL */
     Vec(const char *) scope; /* names in the order they were taken, NULL marks the start of a scope */
     MemoTable *memo;
     Vec(const Expr *) shared; /* of the statement being printed: candidates, operands first */
-    Text pre;           /* what must stand before the statement being printed */
-    int nstmt;          /* C statements printed in the current block */
-    int in_index;       /* inside an index: overflow means an access out of bounds, so plain arithmetic will do */
-    const Var *vec;     /* of the vector loop being printed, NULL outside */
+    Text pre;                 /* what must stand before the statement being printed */
+    int nstmt;                /* C statements printed in the current block */
+    int in_index;             /* inside an index: overflow means an access out of bounds, so plain arithmetic will do */
+    const Var *vec;           /* of the vector loop being printed, NULL outside */
     int lanes;
     int64_t vec_lo;
     uint64_t vtypes[2]; /* vector types used, in registers and in memory: bits as in vec_type */
@@ -104,7 +104,7 @@ typedef struct Emit {
     Vec(Part) part;     /* of a kernel: its parallel loops */
     const Stmt *ranged; /* in a part: its loop, which runs from `first` to `end` */
     const char *first, *end;
-    bool math, limits;  /* needs <math.h>, names of <stdint.h> */
+    bool math, limits; /* needs <math.h>, names of <stdint.h> */
 } Emit;
 
 /* emit_prep.c */
@@ -133,12 +133,13 @@ const char *c_type(DType t);
 bool is_wide(const Emit *E, const Expr *e); /* an int64 expression whose C type has 64 bits */
 
 /* emit_share.c */
-void share_statement(Emit *E, Expr *const *idx, int nidx, const Expr *val); /* constants for what the statement uses repeatedly go to E->pre */
+void share_statement(Emit *E, Expr *const *idx, int nidx,
+                     const Expr *val); /* constants for what the statement uses repeatedly go to E->pre */
 const char *shared_name(const Emit *E, const Expr *e);
 const char *pre_constant(Emit *E, const char *want, const char *type, const char *value);
 
 /* emit_vec.c */
-bool vec_shape(const Emit *E, const Expr *e);      /* does it differ between lanes */
+bool vec_shape(const Emit *E, const Expr *e); /* does it differ between lanes */
 const char *vec_type(Emit *E, DType t, bool memory);
 void put_vec(Emit *E, Text *t, const Expr *e, int prec);
 void put_vec_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr *val, RedOp red, bool declare);
@@ -151,10 +152,10 @@ void put_lanes(Emit *E, Text *t, const Expr *e); /* as a vector, a broadcast one
 /* emit_shuffle.c */
 typedef struct Shuffle {
     Buf *buf[2];
-    int64_t first[2];   /* element of the buffer that is lane 0 of vector k */
+    int64_t first[2]; /* element of the buffer that is lane 0 of vector k */
     const Expr *load[2];
-    int n;              /* vectors */
-    uint8_t lane[64];   /* of the vectors one after the other */
+    int n;            /* vectors */
+    uint8_t lane[64]; /* of the vectors one after the other */
 } Shuffle;
 bool vec_shuffle(const Emit *E, const Expr *e, Shuffle *s);
 void put_shuffle(Emit *E, Text *t, const Shuffle *s);
@@ -171,25 +172,25 @@ void scope_close(Emit *E);
 bool red_bin(RedOp r, BinOp *op); /* false: RED_NONE */
 
 /* emit_par.c */
-void emit_parts(Emit *E);                               /* fills E->part but for the names */
-const Part *part_of(const Emit *E, const Stmt *loop);   /* NULL: an ordinary loop */
+void emit_parts(Emit *E);                             /* fills E->part but for the names */
+const Part *part_of(const Emit *E, const Stmt *loop); /* NULL: an ordinary loop */
 void put_part_call(Emit *E, const Part *p);
 void put_part_entry(const Emit *E, Text *out, const Part *p, const char *name);
 
 /* emit_c.c */
 void put_param(const Emit *E, Text *t, const Buf *b, bool restrict_ok);
 typedef struct EmitFunc {
-    const char *name;         /* NULL: the Func's */
+    const char *name;                     /* NULL: the Func's */
     bool is_static, no_offset, canonical; /* canonical: parameters are called p0, p1 … and no comment: a key for sharing */
     const bool *restrict_ok;
-    const char *comment;      /* instead of the Func's; NULL: that */
-    bool pool;                /* parallel loops are run by a pool, the first parameter of functions with such loops */
+    const char *comment;          /* instead of the Func's; NULL: that */
+    bool pool;                    /* parallel loops are run by a pool, the first parameter of functions with such loops */
     const char *const *part_name; /* of as many parts as EmitNeeds said; canonical: not used */
 } EmitFunc;
 typedef struct EmitNeeds {
     HelperSet helpers;
     bool math, returns;
-    int parts;                /* parallel loops: the function takes a pool if there are any */
+    int parts; /* parallel loops: the function takes a pool if there are any */
 } EmitNeeds;
 void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc *o, EmitNeeds *needs);
 void put_comment(Text *out, const char *s, int indent); /* a block comment; the text can neither close it nor break a line */

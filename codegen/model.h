@@ -11,10 +11,10 @@ typedef struct Shared { /* one C function and the kernels that call it */
     const char *name;
     bool *restrict_ok;
     bool returns;
-    const char **part;    /* names of the functions of its parallel loops */
+    const char **part; /* names of the functions of its parallel loops */
     int parts;
     int count;
-    Text also;            /* names of the other kernels, the first few */
+    Text also; /* names of the other kernels, the first few */
 } Shared;
 typedef struct Model {
     Ctx *c;
@@ -23,42 +23,42 @@ typedef struct Model {
     const EmitOptions *o;
     const char *id;
     EmitStyle style;
-    WeightsMode weights;  /* never WEIGHTS_AUTO */
-    int threads;          /* at least 1 */
+    WeightsMode weights;                     /* never WEIGHTS_AUTO */
+    int threads;                             /* at least 1 */
     int64_t arena_bytes, state_bytes, shift; /* shift: what the state needs beyond the plan's */
-    uint64_t hash;        /* of the weights image */
-    Map *used;            /* names at file scope and of ID_run's parameters */
-    const char **in, **out;       /* parameter names */
-    const char **arena_name;      /* per tensor id: name in the table of arena offsets, or NULL */
-    const char **const_name;      /* per tensor id: member of the weights */
+    uint64_t hash;                           /* of the weights image */
+    Map *used;                               /* names at file scope and of ID_run's parameters */
+    const char **in, **out;                  /* parameter names */
+    const char **arena_name;                 /* per tensor id: name in the table of arena offsets, or NULL */
+    const char **const_name;                 /* per tensor id: member of the weights */
     Vec(Shared *) fn;
-    Shared **of;          /* per kernel */
+    Shared **of; /* per kernel */
     EmitNeeds needs;
     HelperText *helpers;
-    bool pool;            /* some kernel has parallel loops */
-    bool math;            /* INFINITY or NAN among printed weights */
+    bool pool; /* some kernel has parallel loops */
+    bool math; /* INFINITY or NAN among printed weights */
 } Model;
 
 /* model_weights.c */
-void weights_struct(Model *m, Text *t);              /* struct weights and, in C mode, the data */
+void weights_struct(Model *m, Text *t); /* struct weights and, in C mode, the data */
 uint64_t weights_hash(const Program *p);
 bool weights_write(const Program *p, uint64_t hash, bool (*put)(void *user, const void *data, size_t n), void *user); /* header and image */
-void weights_asm(const Model *m, Text *t);           /* ID_weights.S */
-void weights_bind(const Model *m, Text *t);          /* ID_bind */
+void weights_asm(const Model *m, Text *t);                                                                            /* ID_weights.S */
+void weights_bind(const Model *m, Text *t);                                                                           /* ID_bind */
 /* model_run.c */
 void run_names(Model *m);
-void run_table(Model *m, Text *t);                   /* the arena's offsets */
+void run_table(Model *m, Text *t); /* the arena's offsets */
 void run_kernels(Model *m, Text *t);
-void run_entries(Model *m, Text *t);                 /* ID_run, ID_invoke, ID_set_threads, ID_release */
-void run_signature(const Model *m, Text *t);         /* int ID_run(…) without a semicolon */
+void run_entries(Model *m, Text *t);         /* ID_run, ID_invoke, ID_set_threads, ID_release */
+void run_signature(const Model *m, Text *t); /* int ID_run(…) without a semicolon */
 bool param_overlaps(const Kernel *k, int i, int j);
 /* model_pool.c: what a model with parallel loops has beyond others */
-int64_t pool_bytes(int threads);                     /* of struct qn_pool, or more */
-void pool_switches(const Model *m, Text *t);         /* before the first #include */
-void pool_runtime(const Model *m, Text *t);          /* behind the last */
-void pool_state(const Model *m, Text *t);            /* struct state */
-void pool_entries(const Model *m, Text *t);          /* ID_set_threads */
-void pool_release(const Model *m, Text *t);          /* ID_release */
+int64_t pool_bytes(int threads);             /* of struct qn_pool, or more */
+void pool_switches(const Model *m, Text *t); /* before the first #include */
+void pool_runtime(const Model *m, Text *t);  /* behind the last */
+void pool_state(const Model *m, Text *t);    /* struct state */
+void pool_entries(const Model *m, Text *t);  /* ID_set_threads */
+void pool_release(const Model *m, Text *t);  /* ID_release */
 /* model_header.c, model_manifest.c, model_main.c */
 void model_header(const Model *m, Text *t);
 void model_manifest(const Model *m, const Emitted *e, Text *t);
@@ -66,7 +66,7 @@ void model_main(const Model *m, Text *t);
 
 /* model_files.c: temporary files which become the real ones together */
 typedef struct OutFile {
-    const char *name;   /* relative */
+    const char *name; /* relative */
     const char *path, *temp;
     int fd;
 } OutFile;
@@ -77,10 +77,10 @@ typedef struct OutSet {
     Vec(OutFile) f;
 } OutSet;
 bool out_begin(OutSet *s, Ctx *c, const char *dir);
-bool out_open(OutSet *s, const char *name);          /* the file that out_put writes to */
+bool out_open(OutSet *s, const char *name); /* the file that out_put writes to */
 bool out_put(void *set, const void *data, size_t n);
 bool out_text(OutSet *s, const char *name, Text *t); /* a whole file; frees t */
 bool out_commit(OutSet *s);
-bool out_fail(OutSet *s);                            /* removes everything; returns false */
-void out_forget(OutSet *s, const char *name);        /* a file of an earlier run that this one does not write */
+bool out_fail(OutSet *s);                     /* removes everything; returns false */
+void out_forget(OutSet *s, const char *name); /* a file of an earlier run that this one does not write */
 #endif

@@ -44,10 +44,8 @@ static bool make_dirs(OutSet *s) {
         if (*p && *p != '/') continue;
         char c = *p;
         *p = 0;
-        if (mkdir(path, 0777) == 0)
-            s->made_dir = c == 0 || p[1] == 0;
-        else if (errno != EEXIST && errno != EISDIR)
-            return file_error(s, path, "cannot create the folder");
+        if (mkdir(path, 0777) == 0) s->made_dir = c == 0 || p[1] == 0;
+        else if (errno != EEXIST && errno != EISDIR) return file_error(s, path, "cannot create the folder");
         if (!c) break;
         *p = c;
     }

@@ -28,17 +28,19 @@ void model_header(const Model *m, Text *t) {
     const char *id = m->id;
     text_puts(t, "/* SPDX-License-Identifier: 0BSD */\n");
     put_comment(t, arena_printf(m->a, "%s.h: a neural network compiled to C by Quern %s.", id, m->o->version ? m->o->version : ""), 0);
-    text_printf(t, "#ifndef %s_H\n#define %s_H\n#include <stddef.h>\n#include <stdint.h>\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", id, id);
-    text_printf(t,
-                "/* Working memory: %s_ARENA_BYTES at a multiple of 64, for one call at a time. Its first %s_STATE_BYTES are zero before the\n"
-                " * first call and belong to the model until %s_release; the rest means nothing between calls. */\n"
-                "#define %s_ARENA_BYTES %lld\n#define %s_STATE_BYTES %lld\n#define %s_WEIGHTS_BYTES %lld\n#define %s_THREADS %d\n\n",
-                id, id, id, id, (long long)m->arena_bytes, id, (long long)m->state_bytes, id, (long long)m->p->weights_bytes, id,
-                m->threads);
+    text_printf(t, "#ifndef %s_H\n#define %s_H\n#include <stddef.h>\n#include <stdint.h>\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
+                id, id);
+    text_printf(
+        t,
+        "/* Working memory: %s_ARENA_BYTES at a multiple of 64, for one call at a time. Its first %s_STATE_BYTES are zero before the\n"
+        " * first call and belong to the model until %s_release; the rest means nothing between calls. */\n"
+        "#define %s_ARENA_BYTES %lld\n#define %s_STATE_BYTES %lld\n#define %s_WEIGHTS_BYTES %lld\n#define %s_THREADS %d\n\n",
+        id, id, id, id, (long long)m->arena_bytes, id, (long long)m->state_bytes, id, (long long)m->p->weights_bytes, id, m->threads);
     for (int i = 0; i < g->in.n; i++) put_tensor(m, t, g->in.v[i], m->in[i], "IN");
     for (int i = 0; i < g->out.n; i++) put_tensor(m, t, g->out.v[i], m->out[i], "OUT");
     text_puts(t, "\n");
-    for (size_t i = 0; i < sizeof error / sizeof *error; i++) text_printf(t, "#define %s_%-10s %d /* %s */\n", id, error[i][0], (int)i, error[i][1]);
+    for (size_t i = 0; i < sizeof error / sizeof *error; i++)
+        text_printf(t, "#define %s_%-10s %d /* %s */\n", id, error[i][0], (int)i, error[i][1]);
     text_puts(t, "\n/* Inputs are not written; pointers need the alignment of their element type only and do not overlap.\n"
                  " * Nothing is written when the result is not 0. */\n");
     run_signature(m, t);
@@ -49,7 +51,9 @@ void model_header(const Model *m, Text *t) {
                 "int %s_set_threads(void *arena, int n); /* 1 to %s_THREADS%s */\n",
                 id, id, id, m->threads > 1 ? ", which is what is used at first" : "");
     if (m->weights == WEIGHTS_FILE)
-        text_printf(t, "/* Before the first run: the bytes of %s.weights, at a multiple of 8; they must stay there until %s_release. */\n"
-                       "int %s_bind(void *arena, const void *weights, size_t bytes);\n", id, id, id);
+        text_printf(t,
+                    "/* Before the first run: the bytes of %s.weights, at a multiple of 8; they must stay there until %s_release. */\n"
+                    "int %s_bind(void *arena, const void *weights, size_t bytes);\n",
+                    id, id, id);
     text_printf(t, "void %s_release(void *arena);\n\n#ifdef __cplusplus\n}\n#endif\n#endif\n", id);
 }

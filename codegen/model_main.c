@@ -14,9 +14,7 @@ static const char *print_cast(DType dt, const char **format) {
         *format = "0x%x";
         return "(unsigned)";
     case CLS_CPLX: *format = "%.9g"; return "(double)";
-    case CLS_UINT:
-        *format = "%llu";
-        return "(unsigned long long)";
+    case CLS_UINT: *format = "%llu"; return "(unsigned long long)";
     case CLS_SINT:
         if (dtype_info[dt].bits < 8) {
             *format = "0x%x";
@@ -40,7 +38,8 @@ void model_main(const Model *m, Text *t) {
                 "    return p + (64 - (uintptr_t)p %% 64) %% 64;\n}\n"
                 "static void load(const char *path, void *to, size_t bytes) {\n    FILE *f = fopen(path, \"rb\");\n"
                 "    if (!f || fread(to, 1, bytes, f) != bytes) {\n"
-                "        fprintf(stderr, \"%%s: cannot read %%lu bytes\\n\", path, (unsigned long)bytes);\n        exit(1);\n    }\n    fclose(f);\n}\n\n"
+                "        fprintf(stderr, \"%%s: cannot read %%lu bytes\\n\", path, (unsigned long)bytes);\n        exit(1);\n    }\n    "
+                "fclose(f);\n}\n\n"
                 "int main(int argc, char **argv) {\n    void *arena = memory(%s_ARENA_BYTES);\n",
                 id, file ? "\n * The weights are read from the current folder." : "", id, id);
     for (int i = 0; i < g->in.n; i++)
@@ -50,12 +49,14 @@ void model_main(const Model *m, Text *t) {
     if (file) text_printf(t, "    void *weights = memory(%s_WEIGHTS_BYTES + %d);\n", id, WEIGHTS_HEADER);
     text_puts(t, "    clock_t start;\n    int status;\n");
     if (!g->in.n) text_puts(t, "    (void)argc;\n    (void)argv;\n    (void)load;\n");
-    for (int i = 0; i < g->in.n; i++) text_printf(t, "    if (argc > %d) load(argv[%d], %s, %s_IN_%s_BYTES);\n", i + 1, i + 1, m->in[i], id, m->in[i]);
+    for (int i = 0; i < g->in.n; i++)
+        text_printf(t, "    if (argc > %d) load(argv[%d], %s, %s_IN_%s_BYTES);\n", i + 1, i + 1, m->in[i], id, m->in[i]);
     if (file)
-        text_printf(t,
-                    "    load(\"%s.weights\", weights, %s_WEIGHTS_BYTES + %d);\n    status = %s_bind(arena, weights, %s_WEIGHTS_BYTES + %d);\n"
-                    "    if (status) return fprintf(stderr, \"%s_bind: error %%d\\n\", status), 1;\n",
-                    id, id, WEIGHTS_HEADER, id, id, WEIGHTS_HEADER, id);
+        text_printf(
+            t,
+            "    load(\"%s.weights\", weights, %s_WEIGHTS_BYTES + %d);\n    status = %s_bind(arena, weights, %s_WEIGHTS_BYTES + %d);\n"
+            "    if (status) return fprintf(stderr, \"%s_bind: error %%d\\n\", status), 1;\n",
+            id, id, WEIGHTS_HEADER, id, id, WEIGHTS_HEADER, id);
     text_printf(t, "    start = clock();\n    status = %s_run(arena", id);
     for (int i = 0; i < g->in.n; i++) text_printf(t, ", %s", m->in[i]);
     for (int i = 0; i < g->out.n; i++) text_printf(t, ", %s", m->out[i]);
@@ -63,7 +64,9 @@ void model_main(const Model *m, Text *t) {
     for (int i = 0; i < g->out.n; i++) {
         const Tensor *k = g->out.v[i];
         const char *format, *cast = print_cast(k->type.dt, &format);
-        text_printf(t, "    printf(\"%s:\");\n    for (long i = 0; i < (long)(%s_OUT_%s_BYTES / sizeof *%s) && i < 1000; i++) printf(\" %s\", %s%s[i]);\n    printf(\"\\n\");\n",
+        text_printf(t,
+                    "    printf(\"%s:\");\n    for (long i = 0; i < (long)(%s_OUT_%s_BYTES / sizeof *%s) && i < 1000; i++) printf(\" %s\", "
+                    "%s%s[i]);\n    printf(\"\\n\");\n",
                     m->out[i], id, m->out[i], m->out[i], format, cast, m->out[i]);
     }
     text_printf(t, "    printf(\"%%.3f ms\\n\", 1e3 * (double)start / CLOCKS_PER_SEC);\n    %s_release(arena);\n    return 0;\n}\n", id);

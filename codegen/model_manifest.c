@@ -21,12 +21,9 @@ static void put_string(Text *t, const char *text) {
     text_puts(t, "\"");
     while (*s) {
         int n = utf8_length(s);
-        if (n == 1 && (*s == '"' || *s == '\\'))
-            text_printf(t, "\\%c", *s);
-        else if (n == 0 || *s < 32 || *s == 127)
-            text_printf(t, "\\u%04x", *s); /* a byte that is no text: as Latin-1 */
-        else
-            text_putn(t, (const char *)s, (size_t)n);
+        if (n == 1 && (*s == '"' || *s == '\\')) text_printf(t, "\\%c", *s);
+        else if (n == 0 || *s < 32 || *s == 127) text_printf(t, "\\u%04x", *s); /* a byte that is no text: as Latin-1 */
+        else text_putn(t, (const char *)s, (size_t)n);
         s += n ? n : 1;
     }
     text_puts(t, "\"");
@@ -43,10 +40,8 @@ static void put_tensor(Text *t, const Tensor *k, const char *end) {
     text_puts(t, symbolic ? "], \"symbols\": [" : "], \"symbols\": null");
     for (int i = 0; symbolic && i < k->type.rank; i++) {
         if (i) text_puts(t, ", ");
-        if (k->type.sym[i])
-            put_string(t, k->type.sym[i]);
-        else
-            text_puts(t, "null");
+        if (k->type.sym[i]) put_string(t, k->type.sym[i]);
+        else text_puts(t, "null");
     }
     text_printf(t, "%s, \"max_bytes\": %lld}%s\n", symbolic ? "]" : "", (long long)tensor_bytes(k), end);
 }
@@ -65,10 +60,11 @@ void model_manifest(const Model *m, const Emitted *e, Text *t) {
         if (i) text_puts(t, ", ");
         put_string(t, e->sources.v[i]);
     }
-    text_printf(t,
-                "],\n  \"threads\": %d,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
-                "  \"dynamic\": false,\n  \"inputs\": [\n",
-                m->threads, (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs);
+    text_printf(
+        t,
+        "],\n  \"threads\": %d,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
+        "  \"dynamic\": false,\n  \"inputs\": [\n",
+        m->threads, (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs);
     for (int i = 0; i < g->in.n; i++) put_tensor(t, g->in.v[i], i + 1 < g->in.n ? "," : "");
     text_puts(t, "  ],\n  \"outputs\": [\n");
     for (int i = 0; i < g->out.n; i++) put_tensor(t, g->out.v[i], i + 1 < g->out.n ? "," : "");

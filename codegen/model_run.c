@@ -143,16 +143,15 @@ void run_kernels(Model *m, Text *t) {
         Text comment = {0};
         text_printf(&comment, "%s", s->first->f->comment ? s->first->f->comment : s->first->f->name);
         if (s->count > 1) text_printf(&comment, "\nThe same for %s%s", s->also.s, s->count > 7 ? " and others." : ".");
-        emit_func_with(
-            &kernels, s->first->f, &m->style,
-            &(EmitFunc){.name = s->name,
-                        .is_static = true,
-                        .no_offset = true,
-                        .restrict_ok = s->restrict_ok,
-                        .comment = comment.s,
-                        .pool = m->threads > 1,
-                        .part_name = s->part},
-            &m->needs);
+        emit_func_with(&kernels, s->first->f, &m->style,
+                       &(EmitFunc){.name = s->name,
+                                   .is_static = true,
+                                   .no_offset = true,
+                                   .restrict_ok = s->restrict_ok,
+                                   .comment = comment.s,
+                                   .pool = m->threads > 1,
+                                   .part_name = s->part},
+                       &m->needs);
         text_puts(&kernels, "\n");
         text_free(&comment), text_free(&s->also);
         routines_of(m, &helpers, s->first->f->body);

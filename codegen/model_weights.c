@@ -65,19 +65,15 @@ static void put_element(Model *m, Text *t, const Tensor *k, int64_t i) {
             break;
         } /* fallthrough */
     case CLS_STR:
-        if (dtype_info[dt].bits == 16)
-            text_printf(t, "0x%04x", (unsigned)(raw[2 * i] | raw[2 * i + 1] << 8));
-        else
-            text_printf(t, "0x%02x", raw[i]);
+        if (dtype_info[dt].bits == 16) text_printf(t, "0x%04x", (unsigned)(raw[2 * i] | raw[2 * i + 1] << 8));
+        else text_printf(t, "0x%02x", raw[i]);
         break;
     default: {
         int64_t v = packed(dt) ? raw[i] : dtype_get_i(dt, k->data, i);
         if (dt == DT_UINT64 || dt == DT_UINT32)
             text_printf(t, (uint64_t)v <= UINT32_MAX ? "%lluu" : "UINT64_C(%llu)", (unsigned long long)v);
-        else if (v == INT64_MIN || v == INT32_MIN)
-            text_puts(t, v == INT64_MIN ? "INT64_MIN" : "INT32_MIN");
-        else
-            text_printf(t, v > INT32_MAX || v < INT32_MIN ? "INT64_C(%lld)" : "%lld", (long long)v);
+        else if (v == INT64_MIN || v == INT32_MIN) text_puts(t, v == INT64_MIN ? "INT64_MIN" : "INT32_MIN");
+        else text_printf(t, v > INT32_MAX || v < INT32_MIN ? "INT64_C(%lld)" : "%lld", (long long)v);
     }
     }
 }
@@ -111,8 +107,7 @@ void weights_struct(Model *m, Text *t) {
                  "struct weights {\n");
     put_members(m, t);
     text_puts(t, "};\n");
-    if (m->weights == WEIGHTS_C)
-        put_data(m, t);
+    if (m->weights == WEIGHTS_C) put_data(m, t);
     else {
         text_puts(t, "#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__\n"
                      "#error \"the weights image is little-endian; compile the model with --weights c\"\n#endif\n");
@@ -195,7 +190,8 @@ void weights_asm(const Model *m, Text *t) {
 void weights_bind(const Model *m, Text *t) {
     const char *id = m->id;
     text_printf(t,
-                "/* The file is %lld bytes: \"QUERNWTS\", the image's length and hash as 64-bit little-endian numbers, zeros up to %d, the image. */\n"
+                "/* The file is %lld bytes: \"QUERNWTS\", the image's length and hash as 64-bit little-endian numbers, zeros up to %d, the "
+                "image. */\n"
                 "int %s_bind(void *arena, const void *weights, size_t bytes) {\n"
                 "    const unsigned char *p = weights;\n"
                 "    uint64_t word, hash = 0x51756572u;\n"
@@ -213,6 +209,7 @@ void weights_bind(const Model *m, Text *t) {
                 "    ((struct state *)arena)->weights = p + %d;\n"
                 "    return %s_OK;\n"
                 "}\n\n",
-                (long long)(m->p->weights_bytes + WEIGHTS_HEADER), WEIGHTS_HEADER, id, id, (long long)(m->p->weights_bytes + WEIGHTS_HEADER), id,
-                (long long)m->p->weights_bytes, id, WEIGHTS_HEADER, (unsigned long long)m->hash, id, WEIGHTS_HEADER, id);
+                (long long)(m->p->weights_bytes + WEIGHTS_HEADER), WEIGHTS_HEADER, id, id,
+                (long long)(m->p->weights_bytes + WEIGHTS_HEADER), id, (long long)m->p->weights_bytes, id, WEIGHTS_HEADER,
+                (unsigned long long)m->hash, id, WEIGHTS_HEADER, id);
 }

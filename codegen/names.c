@@ -12,14 +12,16 @@ static const char reserved[] =
     " alignas alignof and and_eq asm atomic_cancel auto bitand bitor bool break case catch char char16_t char32_t char8_t class co_await "
     "co_return co_yield compl complex concept const const_cast consteval constexpr constinit continue decltype default delete do double "
     "dynamic_cast else enum explicit export extern false float for friend goto if imaginary inline int long mutable namespace new noexcept "
-    "noreturn not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires restrict return short signed "
+    "noreturn not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires restrict return short "
+    "signed "
     "sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename typeof union "
     "unsigned using virtual void volatile wchar_t while xor xor_eq linux unix i386 vax main NULL INFINITY NAN HUGE_VAL errno EOF stdin "
     "stdout stderr abs labs llabs malloc calloc realloc free memcpy memmove memset memcmp memchr strlen strcmp strcpy strcat strchr index "
     "rindex time clock signal div rand srand exit abort printf puts read write open close link select arena qn_min qn_max assert remove "
     "float_t double_t y0 y1 yn j0 j1 jn signgam gamma drem significand scalb isnan isinf isfinite isnormal signbit fpclassify isgreater "
     "isless isunordered iscanonical issignaling issubnormal iszero iseqsig exp10 pow10 sincos roundeven llogb nextup nextdown canonicalize "
-    "fmaxmag fminmag fromfp fromfpx ufromfp ufromfpx setpayload getpayload totalorder totalordermag dadd dsub dmul ddiv dsqrt dfma fadd fsub "
+    "fmaxmag fminmag fromfp fromfpx ufromfp ufromfpx setpayload getpayload totalorder totalordermag dadd dsub dmul ddiv dsqrt dfma fadd "
+    "fsub "
     "fmul fdiv fsqrt ffma lgamma_r status arg buf state_fits nanosleep asctime ctime mktime gmtime localtime difftime tzname tzset "
     "timezone daylight ";
 static const char math_stem[] =

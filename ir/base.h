@@ -20,20 +20,20 @@ char *arena_strdup(Arena *a, const char *s);
 char *arena_strndup(Arena *a, const char *s, size_t n);
 char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 size_t arena_used(const Arena *a); /* bytes handed out so far */
-#define NEW(a, T) ((T *)arena_alloc((a), sizeof(T)))
+#define NEW(a, T)          ((T *)arena_alloc((a), sizeof(T)))
 #define NEW_ARRAY(a, T, n) ((T *)arena_alloc_array((a), (size_t)(n), sizeof(T)))
 
 /* ---- vectors: Vec(int) v = {0}; vec_push(a, &v, 3); v.v[i], v.n ------------------------------------------ */
-#define Vec(T)         \
-    struct {           \
-        T *v;          \
-        int n, cap;    \
+#define Vec(T)                                                                                                                             \
+    struct {                                                                                                                               \
+        T *v;                                                                                                                              \
+        int n, cap;                                                                                                                        \
     }
 void *vec_grow(Arena *a, void *old, int n, int *cap, size_t size);
-#define vec_push(a, p, x)                                                                                 \
-    do {                                                                                                  \
-        if ((p)->n == (p)->cap) (p)->v = vec_grow((a), (p)->v, (p)->n, &(p)->cap, sizeof *(p)->v);        \
-        (p)->v[(p)->n++] = (x);                                                                           \
+#define vec_push(a, p, x)                                                                                                                  \
+    do {                                                                                                                                   \
+        if ((p)->n == (p)->cap) (p)->v = vec_grow((a), (p)->v, (p)->n, &(p)->cap, sizeof *(p)->v);                                         \
+        (p)->v[(p)->n++] = (x);                                                                                                            \
     } while (0)
 
 /* ---- text: a growable byte string on the heap (outputs can be large; text_free gives it back) ----------- */
@@ -53,10 +53,10 @@ void text_float(Text *t, double x, int bits);
 /* ---- map: string -> pointer, insertion order kept ------------------------------------------------------- */
 typedef struct Map Map;
 Map *map_new(Arena *a);
-void *map_get(const Map *m, const char *key);         /* NULL when absent */
-void map_set(Map *m, const char *key, void *value);   /* key is kept by reference */
+void *map_get(const Map *m, const char *key);       /* NULL when absent */
+void map_set(Map *m, const char *key, void *value); /* key is kept by reference */
 int map_count(const Map *m);
-const char *map_key(const Map *m, int i);             /* i-th inserted */
+const char *map_key(const Map *m, int i); /* i-th inserted */
 void *map_value(const Map *m, int i);
 
 /* ---- checked arithmetic: false on overflow -------------------------------------------------------------- */
@@ -82,8 +82,8 @@ typedef struct Diag {
 } Diag;
 typedef struct Diags {
     Arena *a;
-    Vec(Diag) list;  /* the first 1000 */
-    int errors;      /* all of them */
+    Vec(Diag) list; /* the first 1000 */
+    int errors;     /* all of them */
     int warnings;
 } Diags;
 /* One sentence: what was found, what was expected; what to do. Always returns false, so that a check can end
@@ -102,7 +102,7 @@ extern const char *bug_replay; /* the command line that replays this run; set by
 
 /* What every pass gets. */
 typedef struct Ctx {
-    Arena *a;  /* lives as long as the compilation */
+    Arena *a; /* lives as long as the compilation */
     Diags *d;
 } Ctx;
 

@@ -49,10 +49,8 @@ static void put_escaped(Text *out, const char *s, size_t limit) {
             return;
         }
         unsigned char c = (unsigned char)*s;
-        if (c < 32 || c == 127)
-            text_printf(out, "\\x%02x", c);
-        else
-            text_putn(out, s, 1);
+        if (c < 32 || c == 127) text_printf(out, "\\x%02x", c);
+        else text_putn(out, s, 1);
     }
 }
 void diag_format(const Diag *g, Text *out) {

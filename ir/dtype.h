@@ -16,8 +16,8 @@ typedef enum DType {
 } DType;
 typedef enum DClass { CLS_NONE, CLS_FLOAT, CLS_SINT, CLS_UINT, CLS_BOOL, CLS_STR, CLS_CPLX } DClass;
 typedef struct DTypeInfo {
-    const char *name;  /* as in the manifest */
-    int bits;          /* per element in memory */
+    const char *name; /* as in the manifest */
+    int bits;         /* per element in memory */
     DClass cls;
     const char *ctype; /* C type of the storage word in emitted code */
     DType compute;     /* type of a loaded value in an expression */
@@ -29,12 +29,12 @@ static inline DType dtype_compute(DType t) { return dtype_info[t].compute; }
 static inline bool dtype_is_float(DType t) { return dtype_info[t].cls == CLS_FLOAT; }
 static inline bool dtype_is_int(DType t) { return dtype_info[t].cls == CLS_SINT || dtype_info[t].cls == CLS_UINT; }
 static inline bool dtype_valid(int onnx) { return onnx > 0 && onnx < DT_COUNT; }
-DType dtype_parse(const char *name);                      /* DT_NONE if unknown */
-bool dtype_bytes(DType t, int64_t n, int64_t *bytes);     /* storage of n elements, sub-byte types packed; false: overflow */
-int64_t dtype_min(DType t), dtype_max(DType t);           /* of integer types; uint64's maximum is INT64_MAX here */
+DType dtype_parse(const char *name);                  /* DT_NONE if unknown */
+bool dtype_bytes(DType t, int64_t n, int64_t *bytes); /* storage of n elements, sub-byte types packed; false: overflow */
+int64_t dtype_min(DType t), dtype_max(DType t);       /* of integer types; uint64's maximum is INT64_MAX here */
 /* Element i of packed storage, as double or int64 (exact for every type but int64/uint64 as double). */
 double dtype_get_f(DType t, const void *data, int64_t i);
-int64_t dtype_get_i(DType t, const void *data, int64_t i); /* floats are truncated, saturating; uint64 keeps its bits */
-void dtype_set_f(DType t, void *data, int64_t i, double x); /* rounds to nearest even; integers saturate; fp8 saturates */
+int64_t dtype_get_i(DType t, const void *data, int64_t i);   /* floats are truncated, saturating; uint64 keeps its bits */
+void dtype_set_f(DType t, void *data, int64_t i, double x);  /* rounds to nearest even; integers saturate; fp8 saturates */
 void dtype_set_i(DType t, void *data, int64_t i, int64_t x); /* integers wrap */
 #endif

@@ -54,12 +54,9 @@ static bool unify(Parser *p, Expr **x, Expr **y) {
         *x = e_cast(p->a, t, *x), *y = e_cast(p->a, t, *y);
         return true;
     }
-    if (lit(*x))
-        *x = (*x)->k == E_INT ? e_lit_i(p->a, (*y)->t, (*x)->u.i) : e_lit(p->a, (*y)->t, (*x)->u.f);
-    else if (lit(*y))
-        *y = (*y)->k == E_INT ? e_lit_i(p->a, (*x)->t, (*y)->u.i) : e_lit(p->a, (*x)->t, (*y)->u.f);
-    else
-        return fail(p, "operands of different types"), false;
+    if (lit(*x)) *x = (*x)->k == E_INT ? e_lit_i(p->a, (*y)->t, (*x)->u.i) : e_lit(p->a, (*y)->t, (*x)->u.f);
+    else if (lit(*y)) *y = (*y)->k == E_INT ? e_lit_i(p->a, (*x)->t, (*y)->u.i) : e_lit(p->a, (*x)->t, (*y)->u.f);
+    else return fail(p, "operands of different types"), false;
     return true;
 }
 /* Arithmetic of two double literals happens here; loop.c leaves floats alone. */
@@ -97,8 +94,9 @@ static const struct {
     const char *name;
     int arity;
     Expr *(*fn)(Parser *, Expr **);
-} functions[] = {{"min", 2, fn_min},   {"max", 2, fn_max},     {"abs", 1, fn_abs},       {"clamp", 3, fn_clamp},  {"select", 3, fn_select},
-                 {"like", 2, fn_like}, {"isint", 1, fn_isint}, {"lowest", 1, fn_lowest}, {"highest", 1, fn_highest}};
+} functions[] = {{"min", 2, fn_min},     {"max", 2, fn_max},       {"abs", 1, fn_abs},
+                 {"clamp", 3, fn_clamp}, {"select", 3, fn_select}, {"like", 2, fn_like},
+                 {"isint", 1, fn_isint}, {"lowest", 1, fn_lowest}, {"highest", 1, fn_highest}};
 
 static Expr *call_of(Parser *p, CallFn f, Expr **a) {
     char kind = call_info[f].kind;
@@ -140,10 +138,12 @@ static Expr *parse_call(Parser *p, const char *name) {
     if (strcmp(name, "cast") == 0) return parse_cast(p);
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         if (strcmp(functions[i].name, name) == 0)
-            return parse_args(p, a, functions[i].arity) == functions[i].arity && !p->err ? functions[i].fn(p, a) : fail(p, "a wrong number of arguments");
+            return parse_args(p, a, functions[i].arity) == functions[i].arity && !p->err ? functions[i].fn(p, a)
+                                                                                         : fail(p, "a wrong number of arguments");
     for (int f = 0; f < CALL_COUNT; f++)
         if (strcmp(call_info[f].name, name) == 0)
-            return parse_args(p, a, call_info[f].arity) == call_info[f].arity && !p->err ? call_of(p, (CallFn)f, a) : fail(p, "a wrong number of arguments");
+            return parse_args(p, a, call_info[f].arity) == call_info[f].arity && !p->err ? call_of(p, (CallFn)f, a)
+                                                                                         : fail(p, "a wrong number of arguments");
     return fail(p, "an unknown function");
 }
 static Expr *parse_number(Parser *p) {
@@ -179,14 +179,10 @@ static Expr *parse_unary(Parser *p) {
     space(p);
     if (++p->depth > DEPTH_MAX) return fail(p, "nesting too deep");
     Expr *r;
-    if (take(p, "-"))
-        r = e_un(p->a, UN_NEG, parse_unary(p));
-    else if (take(p, "!"))
-        r = e_un(p->a, UN_NOT, parse_unary(p));
-    else if (take(p, "~"))
-        r = e_un(p->a, UN_INV, parse_unary(p));
-    else
-        r = parse_primary(p);
+    if (take(p, "-")) r = e_un(p->a, UN_NEG, parse_unary(p));
+    else if (take(p, "!")) r = e_un(p->a, UN_NOT, parse_unary(p));
+    else if (take(p, "~")) r = e_un(p->a, UN_INV, parse_unary(p));
+    else r = parse_primary(p);
     p->depth--;
     return r;
 }

@@ -34,8 +34,8 @@ typedef struct Fusion { /* L->fusion; lower.c's own book-keeping */
     Node *const *node;
     int nnode;
     Node *anchor;
-    Vec(Tensor *) have;   /* ANCHOR and POINT tensors whose value at the current indices is known, and */
-    Vec(Expr *) value;    /* … that value: a variable, a literal or (used once) an expression */
+    Vec(Tensor *) have; /* ANCHOR and POINT tensors whose value at the current indices is known, and */
+    Vec(Expr *) value;  /* … that value: a variable, a literal or (used once) an expression */
 } Fusion;
 
 /* Builds the nest of nodes v[0..n) (one group, or one single node). lower_load of an INLINE tensor builds its expression and

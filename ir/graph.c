@@ -55,10 +55,8 @@ static void use_unlink(Node *n, int i) {
     Tensor *t = n->in[i];
     if (!t) return;
     Use *u = &n->use[i];
-    if (u->prev)
-        u->prev->next = u->next;
-    else
-        t->uses = u->next;
+    if (u->prev) u->prev->next = u->next;
+    else t->uses = u->next;
     if (u->next) u->next->prev = u->prev;
     t->nuse--;
     n->in[i] = NULL;
@@ -75,25 +73,17 @@ void node_set_out(Node *n, int i, Tensor *t) {
 static void list_insert(Graph *g, Node *n, Node *before) {
     n->next = before;
     n->prev = before ? before->prev : g->last;
-    if (n->prev)
-        n->prev->next = n;
-    else
-        g->first = n;
-    if (before)
-        before->prev = n;
-    else
-        g->last = n;
+    if (n->prev) n->prev->next = n;
+    else g->first = n;
+    if (before) before->prev = n;
+    else g->last = n;
     g->nnode++;
 }
 static void list_remove(Graph *g, Node *n) {
-    if (n->prev)
-        n->prev->next = n->next;
-    else
-        g->first = n->next;
-    if (n->next)
-        n->next->prev = n->prev;
-    else
-        g->last = n->prev;
+    if (n->prev) n->prev->next = n->next;
+    else g->first = n->next;
+    if (n->next) n->next->prev = n->prev;
+    else g->last = n->prev;
     g->nnode--;
 }
 
@@ -115,7 +105,9 @@ void node_remove(Graph *g, Node *n) {
     for (int i = 0; i < n->nin; i++) use_unlink(n, i);
     for (int i = 0; i < n->nout; i++)
         if (n->out[i] && n->out[i]->def == n) {
-            if (n->out[i]->nuse) BUG("removing node '%s' (%s), whose output '%s' is still used", n->loc.name ? n->loc.name : "", n->op->name, n->out[i]->name);
+            if (n->out[i]->nuse)
+                BUG("removing node '%s' (%s), whose output '%s' is still used", n->loc.name ? n->loc.name : "", n->op->name,
+                    n->out[i]->name);
             n->out[i]->def = NULL;
         }
     list_remove(g, n);
@@ -210,10 +202,8 @@ void type_print(const Type *t, Text *out) {
     text_puts(out, "[");
     for (int i = 0; i < t->rank; i++) {
         if (i) text_puts(out, ",");
-        if (t->dim[i] >= 0)
-            text_printf(out, "%lld", (long long)t->dim[i]);
-        else
-            text_puts(out, t->sym && t->sym[i] ? t->sym[i] : "?");
+        if (t->dim[i] >= 0) text_printf(out, "%lld", (long long)t->dim[i]);
+        else text_puts(out, t->sym && t->sym[i] ? t->sym[i] : "?");
     }
     text_puts(out, "]");
 }

@@ -10,10 +10,10 @@
 #define DIM_UNKNOWN (-1)
 
 typedef struct Type {
-    DType dt;                  /* DT_NONE: not yet inferred */
-    int rank;                  /* -1: not yet inferred */
-    int64_t dim[QN_MAX_RANK];  /* the extent, or its upper bound when sym names one; DIM_UNKNOWN before inference */
-    const char **sym;          /* NULL, or per axis NULL or the symbol's name */
+    DType dt;                 /* DT_NONE: not yet inferred */
+    int rank;                 /* -1: not yet inferred */
+    int64_t dim[QN_MAX_RANK]; /* the extent, or its upper bound when sym names one; DIM_UNKNOWN before inference */
+    const char **sym;         /* NULL, or per axis NULL or the symbol's name */
 } Type;
 
 typedef struct Node Node;
@@ -40,18 +40,28 @@ struct Tensor {
     const char *name; /* ONNX name, or a generated one; unique within the graph's text form */
     int id;           /* dense, in order of creation */
     Type type;
-    Node *def;        /* NULL for inputs and constants */
+    Node *def; /* NULL for inputs and constants */
     int def_index;
     Use *uses;
     int nuse;         /* operand slots; being a graph output does not count */
     const void *data; /* constants: packed like ONNX raw_data, little endian; NULL if computed */
     bool is_input, is_output;
-    View *view;       /* NULL: owns dense row-major storage */
-    StoreKind store;  /* set by the planner */
-    int64_t addr;     /* ST_INPUT/ST_OUTPUT: position; ST_CONST: byte offset in the weights; ST_ARENA: byte offset */
+    View *view;      /* NULL: owns dense row-major storage */
+    StoreKind store; /* set by the planner */
+    int64_t addr;    /* ST_INPUT/ST_OUTPUT: position; ST_CONST: byte offset in the weights; ST_ARENA: byte offset */
 };
 
-typedef enum AttrKind { ATTR_NONE, ATTR_INT, ATTR_FLOAT, ATTR_STRING, ATTR_INTS, ATTR_FLOATS, ATTR_STRINGS, ATTR_TENSOR, ATTR_GRAPH } AttrKind;
+typedef enum AttrKind {
+    ATTR_NONE,
+    ATTR_INT,
+    ATTR_FLOAT,
+    ATTR_STRING,
+    ATTR_INTS,
+    ATTR_FLOATS,
+    ATTR_STRINGS,
+    ATTR_TENSOR,
+    ATTR_GRAPH
+} AttrKind;
 typedef struct Attr {
     AttrKind kind; /* ATTR_NONE: absent and without default */
     int64_t i;
@@ -70,31 +80,31 @@ struct Node {
     Tensor **in;  /* NULL entries: absent optional inputs */
     Tensor **out; /* NULL entries: absent optional outputs */
     int nin, nout;
-    Use *use;     /* nin of them, the list links of `in`; change operands through node_set_in */
-    Attr *attr;   /* op->nattr of them, in the order of the op's spec, defaults filled */
+    Use *use;   /* nin of them, the list links of `in`; change operands through node_set_in */
+    Attr *attr; /* op->nattr of them, in the order of the op's spec, defaults filled */
     Loc loc;
     Node *prev, *next;
-    int kernel;   /* 0: not grouped; else the fused kernel it belongs to (kernels are contiguous in the list) */
-    int order;    /* scratch number for passes: position in the list after graph_number */
-    int role;     /* NodeRole of fusion.h, within its kernel */
+    int kernel; /* 0: not grouped; else the fused kernel it belongs to (kernels are contiguous in the list) */
+    int order;  /* scratch number for passes: position in the list after graph_number */
+    int role;   /* NodeRole of fusion.h, within its kernel */
 };
 
 struct Graph {
     Arena *a;
     const char *name;
     Node *first, *last;
-    Vec(Tensor *) in;      /* inputs without initialiser, in order */
+    Vec(Tensor *) in; /* inputs without initialiser, in order */
     Vec(Tensor *) out;
     Vec(Tensor *) tensors; /* all, by id */
     int nnode;
-    const char *file;      /* for diagnostics */
+    const char *file; /* for diagnostics */
 };
 
 Graph *graph_new(Arena *a, const char *name);
-Tensor *tensor_new(Graph *g, const char *name, DType dt, int rank, const int64_t *dim); /* dim NULL: unknown extents */
+Tensor *tensor_new(Graph *g, const char *name, DType dt, int rank, const int64_t *dim);                     /* dim NULL: unknown extents */
 Tensor *tensor_const(Graph *g, const char *name, DType dt, int rank, const int64_t *dim, const void *data); /* data kept by reference */
-Tensor *tensor_i64s(Graph *g, const int64_t *v, int64_t n);       /* constant int64 vector; n = -1: scalar v[0] */
-Tensor *tensor_scalar(Graph *g, DType dt, double v);              /* constant rank-0 tensor */
+Tensor *tensor_i64s(Graph *g, const int64_t *v, int64_t n); /* constant int64 vector; n = -1: scalar v[0] */
+Tensor *tensor_scalar(Graph *g, DType dt, double v);        /* constant rank-0 tensor */
 /* Appends at the end, or before `before` when not NULL. Operands may be NULL. Attributes are set to the op's defaults. */
 Node *node_new(Graph *g, const OpDef *op, Node *before, Loc loc, int nin, Tensor *const *in, int nout);
 void node_set_in(Node *n, int i, Tensor *t);
@@ -103,7 +113,7 @@ void node_remove(Graph *g, Node *n);          /* its outputs must have no uses l
 void node_move_before(Graph *g, Node *n, Node *where);
 /* Every use of `old` (and its place among the graph outputs, when `outputs`) becomes `t`. */
 void tensor_replace(Graph *g, Tensor *old, Tensor *t, bool outputs);
-void graph_number(Graph *g);                  /* fills Node.order */
+void graph_number(Graph *g); /* fills Node.order */
 
 /* Convenience for rewrites: a new node of op `name` before `before` with one fresh untyped output; up to 8 operands, end with
  * the count. Returns the output. */
@@ -118,17 +128,17 @@ static inline float attr_f(const Node *n, int k) { return n->attr[k].f; }
 static inline const char *attr_s(const Node *n, int k) { return n->attr[k].s; }
 static inline bool attr_has(const Node *n, int k) { return n->attr[k].kind != ATTR_NONE; }
 
-bool type_known(const Type *t);                              /* dtype, rank and every extent */
+bool type_known(const Type *t); /* dtype, rank and every extent */
 bool type_same(const Type *a, const Type *b);
-bool type_elements(const Type *t, int64_t *n);               /* false: unknown or overflow */
-int64_t tensor_elements(const Tensor *t);                    /* of a known type (verified to fit) */
+bool type_elements(const Type *t, int64_t *n); /* false: unknown or overflow */
+int64_t tensor_elements(const Tensor *t);      /* of a known type (verified to fit) */
 int64_t tensor_bytes(const Tensor *t);
 void type_set(Type *t, DType dt, int rank, const int64_t *dim);
-void type_strides(const Type *t, int64_t *stride);           /* dense row-major, in elements */
-void type_print(const Type *t, Text *out);                   /* float32[1,3,224,224] */
+void type_strides(const Type *t, int64_t *stride); /* dense row-major, in elements */
+void type_print(const Type *t, Text *out);         /* float32[1,3,224,224] */
 /* The integers of a constant 0-D or 1-D tensor of any integer type; NULL if not constant. */
 const int64_t *const_i64s(Arena *a, const Tensor *t, int64_t *n);
-bool const_f(const Tensor *t, double *v);                    /* a constant all of whose elements are equal */
+bool const_f(const Tensor *t, double *v); /* a constant all of whose elements are equal */
 
 /* text.c: `%` round trip. Constants print as `rand(seed)`, `splat(v)`, literals when small, or `hex("…")`. */
 void graph_print(const Graph *g, Text *out);

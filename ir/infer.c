@@ -91,11 +91,13 @@ static bool check_arity(Infer *x) {
     const OpDef *op = n->op;
     if (n->nin < op->min_in || (op->max_in >= 0 && n->nin > op->max_in))
         return infer_error(x, "%d inputs were found; %d to %d are expected", n->nin, op->min_in, op->max_in);
-    if (op->max_out >= 0 && n->nout > op->max_out) return infer_error(x, "%d outputs were found; at most %d are expected", n->nout, op->max_out);
+    if (op->max_out >= 0 && n->nout > op->max_out)
+        return infer_error(x, "%d outputs were found; at most %d are expected", n->nout, op->max_out);
     for (int i = 0; i < (op->max_in < 0 ? n->nin : op->min_in); i++)
         if (!n->in[i]) return infer_error(x, "input %d is left out; it is required", i);
     for (int i = 0; i < op->nattr; i++)
-        if (op->attr[i].required && n->attr[i].kind == ATTR_NONE) return infer_error(x, "attribute '%s' is missing; it is required", op->attr[i].name);
+        if (op->attr[i].required && n->attr[i].kind == ATTR_NONE)
+            return infer_error(x, "attribute '%s' is missing; it is required", op->attr[i].name);
     return true;
 }
 
@@ -108,7 +110,8 @@ bool infer_out(Infer *x, int i, DType dt, int rank, const int64_t *dim) {
     if (rank > QN_MAX_RANK) return infer_error(x, "output %d has rank %d; at most %d is supported", i, rank, QN_MAX_RANK);
     for (int k = 0; k < rank; k++) {
         got.dim[k] = dim[k];
-        if (dim[k] < 0) return infer_error(x, "axis %d of output %d would have the extent %lld; extents are at least 0", k, i, (long long)dim[k]);
+        if (dim[k] < 0)
+            return infer_error(x, "axis %d of output %d would have the extent %lld; extents are at least 0", k, i, (long long)dim[k]);
     }
     if (!type_elements(&got, &count) || !dtype_bytes(dt, count, &bytes))
         return infer_error(x, "output %d of type %s has more elements than fit in 63 bits", i, type_words(x->c->a, &got));
@@ -118,8 +121,8 @@ bool infer_out(Infer *x, int i, DType dt, int rank, const int64_t *dim) {
     bool differs = old->rank >= 0 && old->rank != rank;
     for (int k = 0; !differs && old->rank >= 0 && k < rank; k++) differs = old->dim[k] >= 0 && old->dim[k] != dim[k];
     if (differs && old->dt != DT_NONE)
-        diag_warn(x->c->d, x->n->loc, "output %d '%s' is declared as %s, but it is %s; the latter is used", i, t->name, type_words(x->c->a, old),
-                  type_words(x->c->a, &got));
+        diag_warn(x->c->d, x->n->loc, "output %d '%s' is declared as %s, but it is %s; the latter is used", i, t->name,
+                  type_words(x->c->a, old), type_words(x->c->a, &got));
     t->type = got;
     return true;
 }
@@ -190,7 +193,9 @@ bool infer_declared(Infer *x, int i, DType dt, const char *why) {
     Type known = t ? t->type : (Type){.rank = 0};
     known.dt = dt;
     if (!type_known(&known))
-        return infer_error(x, "the shape of output %d depends on %s, which is not constant; declare the output's shape in the model or make it constant", i, why);
+        return infer_error(
+            x, "the shape of output %d depends on %s, which is not constant; declare the output's shape in the model or make it constant",
+            i, why);
     const char **sym = t ? t->type.sym : NULL;
     if (!infer_out(x, i, dt, known.rank, known.dim)) return false;
     if (t) x->n->out[i]->type.sym = sym;
@@ -199,7 +204,8 @@ bool infer_declared(Infer *x, int i, DType dt, const char *why) {
 
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out) {
     if (axis < -rank || axis >= rank)
-        return infer_error(x, "axis %lld is out of range; for rank %d it is expected to be from %d to %d", (long long)axis, rank, -rank, rank - 1);
+        return infer_error(x, "axis %lld is out of range; for rank %d it is expected to be from %d to %d", (long long)axis, rank, -rank,
+                           rank - 1);
     *out = (int)(axis < 0 ? axis + rank : axis);
     return true;
 }
@@ -216,7 +222,8 @@ static bool check_computable(Infer *x) {
     for (int i = 0; i < x->n->nin; i++) {
         const Tensor *t = x->n->in[i];
         DClass k = t ? dtype_info[t->type.dt].cls : CLS_BOOL;
-        if (k == CLS_STR || k == CLS_CPLX) return infer_error(x, "input %d '%s' is %s, which this operator does not support", i, t->name, dtype_name(t->type.dt));
+        if (k == CLS_STR || k == CLS_CPLX)
+            return infer_error(x, "input %d '%s' is %s, which this operator does not support", i, t->name, dtype_name(t->type.dt));
     }
     return true;
 }
@@ -224,7 +231,8 @@ bool node_infer(Ctx *c, Graph *g, Node *n) {
     Infer x = {c, g, n};
     if (!check_arity(&x) || !check_operands(&x)) return false;
     const OpDef *op = n->op;
-    if ((op->kind == OP_EXPR || op->kind == OP_COMPUTE) && strcmp(op->name, "Shape") != 0 && strcmp(op->name, "Size") != 0 && !check_computable(&x))
+    if ((op->kind == OP_EXPR || op->kind == OP_COMPUTE) && strcmp(op->name, "Shape") != 0 && strcmp(op->name, "Size") != 0 &&
+        !check_computable(&x))
         return false;
     if (op->infer) return op->infer(&x);
     return op->kind == OP_EXPR ? infer_expr(&x) : true;

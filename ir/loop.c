@@ -185,7 +185,7 @@ static int decided(BinOp op, const Expr *x, const Expr *y) {
     if (dtype_is_float(x->t)) return -1;
     if (equal_within(x, y, &(int){32})) return op == BIN_LE || op == BIN_EQ;
     if (!type_range(x, &xl, &xh) || !type_range(y, &yl, &yh)) return -1;
-    bool below = xh < yl, above = xl > yh;
+    bool below = xh<yl, above = xl> yh;
     switch (op) {
     case BIN_LT: return below ? 1 : xl >= yh ? 0 : -1;
     case BIN_LE: return xh <= yl ? 1 : above ? 0 : -1;
@@ -242,12 +242,9 @@ static Expr *bin_identity(Arena *a, BinOp op, Expr *x, Expr *y) {
 }
 Expr *e_bin(Arena *a, BinOp op, Expr *x, Expr *y) {
     if (x->t != y->t) {
-        if (is_lit(y))
-            y = lit_as(a, y, x->t);
-        else if (is_lit(x))
-            x = lit_as(a, x, y->t);
-        else
-            BUG("operands of a binary operation have types %s and %s", dtype_name(x->t), dtype_name(y->t));
+        if (is_lit(y)) y = lit_as(a, y, x->t);
+        else if (is_lit(x)) x = lit_as(a, x, y->t);
+        else BUG("operands of a binary operation have types %s and %s", dtype_name(x->t), dtype_name(y->t));
     }
     DType t = bin_is_compare(op) || op == BIN_LAND || op == BIN_LOR ? DT_BOOL : x->t;
     if (x->k == E_INT && y->k == E_INT) {
@@ -273,12 +270,9 @@ Expr *e_bin(Arena *a, BinOp op, Expr *x, Expr *y) {
 }
 Expr *e_select(Arena *a, Expr *c, Expr *x, Expr *y) {
     if (x->t != y->t) {
-        if (is_lit(y))
-            y = lit_as(a, y, x->t);
-        else if (is_lit(x))
-            x = lit_as(a, x, y->t);
-        else
-            BUG("branches of a select have types %s and %s", dtype_name(x->t), dtype_name(y->t));
+        if (is_lit(y)) y = lit_as(a, y, x->t);
+        else if (is_lit(x)) x = lit_as(a, x, y->t);
+        else BUG("branches of a select have types %s and %s", dtype_name(x->t), dtype_name(y->t));
     }
     if (c->k == E_INT) return c->u.i ? x : y;
     if (x == y) return x;

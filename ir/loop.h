@@ -17,17 +17,17 @@ typedef enum MemSpace {
 } MemSpace;
 
 typedef struct Buf {
-    const char *name;            /* a valid C identifier, unique within the Func */
-    int id;                      /* dense within the Func */
-    DType dt;                    /* storage type */
-    int rank;                    /* 0: a scalar */
+    const char *name; /* a valid C identifier, unique within the Func */
+    int id;           /* dense within the Func */
+    DType dt;         /* storage type */
+    int rank;         /* 0: a scalar */
     int64_t dim[QN_MAX_RANK];
     int64_t stride[QN_MAX_RANK]; /* elements */
     int64_t offset;              /* elements from the pointer that is handed in */
     MemSpace space;
-    int level;                   /* target memory level, outermost 0; only for MEM_PAD and mappings */
-    Tensor *tensor;              /* what it stands for; NULL for temporaries */
-    bool written;                /* stored to by this Func */
+    int level;      /* target memory level, outermost 0; only for MEM_PAD and mappings */
+    Tensor *tensor; /* what it stands for; NULL for temporaries */
+    bool written;   /* stored to by this Func */
 } Buf;
 
 typedef struct Var {
@@ -39,10 +39,24 @@ typedef struct Var {
 typedef enum ExprKind { E_INT, E_FLT, E_VAR, E_LOAD, E_UN, E_BIN, E_SELECT, E_CAST, E_CALL } ExprKind;
 typedef enum UnOp { UN_NEG, UN_NOT /* logical */, UN_INV /* bitwise */, UN_ABS } UnOp;
 typedef enum BinOp {
-    BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MOD, BIN_MIN, BIN_MAX,
-    BIN_AND, BIN_OR, BIN_XOR, BIN_SHL, BIN_SHR,
-    BIN_LT, BIN_LE, BIN_EQ, BIN_NE, /* result bool */
-    BIN_LAND, BIN_LOR
+    BIN_ADD,
+    BIN_SUB,
+    BIN_MUL,
+    BIN_DIV,
+    BIN_MOD,
+    BIN_MIN,
+    BIN_MAX,
+    BIN_AND,
+    BIN_OR,
+    BIN_XOR,
+    BIN_SHL,
+    BIN_SHR,
+    BIN_LT,
+    BIN_LE,
+    BIN_EQ,
+    BIN_NE, /* result bool */
+    BIN_LAND,
+    BIN_LOR
 } BinOp; /* min(a,b) = b < a ? b : a;  max(a,b) = a < b ? b : a  (so a NaN in `a` is kept) */
 
 /* Functions an expression may call. calls.def: CALL(enum, "name", arity, "C name for float", "C name for double", kind) */
@@ -56,7 +70,7 @@ typedef struct CallInfo {
     const char *name;
     int arity;
     const char *cf, *cd; /* what C calls for float and double */
-    char kind;           /* 'f': float in, float out; 'b': float in, bool out; 'i': integer in and out; 't': float32 in, uint32 out; 'u': back */
+    char kind; /* 'f': float in, float out; 'b': float in, bool out; 'i': integer in and out; 't': float32 in, uint32 out; 'u': back */
 } CallInfo;
 extern const CallInfo call_info[CALL_COUNT];
 static inline DType call_result(CallFn f, DType arg) {
@@ -67,20 +81,20 @@ static inline DType call_result(CallFn f, DType arg) {
 typedef struct Expr Expr;
 struct Expr {
     ExprKind k;
-    DType t;       /* type of the value */
-    int8_t op;     /* UnOp, BinOp or CallFn */
-    int8_t narg;   /* CALL arity; LOAD rank */
-    DType to;      /* E_CAST: the target; may be a storage type (float16…): then t is its computing type and the value is rounded to it */
+    DType t;     /* type of the value */
+    int8_t op;   /* UnOp, BinOp or CallFn */
+    int8_t narg; /* CALL arity; LOAD rank */
+    DType to;    /* E_CAST: the target; may be a storage type (float16…): then t is its computing type and the value is rounded to it */
     union {
-        int64_t i;     /* E_INT: of integer or bool type t */
-        double f;      /* E_FLT */
-        const Var *v;  /* E_VAR */
+        int64_t i;    /* E_INT: of integer or bool type t */
+        double f;     /* E_FLT */
+        const Var *v; /* E_VAR */
         struct {
             Buf *buf;
             Expr **idx;
-        } ld;          /* E_LOAD */
-        Expr *a[3];    /* UN, BIN, SELECT (cond, then, else), CAST */
-        Expr **arg;    /* E_CALL */
+        } ld;       /* E_LOAD */
+        Expr *a[3]; /* UN, BIN, SELECT (cond, then, else), CAST */
+        Expr **arg; /* E_CALL */
     } u;
 };
 
@@ -96,9 +110,9 @@ struct Stmt {
             Var *v;
             Expr *lo, *hi; /* v runs lo, lo+1 … hi-1; may depend on outer variables */
             LoopMode mode;
-            Stmt *body;    /* S_BLOCK */
-            int level;     /* mapping level that made it, or -1 */
-            char axis;     /* 'x' or 'y' for spatial loops of a mapping, else 0 */
+            Stmt *body; /* S_BLOCK */
+            int level;  /* mapping level that made it, or -1 */
+            char axis;  /* 'x' or 'y' for spatial loops of a mapping, else 0 */
         } loop;
         struct {
             Buf *buf;
@@ -118,9 +132,9 @@ struct Stmt {
         struct {
             const char *name; /* a runtime routine or instruction row */
             int narg, nbuf;
-            Expr **arg;       /* integer arguments, then */
-            Buf **buf;        /* buffers, handed over as pointers to their element 0 */
-            uint32_t writes;  /* bit i: buf[i] is written */
+            Expr **arg;      /* integer arguments, then */
+            Buf **buf;       /* buffers, handed over as pointers to their element 0 */
+            uint32_t writes; /* bit i: buf[i] is written */
         } call;
         struct {
             Stmt **v;
@@ -131,20 +145,20 @@ struct Stmt {
 
 typedef struct Func {
     Arena *a;
-    const char *name;    /* C identifier */
-    const char *comment; /* what it computes: nodes, shapes, MACs; may be NULL */
-    Vec(Buf *) param;    /* MEM_PARAM and MEM_SCRATCH buffers, in argument order */
-    Stmt *body;          /* S_BLOCK */
-    int nbuf, nvar;      /* for ids */
+    const char *name;           /* C identifier */
+    const char *comment;        /* what it computes: nodes, shapes, MACs; may be NULL */
+    Vec(Buf *) param;           /* MEM_PARAM and MEM_SCRATCH buffers, in argument order */
+    Stmt *body;                 /* S_BLOCK */
+    int nbuf, nvar;             /* for ids */
     Vec(const char *) schedule; /* printable steps that were applied */
 } Func;
 
 /* ---- expressions. Constructors fold constants and drop identities (x+0, x*1, …); they never reorder floats. */
-Expr *e_int(Arena *a, int64_t v);                  /* int64 */
-Expr *e_lit(Arena *a, DType t, double v);          /* literal of computing type t */
-Expr *e_lit_i(Arena *a, DType t, int64_t v);       /* integer literal of any type, exact for 64 bits */
+Expr *e_int(Arena *a, int64_t v);            /* int64 */
+Expr *e_lit(Arena *a, DType t, double v);    /* literal of computing type t */
+Expr *e_lit_i(Arena *a, DType t, int64_t v); /* integer literal of any type, exact for 64 bits */
 Expr *e_var(Arena *a, const Var *v);
-Expr *e_load(Arena *a, Buf *b, Expr *const *idx);  /* copies the index list */
+Expr *e_load(Arena *a, Buf *b, Expr *const *idx); /* copies the index list */
 Expr *e_un(Arena *a, UnOp op, Expr *x);
 Expr *e_bin(Arena *a, BinOp op, Expr *x, Expr *y); /* a literal adapts to the other side's type; else types must match */
 Expr *e_select(Arena *a, Expr *c, Expr *x, Expr *y);
@@ -163,7 +177,7 @@ static inline Expr *e_lt(Arena *a, Expr *x, Expr *y) { return e_bin(a, BIN_LT, x
 static inline Expr *e_le(Arena *a, Expr *x, Expr *y) { return e_bin(a, BIN_LE, x, y); }
 static inline Expr *e_eq(Arena *a, Expr *x, Expr *y) { return e_bin(a, BIN_EQ, x, y); }
 bool e_is_int(const Expr *e, int64_t *v);
-bool e_equal(const Expr *x, const Expr *y);         /* structurally */
+bool e_equal(const Expr *x, const Expr *y); /* structurally */
 Expr *e_subst(Arena *a, Expr *e, const Var *v, Expr *by);
 Expr *e_lower_bound(Arena *a, DType t), *e_upper_bound(Arena *a, DType t); /* -inf/min and +inf/max of t as literal */
 
@@ -174,13 +188,13 @@ Buf *func_param(Func *f, const char *name, DType dt, int rank, const int64_t *di
 Var *var_new(Func *f, const char *name, DType t);
 Stmt *s_block(Arena *a);
 void s_append(Arena *a, Stmt *block, Stmt *s);
-Stmt *s_for(Arena *a, Var *v, Expr *lo, Expr *hi);      /* with an empty body */
+Stmt *s_for(Arena *a, Var *v, Expr *lo, Expr *hi); /* with an empty body */
 Stmt *s_store(Arena *a, Buf *b, Expr *const *idx, Expr *val, RedOp red);
 Stmt *s_let(Arena *a, Var *v, Expr *val);
-Stmt *s_if(Arena *a, Expr *cond);                       /* with an empty then-block */
+Stmt *s_if(Arena *a, Expr *cond); /* with an empty then-block */
 Stmt *s_alloc(Arena *a, Buf *b);
-Stmt *s_copy(Arena *a, const Stmt *s);                  /* deep; expressions are shared */
-Func *func_copy(Arena *a, const Func *f);               /* loops, variables and local buffers renewed; parameters shared */
+Stmt *s_copy(Arena *a, const Stmt *s);    /* deep; expressions are shared */
+Func *func_copy(Arena *a, const Func *f); /* loops, variables and local buffers renewed; parameters shared */
 void stmt_subst(Arena *a, Stmt *s, const Var *v, Expr *by);
 /* Visits every expression of a statement tree; the callback may replace it. */
 typedef Expr *(*ExprFn)(void *user, Expr *e);
@@ -202,9 +216,9 @@ typedef struct Ranges {
     Range *v;
     int n, cap;
 } Ranges;
-Expr *expr_simplify(Arena *a, Expr *e, const Ranges *r);  /* r may be NULL */
+Expr *expr_simplify(Arena *a, Expr *e, const Ranges *r);                    /* r may be NULL */
 bool expr_bounds(const Expr *e, const Ranges *r, int64_t *lo, int64_t *hi); /* inclusive; false: unknown */
-void func_simplify(Func *f);                              /* every expression, with the ranges of its loops */
+void func_simplify(Func *f);                                                /* every expression, with the ranges of its loops */
 /* Affine form of an integer expression over variables: e = c + sum k[i]*v[i]; false if not affine. */
 typedef struct Affine {
     int64_t c;

@@ -75,10 +75,16 @@ static bool call_type_ok(const Expr *e, Text *why) {
             text_printf(why, "arguments of %s have types %s and %s", ci->name, dtype_name(t), dtype_name(e->u.arg[i]->t));
             return false;
         }
-        bool ok = ci->kind == 'i' ? dtype_is_int(t) : ci->kind == 't' ? t == DT_FLOAT32 : ci->kind == 'u' ? t == DT_UINT32 : dtype_is_float(t);
+        bool ok = ci->kind == 'i'   ? dtype_is_int(t)
+                  : ci->kind == 't' ? t == DT_FLOAT32
+                  : ci->kind == 'u' ? t == DT_UINT32
+                                    : dtype_is_float(t);
         if (!ok) {
             text_printf(why, "an argument of %s has type %s, expected %s", ci->name, dtype_name(t),
-                        ci->kind == 'i' ? "an integer" : ci->kind == 't' ? "float32" : ci->kind == 'u' ? "uint32" : "a float");
+                        ci->kind == 'i'   ? "an integer"
+                        : ci->kind == 't' ? "float32"
+                        : ci->kind == 'u' ? "uint32"
+                                          : "a float");
             return false;
         }
     }

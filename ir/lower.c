@@ -13,10 +13,11 @@
 enum { STACK_MAX = 8 << 10, STACK_ONE = 4 << 10, NAME_MAX_LEN = 40 };
 
 /* ---- names: a variable may share its name with one in another scope (the printer sees to that), never with a buffer */
-static const char *const reserved[] = {
-    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if",
-    "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union",
-    "unsigned", "void", "volatile", "while", "bool", "true", "false", "class", "new", "delete", "this", "template", "arena", "main"};
+static const char *const reserved[] = {"auto",   "break",    "case",     "char",     "const", "continue", "default", "do",     "double",
+                                       "else",   "enum",     "extern",   "float",    "for",   "goto",     "if",      "inline", "int",
+                                       "long",   "register", "restrict", "return",   "short", "signed",   "sizeof",  "static", "struct",
+                                       "switch", "typedef",  "union",    "unsigned", "void",  "volatile", "while",   "bool",   "true",
+                                       "false",  "class",    "new",      "delete",   "this",  "template", "arena",   "main"};
 static const char buf_mark, var_mark;
 
 static bool is_reserved(const char *s) {
@@ -131,10 +132,8 @@ Buf *lower_temp(Lower *L, const char *name, DType dt, int rank, const int64_t *d
     MemSpace space = rank == 0 ? MEM_REG : bytes <= STACK_ONE && L->stack + bytes <= STACK_MAX ? MEM_STACK : MEM_SCRATCH;
     Buf *b = buf_new(L->f, buf_name(L, name), dt, rank, dim, space);
     if (space == MEM_STACK) L->stack += bytes;
-    if (space == MEM_SCRATCH)
-        vec_push(L->a, &L->scratch, b);
-    else
-        append(L, s_alloc(L->a, b));
+    if (space == MEM_SCRATCH) vec_push(L->a, &L->scratch, b);
+    else append(L, s_alloc(L->a, b));
     return b;
 }
 void lower_call(Lower *L, const char *name, int narg, Expr *const *arg, int nbuf, Buf *const *buf, uint32_t writes) {
@@ -181,7 +180,8 @@ Expr *lower_load_t(Lower *L, Tensor *t, Expr *const *idx) {
     }
     int64_t count;
     DType ct = dtype_compute(t->type.dt);
-    if (t->data && type_elements(&t->type, &count) && count == 1 && dtype_is_float(ct)) return e_lit(L->a, ct, dtype_get_f(t->type.dt, t->data, 0));
+    if (t->data && type_elements(&t->type, &count) && count == 1 && dtype_is_float(ct))
+        return e_lit(L->a, ct, dtype_get_f(t->type.dt, t->data, 0));
     if (t->data && type_elements(&t->type, &count) && count == 1 && (dtype_is_int(ct) || ct == DT_BOOL))
         return e_lit_i(L->a, ct, dtype_get_i(t->type.dt, t->data, 0));
     return e_load(L->a, lower_tensor(L, t), idx);
@@ -328,7 +328,8 @@ static bool all_empty(const Lower *L, int n, Node *const *v) {
     int64_t count;
     for (int i = 0; i < n; i++)
         for (int o = 0; o < v[i]->nout && (n == 1 || v[i]->role != ROLE_INLINE); o++)
-            if (v[i]->out[o] && fusion_stored(v[i]->out[o], L->fusion->kernel) && (!type_elements(&v[i]->out[o]->type, &count) || count)) return false;
+            if (v[i]->out[o] && fusion_stored(v[i]->out[o], L->fusion->kernel) && (!type_elements(&v[i]->out[o]->type, &count) || count))
+                return false;
     return true;
 }
 static bool lower_anchor(Lower *L, Node *n) {

@@ -10,16 +10,16 @@
 
 /* Every function that a row names. */
 #define EXPR(dom, name, since, imin, imax, flags, attrs, types, formula, doc)
-#define EXPRF(dom, name, since, imin, imax, flags, attrs, types, meaning, infer, compute, doc) \
-    bool infer(Infer *);                                                                       \
+#define EXPRF(dom, name, since, imin, imax, flags, attrs, types, meaning, infer, compute, doc)                                             \
+    bool infer(Infer *);                                                                                                                   \
     Expr *compute(Lower *, Node *, int, Expr *const *);
 #define REWRITE(dom, name, since, imin, imax, omin, omax, flags, attrs, types, rewrite, doc) bool rewrite(Ctx *, Graph *, Node *);
-#define COMPUTE(dom, name, since, imin, imax, omin, omax, flags, attrs, types, infer, compute, doc) \
-    bool infer(Infer *);                                                                            \
+#define COMPUTE(dom, name, since, imin, imax, omin, omax, flags, attrs, types, infer, compute, doc)                                        \
+    bool infer(Infer *);                                                                                                                   \
     Expr *compute(Lower *, Node *, int, Expr *const *);
-#define KERNEL(dom, name, since, imin, imax, omin, omax, flags, attrs, types, infer, lower, macs, doc) \
-    bool infer(Infer *);                                                                               \
-    bool lower(Lower *, Node *);                                                                       \
+#define KERNEL(dom, name, since, imin, imax, omin, omax, flags, attrs, types, infer, lower, macs, doc)                                     \
+    bool infer(Infer *);                                                                                                                   \
+    bool lower(Lower *, Node *);                                                                                                           \
     int64_t macs(const Node *);
 #define OPAQUE KERNEL
 #include "ops.def"
@@ -31,25 +31,96 @@
 #undef OPAQUE
 
 #define macs_none NULL
-#define EXPR(dom, name_, since_, imin, imax, flags_, attrs, types_, formula, doc_)                                                   \
-    {.name = #name_, .domain = dom, .since = since_, .min_in = imin, .max_in = imax, .min_out = 1, .max_out = 1, .kind = OP_EXPR,    \
-     .flags = flags_, .attr_spec = attrs, .types = types_, .meaning = formula, .doc = doc_},
-#define EXPRF(dom, name_, since_, imin, imax, flags_, attrs, types_, means, infer_, compute_, doc_)                                  \
-    {.name = #name_, .domain = dom, .since = since_, .min_in = imin, .max_in = imax, .min_out = 1, .max_out = 1, .kind = OP_EXPR,    \
-     .flags = flags_, .attr_spec = attrs, .types = types_, .meaning = means, .infer = infer_, .compute = compute_, .doc = doc_},
-#define REWRITE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, rewrite_, doc_)                                   \
-    {.name = #name_, .domain = dom, .since = since_, .min_in = imin, .max_in = imax, .min_out = omin, .max_out = omax,               \
-     .kind = OP_REWRITE, .flags = flags_, .attr_spec = attrs, .types = types_, .rewrite = rewrite_, .doc = doc_},
-#define COMPUTE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, compute_, doc_)                           \
-    {.name = #name_, .domain = dom, .since = since_, .min_in = imin, .max_in = imax, .min_out = omin, .max_out = omax,               \
-     .kind = OP_COMPUTE, .flags = flags_, .attr_spec = attrs, .types = types_, .infer = infer_, .compute = compute_, .doc = doc_},
-#define KERNEL(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, lower_, macs_, doc_)                       \
-    {.name = #name_, .domain = dom, .since = since_, .min_in = imin, .max_in = imax, .min_out = omin, .max_out = omax,               \
-     .kind = OP_KERNEL, .flags = flags_, .attr_spec = attrs, .types = types_, .infer = infer_, .lower = lower_, .macs = macs_,       \
+#define EXPR(dom, name_, since_, imin, imax, flags_, attrs, types_, formula, doc_)                                                         \
+    {.name = #name_,                                                                                                                       \
+     .domain = dom,                                                                                                                        \
+     .since = since_,                                                                                                                      \
+     .min_in = imin,                                                                                                                       \
+     .max_in = imax,                                                                                                                       \
+     .min_out = 1,                                                                                                                         \
+     .max_out = 1,                                                                                                                         \
+     .kind = OP_EXPR,                                                                                                                      \
+     .flags = flags_,                                                                                                                      \
+     .attr_spec = attrs,                                                                                                                   \
+     .types = types_,                                                                                                                      \
+     .meaning = formula,                                                                                                                   \
      .doc = doc_},
-#define OPAQUE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, lower_, macs_, doc_)                       \
-    {.name = #name_, .domain = dom, .since = since_, .min_in = imin, .max_in = imax, .min_out = omin, .max_out = omax,               \
-     .kind = OP_OPAQUE, .flags = flags_, .attr_spec = attrs, .types = types_, .infer = infer_, .lower = lower_, .macs = macs_,       \
+#define EXPRF(dom, name_, since_, imin, imax, flags_, attrs, types_, means, infer_, compute_, doc_)                                        \
+    {.name = #name_,                                                                                                                       \
+     .domain = dom,                                                                                                                        \
+     .since = since_,                                                                                                                      \
+     .min_in = imin,                                                                                                                       \
+     .max_in = imax,                                                                                                                       \
+     .min_out = 1,                                                                                                                         \
+     .max_out = 1,                                                                                                                         \
+     .kind = OP_EXPR,                                                                                                                      \
+     .flags = flags_,                                                                                                                      \
+     .attr_spec = attrs,                                                                                                                   \
+     .types = types_,                                                                                                                      \
+     .meaning = means,                                                                                                                     \
+     .infer = infer_,                                                                                                                      \
+     .compute = compute_,                                                                                                                  \
+     .doc = doc_},
+#define REWRITE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, rewrite_, doc_)                                         \
+    {.name = #name_,                                                                                                                       \
+     .domain = dom,                                                                                                                        \
+     .since = since_,                                                                                                                      \
+     .min_in = imin,                                                                                                                       \
+     .max_in = imax,                                                                                                                       \
+     .min_out = omin,                                                                                                                      \
+     .max_out = omax,                                                                                                                      \
+     .kind = OP_REWRITE,                                                                                                                   \
+     .flags = flags_,                                                                                                                      \
+     .attr_spec = attrs,                                                                                                                   \
+     .types = types_,                                                                                                                      \
+     .rewrite = rewrite_,                                                                                                                  \
+     .doc = doc_},
+#define COMPUTE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, compute_, doc_)                                 \
+    {.name = #name_,                                                                                                                       \
+     .domain = dom,                                                                                                                        \
+     .since = since_,                                                                                                                      \
+     .min_in = imin,                                                                                                                       \
+     .max_in = imax,                                                                                                                       \
+     .min_out = omin,                                                                                                                      \
+     .max_out = omax,                                                                                                                      \
+     .kind = OP_COMPUTE,                                                                                                                   \
+     .flags = flags_,                                                                                                                      \
+     .attr_spec = attrs,                                                                                                                   \
+     .types = types_,                                                                                                                      \
+     .infer = infer_,                                                                                                                      \
+     .compute = compute_,                                                                                                                  \
+     .doc = doc_},
+#define KERNEL(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, lower_, macs_, doc_)                             \
+    {.name = #name_,                                                                                                                       \
+     .domain = dom,                                                                                                                        \
+     .since = since_,                                                                                                                      \
+     .min_in = imin,                                                                                                                       \
+     .max_in = imax,                                                                                                                       \
+     .min_out = omin,                                                                                                                      \
+     .max_out = omax,                                                                                                                      \
+     .kind = OP_KERNEL,                                                                                                                    \
+     .flags = flags_,                                                                                                                      \
+     .attr_spec = attrs,                                                                                                                   \
+     .types = types_,                                                                                                                      \
+     .infer = infer_,                                                                                                                      \
+     .lower = lower_,                                                                                                                      \
+     .macs = macs_,                                                                                                                        \
+     .doc = doc_},
+#define OPAQUE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, lower_, macs_, doc_)                             \
+    {.name = #name_,                                                                                                                       \
+     .domain = dom,                                                                                                                        \
+     .since = since_,                                                                                                                      \
+     .min_in = imin,                                                                                                                       \
+     .max_in = imax,                                                                                                                       \
+     .min_out = omin,                                                                                                                      \
+     .max_out = omax,                                                                                                                      \
+     .kind = OP_OPAQUE,                                                                                                                    \
+     .flags = flags_,                                                                                                                      \
+     .attr_spec = attrs,                                                                                                                   \
+     .types = types_,                                                                                                                      \
+     .infer = infer_,                                                                                                                      \
+     .lower = lower_,                                                                                                                      \
+     .macs = macs_,                                                                                                                        \
      .doc = doc_},
 static OpDef ops[] = {
 #include "ops.def"
@@ -91,7 +162,7 @@ static const struct {
     const char *code;
     AttrKind kind;
     const char *word;
-} kinds[] = {{"i", ATTR_INT, "int"},       {"f", ATTR_FLOAT, "float"},     {"s", ATTR_STRING, "string"}, {"is", ATTR_INTS, "ints"},
+} kinds[] = {{"i", ATTR_INT, "int"},        {"f", ATTR_FLOAT, "float"},      {"s", ATTR_STRING, "string"}, {"is", ATTR_INTS, "ints"},
              {"fs", ATTR_FLOATS, "floats"}, {"ss", ATTR_STRINGS, "strings"}, {"t", ATTR_TENSOR, "tensor"}, {"g", ATTR_GRAPH, "graph"}};
 
 static Attr parse_default(Arena *a, const OpDef *op, AttrKind kind, const char *s) {
@@ -182,7 +253,8 @@ void ops_init(void) {
         OpDef *op = &ops[i];
         unsigned h = hash_op(op->domain, op->name);
         for (; slot[h]; h = (h + 1) % SLOTS)
-            if (strcmp(ops[slot[h] - 1].name, op->name) == 0 && strcmp(ops[slot[h] - 1].domain, op->domain) == 0) BUG("op %s has two rows", op->name);
+            if (strcmp(ops[slot[h] - 1].name, op->name) == 0 && strcmp(ops[slot[h] - 1].domain, op->domain) == 0)
+                BUG("op %s has two rows", op->name);
         slot[h] = (uint16_t)(i + 1);
         parse_attrs(a, op);
         if (op->kind == OP_EXPR && !op->compute) check_formula(a, op);
@@ -199,12 +271,9 @@ static void put_cell(Text *out, const char *s) { /* a bar would end the cell */
     for (; *s; s++) text_puts(out, *s == '|' ? "\\|" : (char[]){*s, 0});
 }
 static void put_range(Text *out, int lo, int hi) {
-    if (hi < 0)
-        text_printf(out, "%d+", lo);
-    else if (lo == hi)
-        text_printf(out, "%d", lo);
-    else
-        text_printf(out, "%d-%d", lo, hi);
+    if (hi < 0) text_printf(out, "%d+", lo);
+    else if (lo == hi) text_printf(out, "%d", lo);
+    else text_printf(out, "%d-%d", lo, hi);
 }
 static void put_attrs(Text *out, const OpDef *op) {
     for (int i = 0; i < op->nattr; i++) {
@@ -224,7 +293,10 @@ void ops_markdown(Text *out) {
     ops_init();
     for (int i = 0; i < OPS; i++) order[i] = &ops[i];
     qsort(order, OPS, sizeof *order, by_name);
-    text_printf(out, "# Operators\n\n%d operators. Older forms of an operator are converted to the one listed. Generated by `quern ops --markdown`.\n\n", OPS);
+    text_printf(
+        out,
+        "# Operators\n\n%d operators. Older forms of an operator are converted to the one listed. Generated by `quern ops --markdown`.\n\n",
+        OPS);
     text_puts(out, "| Operator | Opset | Inputs | Outputs | Kind | Attributes | What it does |\n|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < OPS; i++) {
         const OpDef *op = order[i];

@@ -15,11 +15,11 @@
 
 typedef enum OpKind { OP_EXPR, OP_REWRITE, OP_COMPUTE, OP_KERNEL, OP_OPAQUE } OpKind;
 enum {
-    OPF_COMMUTES = 1,   /* two inputs may be swapped */
-    OPF_ONCE = 2,       /* KERNEL: lower_store is called exactly once per output element with its final value: epilogues may fuse */
-    OPF_RANDOM = 4,     /* not to be folded or merged with an equal node */
-    OPF_VIEW = 8,       /* output 0 is the input's elements in the same row-major order (reshape family) */
-    OPF_COST = 16,      /* COMPUTE: not free, do not duplicate */
+    OPF_COMMUTES = 1, /* two inputs may be swapped */
+    OPF_ONCE = 2,     /* KERNEL: lower_store is called exactly once per output element with its final value: epilogues may fuse */
+    OPF_RANDOM = 4,   /* not to be folded or merged with an equal node */
+    OPF_VIEW = 8,     /* output 0 is the input's elements in the same row-major order (reshape family) */
+    OPF_COST = 16,    /* COMPUTE: not free, do not duplicate */
 };
 
 typedef struct AttrSpec {
@@ -36,11 +36,12 @@ typedef struct Infer { /* what an infer function gets */
 } Infer;
 typedef struct Lower Lower;
 
-typedef bool (*InferFn)(Infer *x);                                  /* sets the types of n->out[*]; false after diag_error */
-typedef bool (*RewriteFn)(Ctx *c, Graph *g, Node *n);               /* builds replacements before n and tensor_replace()s its outputs; the caller removes n */
+typedef bool (*InferFn)(Infer *x); /* sets the types of n->out[*]; false after diag_error */
+typedef bool (*RewriteFn)(Ctx *c, Graph *g,
+                          Node *n); /* builds replacements before n and tensor_replace()s its outputs; the caller removes n */
 typedef Expr *(*ComputeFn)(Lower *L, Node *n, int out, Expr *const *idx);
 typedef bool (*LowerFn)(Lower *L, Node *n);
-typedef int64_t (*MacsFn)(const Node *n);                           /* multiply-accumulates, biases not counted; -1 overflow */
+typedef int64_t (*MacsFn)(const Node *n); /* multiply-accumulates, biases not counted; -1 overflow */
 
 struct OpDef {
     const char *name, *domain; /* domain "" is ai.onnx */
@@ -49,35 +50,38 @@ struct OpDef {
     int min_out, max_out;
     OpKind kind;
     int flags;
-    const char *attr_spec;     /* "axis:i=-1 keepdims:i=1 axes:is pads:is mode:s=constant value:t!" ; '!' = required */
-    const char *types;         /* per input, space separated: f (floats) i (ints) n (numeric) b (bool) a (any) I (int32/int64) or a letter T.. ; "" any */
-    const char *meaning;       /* EXPR: the formula; others: NULL */
-    InferFn infer;             /* EXPR: NULL = broadcast, dtype of the expression */
+    const char *attr_spec; /* "axis:i=-1 keepdims:i=1 axes:is pads:is mode:s=constant value:t!" ; '!' = required */
+    const char
+        *types; /* per input, space separated: f (floats) i (ints) n (numeric) b (bool) a (any) I (int32/int64) or a letter T.. ; "" any */
+    const char *meaning; /* EXPR: the formula; others: NULL */
+    InferFn infer;       /* EXPR: NULL = broadcast, dtype of the expression */
     LowerFn lower;
     ComputeFn compute;
     RewriteFn rewrite;
     MacsFn macs;
-    const char *doc;           /* one sentence */
+    const char *doc; /* one sentence */
     /* filled at start-up (ops_init): */
     int nattr;
     AttrSpec *attr;
-    int result;                /* EXPR without infer: the input whose element type the output has; -1: bool */
+    int result; /* EXPR without infer: the input whose element type the output has; -1: bool */
 };
 
-void ops_init(void);                                       /* parses attribute specs and formulas once; idempotent, not thread safe */
+void ops_init(void);                                        /* parses attribute specs and formulas once; idempotent, not thread safe */
 const OpDef *op_find(const char *domain, const char *name); /* NULL if unknown. Domain "ai.onnx" equals "" */
 int op_count(void);
-const OpDef *op_at(int i);                                 /* in table order */
-int op_attr_index(const OpDef *op, const char *name);      /* -1 if it has none such */
-void ops_markdown(Text *out);                              /* docs/ops.md */
+const OpDef *op_at(int i);                            /* in table order */
+int op_attr_index(const OpDef *op, const char *name); /* -1 if it has none such */
+void ops_markdown(Text *out);                         /* docs/ops.md */
 
 /* ---- inference helpers (infer.c) */
-bool node_infer(Ctx *c, Graph *g, Node *n);                 /* dispatches on the row; arity, input types and the row's infer */
+bool node_infer(Ctx *c, Graph *g, Node *n); /* dispatches on the row; arity, input types and the row's infer */
 bool infer_error(Infer *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool infer_same(Infer *x);                                  /* every output: type of input 0 */
-bool infer_broadcast(Infer *x);                             /* output 0: broadcast of all inputs, dtype of input 0 */
-bool infer_out(Infer *x, int i, DType dt, int rank, const int64_t *dim); /* checks element count for overflow; merges with a declared type */
-bool infer_declared(Infer *x, int i, DType dt, const char *why); /* output i, whose extents depend on run-time values: the declared ones; else an error */
+bool infer_same(Infer *x);      /* every output: type of input 0 */
+bool infer_broadcast(Infer *x); /* output 0: broadcast of all inputs, dtype of input 0 */
+bool infer_out(Infer *x, int i, DType dt, int rank,
+               const int64_t *dim); /* checks element count for overflow; merges with a declared type */
+bool infer_declared(Infer *x, int i, DType dt,
+                    const char *why); /* output i, whose extents depend on run-time values: the declared ones; else an error */
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out); /* negative axes; error when out of range */
 bool broadcast_dims(int nshape, const Type *const *t, int *rank, int64_t *dim);
 /* Integers of input i: constant, else false with *n = -1 and no error (the caller decides). Absent: *n = 0 and v NULL, true. */
@@ -91,27 +95,29 @@ struct Lower {
     Arena *a;
     Graph *g;
     Func *f;
-    Vec(Stmt *) open;         /* open blocks, innermost last */
-    struct Fusion *fusion;    /* what is inlined and what follows a store; NULL: nothing */
-    Vec(Buf *) tensor_buf;    /* buffers made so far */
-    Vec(Buf *) scratch;       /* those of lower_temp which are too large for the stack */
-    Map *names;               /* identifiers in use: buffers and variables never share one */
-    int64_t stack;            /* bytes of MEM_STACK buffers so far */
-    bool may_let;             /* statements may be appended while an expression is built (not inside an inlined one) */
+    Vec(Stmt *) open;      /* open blocks, innermost last */
+    struct Fusion *fusion; /* what is inlined and what follows a store; NULL: nothing */
+    Vec(Buf *) tensor_buf; /* buffers made so far */
+    Vec(Buf *) scratch;    /* those of lower_temp which are too large for the stack */
+    Map *names;            /* identifiers in use: buffers and variables never share one */
+    int64_t stack;         /* bytes of MEM_STACK buffers so far */
+    bool may_let;          /* statements may be appended while an expression is built (not inside an inlined one) */
 };
-Expr *lower_load(Lower *L, Node *n, int input, Expr *const *idx);           /* idx has the rank of that input */
+Expr *lower_load(Lower *L, Node *n, int input, Expr *const *idx);                   /* idx has the rank of that input */
 Expr *lower_load_b(Lower *L, Node *n, int input, const Type *as, Expr *const *idx); /* idx in a broader shape `as`: broadcasting applied */
 void lower_store(Lower *L, Node *n, int output, Expr *const *idx, Expr *val);
-Expr *lower_load_t(Lower *L, Tensor *t, Expr *const *idx);                  /* of any tensor the kernel may read */
-Expr *lower_loop(Lower *L, const char *name, int64_t extent);               /* for name in [0, extent): returns the variable; extent 1 gives the literal 0 and still needs lower_end */
+Expr *lower_load_t(Lower *L, Tensor *t, Expr *const *idx); /* of any tensor the kernel may read */
+Expr *
+lower_loop(Lower *L, const char *name,
+           int64_t extent); /* for name in [0, extent): returns the variable; extent 1 gives the literal 0 and still needs lower_end */
 Expr *lower_loop_range(Lower *L, const char *name, Expr *lo, Expr *hi);
 void lower_if(Lower *L, Expr *cond);
 void lower_else(Lower *L);
-void lower_end(Lower *L);                                                   /* closes the innermost loop or if */
+void lower_end(Lower *L);                                                        /* closes the innermost loop or if */
 void lower_loops(Lower *L, const char *const *names, const Type *t, Expr **idx); /* one loop per axis of t; names may be NULL */
 void lower_ends(Lower *L, int n);
 Buf *lower_temp(Lower *L, const char *name, DType dt, int rank, const int64_t *dim); /* rank 0: a register; small: stack; large: scratch */
-Expr *lower_let(Lower *L, const char *name, Expr *e);                       /* a named scalar */
+Expr *lower_let(Lower *L, const char *name, Expr *e);                                /* a named scalar */
 Expr *lower_get(Lower *L, Buf *b, Expr *const *idx);
 void lower_put(Lower *L, Buf *b, Expr *const *idx, Expr *val, RedOp red);
 /* Call of a runtime routine: integer arguments, then the tensors' storage (dense; inputs are materialised). */

@@ -6,23 +6,23 @@
 
 typedef struct Kernel {
     Func *f;
-    Vec(Node *) nodes;      /* the graph nodes it computes, in order */
-    Vec(Tensor *) arg;      /* per f->param: the tensor whose *base* storage is handed over (NULL: scratch) */
-    Vec(int64_t) scratch;   /* per f->param: arena byte offset of scratch (else -1) */
-    Vec(int) inplace;       /* pairs y, x of parameters: y may take over x's storage (found on the nest before scheduling: a
-                             * schedule must not compute an element of y twice) */
+    Vec(Node *) nodes;    /* the graph nodes it computes, in order */
+    Vec(Tensor *) arg;    /* per f->param: the tensor whose *base* storage is handed over (NULL: scratch) */
+    Vec(int64_t) scratch; /* per f->param: arena byte offset of scratch (else -1) */
+    Vec(int) inplace;     /* pairs y, x of parameters: y may take over x's storage (found on the nest before scheduling: a
+                           * schedule must not compute an element of y twice) */
     int64_t macs;
 } Kernel;
 
 typedef struct Program {
     Graph *g;
     Vec(Kernel *) k;
-    Vec(Tensor *) consts;    /* base tensors with ST_CONST, in order of addr */
-    int64_t weights_bytes;   /* the constants' image, each aligned to 64 */
-    int64_t arena_bytes;     /* state + tensors + scratch, multiple of 64 */
-    int64_t state_bytes;     /* at the arena's start */
-    int64_t lower_bound;     /* DESIGN section 5: largest sum of bytes live during one kernel, scratch apart, state included */
-    int64_t scratch_bytes;   /* largest scratch of one kernel */
+    Vec(Tensor *) consts;  /* base tensors with ST_CONST, in order of addr */
+    int64_t weights_bytes; /* the constants' image, each aligned to 64 */
+    int64_t arena_bytes;   /* state + tensors + scratch, multiple of 64 */
+    int64_t state_bytes;   /* at the arena's start */
+    int64_t lower_bound;   /* DESIGN section 5: largest sum of bytes live during one kernel, scratch apart, state included */
+    int64_t scratch_bytes; /* largest scratch of one kernel */
     int64_t macs;
 } Program;
 #endif

@@ -16,8 +16,7 @@ int64_t target_instances(const Target *t, int level) {
 }
 double target_area(const Target *t) {
     double sum = (double)target_instances(t, t->nlevel) * t->area_per_pe;
-    for (int i = 0; i < t->nlevel; i++)
-        sum += (double)target_instances(t, i) * (double)t->level[i].words * t->level[i].area_per_word;
+    for (int i = 0; i < t->nlevel; i++) sum += (double)target_instances(t, i) * (double)t->level[i].words * t->level[i].area_per_word;
     return sum;
 }
 int target_level(const Target *t, const char *name) {

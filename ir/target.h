@@ -62,7 +62,7 @@ typedef struct Target {
 } Target;
 
 int64_t target_instances(const Target *t, int level); /* in the whole machine; level == nlevel: multiply-adds */
-double target_area(const Target *t); /* sum of words * area_per_word over all instances, and of area_per_pe */
+double target_area(const Target *t);                  /* sum of words * area_per_word over all instances, and of area_per_pe */
 int target_level(const Target *t, const char *name);  /* index, or -1 */
 int target_lanes(const Target *t, int elem_bits);     /* elements of a vector, at least 1 */
 const TargetInstr *target_instr(const Target *t, const char *name);

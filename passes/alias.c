@@ -15,13 +15,13 @@
 typedef struct Alias {
     Graph *g;
     Arena *tmp;
-    int *at;          /* by node order: kernel position */
+    int *at; /* by node order: kernel position */
     int nkernel;
     int *first, *last; /* by tensor id (bases): first and last position of its storage */
-    int64_t *bytes;   /* by tensor id: in the arena; 0 for inputs, outputs, constants and values inside a kernel */
-    int64_t *live;    /* by position */
+    int64_t *bytes;    /* by tensor id: in the arena; 0 for inputs, outputs, constants and values inside a kernel */
+    int64_t *live;     /* by position */
     int64_t peak;
-    int64_t budget;   /* steps that interval updates may still take */
+    int64_t budget; /* steps that interval updates may still take */
     int ntensor;
 } Alias;
 
@@ -89,12 +89,9 @@ static bool reshape_layout(const Type *from, const Type *to, View *v) {
         int64_t pf = fd[i], pt = 1;
         int i1 = i + 1, j0 = j;
         while (j < to->rank && (pt == 1 || pt != pf)) {
-            if (pt < pf)
-                pt *= to->dim[j++];
-            else if (i1 < nf)
-                pf *= fd[i1++];
-            else
-                return false;
+            if (pt < pf) pt *= to->dim[j++];
+            else if (i1 < nf) pf *= fd[i1++];
+            else return false;
         }
         while (pt != pf) {
             if (i1 == nf || pf > pt) return false;
@@ -140,7 +137,8 @@ static bool window_of_operand(const Node *n, int o, View *v) {
     }
     if (op_is(n, "Expand")) {
         int64_t s[QN_MAX_RANK];
-        for (int i = 0, d = yt->rank - xt->rank; i < yt->rank; i++) s[i] = i < d || (xt->dim[i - d] == 1 && yt->dim[i] != 1) ? 0 : v->stride[i - d];
+        for (int i = 0, d = yt->rank - xt->rank; i < yt->rank; i++)
+            s[i] = i < d || (xt->dim[i - d] == 1 && yt->dim[i] != 1) ? 0 : v->stride[i - d];
         memcpy(v->stride, s, sizeof *s * (size_t)yt->rank);
         return true;
     }

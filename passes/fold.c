@@ -181,13 +181,17 @@ static void say_unknown(const Type *t, Text *out) {
     if (t->dt == DT_NONE) text_puts(out, "its element type");
     if (t->rank < 0) text_printf(out, "%sits rank", out->n ? ", " : "");
     for (int i = 0; i < t->rank; i++)
-        if (t->dim[i] < 0) text_printf(out, "%sthe extent of axis %d%s%s", out->n ? ", " : "", i, t->sym && t->sym[i] ? " = " : "", t->sym && t->sym[i] ? t->sym[i] : "");
+        if (t->dim[i] < 0)
+            text_printf(out, "%sthe extent of axis %d%s%s", out->n ? ", " : "", i, t->sym && t->sym[i] ? " = " : "",
+                        t->sym && t->sym[i] ? t->sym[i] : "");
 }
 static bool check_known(Folder *f, const Tensor *t, Loc loc) {
     if (!t || is_bad(f, t) || type_known(&t->type)) return true;
     Text what = {0};
     say_unknown(&t->type, &what);
-    diag_error(f->c->d, loc, "tensor '%s' has no complete type: %s cannot be derived; declare its type in the model or bind the dimension with --dim", t->name, what.s);
+    diag_error(f->c->d, loc,
+               "tensor '%s' has no complete type: %s cannot be derived; declare its type in the model or bind the dimension with --dim",
+               t->name, what.s);
     text_free(&what);
     mark_bad(f, t); /* say it once: what follows from it is not said again */
     return false;

@@ -14,10 +14,10 @@
 enum { GROUP_MAX = 32, EXPR_MAX = 200, LOOK = 256 };
 typedef struct Group {
     Node *anchor;
-    int place;                /* the anchor's order */
+    int place; /* the anchor's order */
     int n;
     Node *member[GROUP_MAX];
-    int points;               /* members that are not inlined, the anchor included */
+    int points; /* members that are not inlined, the anchor included */
 } Group;
 typedef struct Fuse {
     Graph *g;
@@ -84,7 +84,8 @@ static int occurrences(const char *formula, int operand) {
     if (!formula || operand > 2) return 1;
     char name = (char)('x' + operand);
     for (const char *s = formula; *s; s++) {
-        bool before = s > formula && (s[-1] == '_' || (s[-1] >= 'a' && s[-1] <= 'z') || (s[-1] >= 'A' && s[-1] <= 'Z') || (s[-1] >= '0' && s[-1] <= '9'));
+        bool before = s > formula &&
+                      (s[-1] == '_' || (s[-1] >= 'a' && s[-1] <= 'z') || (s[-1] >= 'A' && s[-1] <= 'Z') || (s[-1] >= '0' && s[-1] <= '9'));
         bool after = s[1] == '_' || (s[1] >= 'a' && s[1] <= 'z') || (s[1] >= 'A' && s[1] <= 'Z') || (s[1] >= '0' && s[1] <= '9');
         n += *s == name && !before && !after;
     }
@@ -179,7 +180,8 @@ static bool join(Fuse *f, Node *n) {
 
 /* How often n reads each element of operand i; 0: often, but in an order of its own, so a transpose may be inlined; -1: nothing may. */
 static int64_t reads(const Node *n, int i) {
-    static const char *const once[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1", "ReduceL2"};
+    static const char *const once[] = {"ReduceSum",  "ReduceMean",      "ReduceMax", "ReduceMin",
+                                       "ReduceProd", "ReduceSumSquare", "ReduceL1",  "ReduceL2"};
     int64_t in = max_i64(tensor_elements(n->in[i]), 1);
     switch (n->op->kind) {
     case OP_EXPR:
@@ -209,7 +211,8 @@ static int64_t ending_at(const Node *p) {
 static void try_inline(Fuse *f, Group *g, Node *n, int i) {
     Tensor *t = n->in[i];
     Node *p = t ? t->def : NULL;
-    if (!p || t->nuse != 1 || t->is_output || t->def_index != 0 || (p->op->kind != OP_EXPR && p->op->kind != OP_COMPUTE) || !fusible(p)) return;
+    if (!p || t->nuse != 1 || t->is_output || t->def_index != 0 || (p->op->kind != OP_EXPR && p->op->kind != OP_COMPUTE) || !fusible(p))
+        return;
     Group *h = f->group[p->order];
     if (h == g || h->anchor != p || h->points != 1 || h->n + g->n > GROUP_MAX) return;
     int64_t times = reads(n, i);

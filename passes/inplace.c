@@ -11,16 +11,16 @@
 
 typedef struct Access { /* of one parameter, over the whole nest */
     int loads, stores;
-    bool mixed;         /* accesses at different addresses, or not affine, or by a call: no candidate */
-    Affine at;          /* the address, in elements from the base */
+    bool mixed;           /* accesses at different addresses, or not affine, or by a call: no candidate */
+    Affine at;            /* the address, in elements from the base */
     int last_load, store; /* positions in the text */
-    int depth;          /* loops around the store */
+    int depth;            /* loops around the store */
 } Access;
 typedef struct Walk {
     const Func *f;
-    Access *a;          /* per parameter */
-    int *param;         /* buffer id -> parameter, or -1 */
-    Vec(Stmt *) loops;  /* around the current statement */
+    Access *a;           /* per parameter */
+    int *param;          /* buffer id -> parameter, or -1 */
+    Vec(Stmt *) loops;   /* around the current statement */
     Stmt ***store_loops; /* per parameter: the loops around its store */
     Arena *tmp;
     int pos;

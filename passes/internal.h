@@ -9,13 +9,13 @@
 typedef struct Run {
     Ctx *c;
     Graph *g;
-    Program *p;           /* NULL before `lower` */
+    Program *p; /* NULL before `lower` */
     const PassOptions *o;
-    Arena *tmp;           /* emptied after the pass */
+    Arena *tmp; /* emptied after the pass */
 } Run;
 typedef enum PassKind {
-    PASS_NEED,  /* runs even when --passes does not name it: later passes rely on it */
-    PASS_OPT    /* may be left out; the result stays right */
+    PASS_NEED, /* runs even when --passes does not name it: later passes rely on it */
+    PASS_OPT   /* may be left out; the result stays right */
 } PassKind;
 typedef bool (*PassFn)(Run *r);
 typedef struct PassRow {
@@ -34,11 +34,11 @@ typedef struct PassRow {
 typedef struct Folder {
     Ctx *c;
     Graph *g;
-    Arena *tmp;        /* renewed when it has grown */
-    uint8_t *bad;      /* per tensor id: its definition failed, so say nothing about its users */
+    Arena *tmp;   /* renewed when it has grown */
+    uint8_t *bad; /* per tensor id: its definition failed, so say nothing about its users */
     int nbad;
     int64_t folded, refused;
-    int64_t budget;    /* bytes that results may still take */
+    int64_t budget; /* bytes that results may still take */
 } Folder;
 void folder_init(Folder *f, Ctx *c, Graph *g);
 void folder_done(Folder *f);
@@ -56,9 +56,9 @@ void inplace_pairs(Arena *a, Arena *tmp, Kernel *k);
 
 /* pack.c: offsets for blocks that live from kernel `first` to `last`. Returns the height. */
 typedef struct Block {
-    int64_t bytes;     /* a multiple of the alignment, or 0 */
-    int first, last;   /* kernel indices, inclusive */
-    int64_t addr;      /* result */
+    int64_t bytes;   /* a multiple of the alignment, or 0 */
+    int first, last; /* kernel indices, inclusive */
+    int64_t addr;    /* result */
 } Block;
 int64_t pack_blocks(Arena *tmp, int n, Block *b, int64_t bound);
 /* alias.c: whether a node only renames elements of its operand (or, for Concat, places its operands side by side), so that it

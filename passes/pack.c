@@ -34,10 +34,8 @@ static int alive_find(const Alive *l, const int64_t *addr, int64_t at) { /* firs
     int lo = 0, hi = l->n;
     while (lo < hi) {
         int mid = (lo + hi) / 2;
-        if (addr[l->v[mid]] < at)
-            lo = mid + 1;
-        else
-            hi = mid;
+        if (addr[l->v[mid]] < at) lo = mid + 1;
+        else hi = mid;
     }
     return lo;
 }
@@ -171,18 +169,14 @@ static void search(Greedy *g, Best *best, int64_t bound, int64_t *addr, int *ord
             for (i = g->n - 1; i > 0 && best->addr[order[i]] + g->b[order[i]].bytes < best->height; i--) {}
         if (round % 3 != 1 && j > i) j = j % (i + 1);
         int moved = order[i];
-        if (j < i)
-            memmove(order + j + 1, order + j, (size_t)(i - j) * sizeof *order);
-        else
-            memmove(order + i, order + i + 1, (size_t)(j - i) * sizeof *order);
+        if (j < i) memmove(order + j + 1, order + j, (size_t)(i - j) * sizeof *order);
+        else memmove(order + i, order + i + 1, (size_t)(j - i) * sizeof *order);
         order[j] = moved;
         int64_t h = pack_greedy(g, order, false, current + 1, addr);
         if (h > current) continue;
         current = h;
-        if (h < best->height)
-            keep_best(best, h, addr, order, g->n);
-        else
-            memcpy(best->addr, addr, (size_t)g->n * sizeof *addr), memcpy(best->order, order, (size_t)g->n * sizeof *order);
+        if (h < best->height) keep_best(best, h, addr, order, g->n);
+        else memcpy(best->addr, addr, (size_t)g->n * sizeof *addr), memcpy(best->order, order, (size_t)g->n * sizeof *order);
     }
 }
 

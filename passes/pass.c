@@ -60,7 +60,8 @@ static bool choose(Ctx *c, const char *list, bool *run) {
             for (int i = 0; i < ROWS; i++) run[i] = rows[i].kind == PASS_NEED;
         }
         if (k >= 0 && minus && rows[k].kind == PASS_NEED)
-            ok = diag_error(c->d, NO_LOC, "pass '%s' cannot be left out: later passes rely on it; remove '-%s' from --passes", rows[k].name, rows[k].name);
+            ok = diag_error(c->d, NO_LOC, "pass '%s' cannot be left out: later passes rely on it; remove '-%s' from --passes", rows[k].name,
+                            rows[k].name);
         if (k >= 0) run[k] = !minus;
         s += n + (s[n] == ',');
     }
@@ -84,10 +85,8 @@ static bool check_dumps(Ctx *c, const PassOptions *o) {
 static void dump(const Run *r, const PassRow *row) {
     Text t = {0};
     text_printf(&t, "# after %s\n", row->name);
-    if (!r->p)
-        graph_print(r->g, &t);
-    else if (row->fn == pass_plan)
-        plan_print(r->p, &t);
+    if (!r->p) graph_print(r->g, &t);
+    else if (row->fn == pass_plan) plan_print(r->p, &t);
     else
         for (int i = 0; i < r->p->k.n; i++) func_print(r->p->k.v[i]->f, &t);
     fwrite(t.s, 1, t.n, stdout);
@@ -147,8 +146,10 @@ void passes_list(Text *out) {
     rules_list(out);
 }
 void passes_markdown(Text *out) {
-    text_puts(out, "# Passes\n\nIn the order in which they run. `--passes LIST` runs the named ones (those marked *always* run anyway); `--passes -NAME`"
-                   " leaves one out;\n`--dump-after NAME` prints the result; `--time-passes` shows time and memory.\n\n| pass | runs | what it does | why there |\n"
+    text_puts(out, "# Passes\n\nIn the order in which they run. `--passes LIST` runs the named ones (those marked *always* run anyway); "
+                   "`--passes -NAME`"
+                   " leaves one out;\n`--dump-after NAME` prints the result; `--time-passes` shows time and memory.\n\n| pass | runs | "
+                   "what it does | why there |\n"
                    "|---|---|---|---|\n");
     for (int i = 0; i < ROWS; i++) {
         text_printf(out, "| `%s` | %s | %s | ", rows[i].name, rows[i].kind == PASS_NEED ? "always" : "by default", rows[i].doc);
@@ -160,7 +161,8 @@ void passes_markdown(Text *out) {
             }
         text_puts(out, " |\n");
     }
-    text_puts(out, "\n# Rules\n\nRewrites of the pass `rules`. In a pattern `x` is any tensor, `$x` a constant, `x?` may be absent, `(Op* …)` may have other"
+    text_puts(out, "\n# Rules\n\nRewrites of the pass `rules`. In a pattern `x` is any tensor, `$x` a constant, `x?` may be absent, `(Op* "
+                   "…)` may have other"
                    " users.\n`--no-rule NAME` leaves one out.\n\n| rule | pattern | what it does |\n|---|---|---|\n");
     rules_markdown(out);
 }

@@ -6,7 +6,7 @@
 #include "ir/ir.h"
 
 typedef struct PassOptions {
-    const char *list;             /* --passes: comma separated names to run instead of the default list; "-name" leaves one out; NULL: default */
+    const char *list; /* --passes: comma separated names to run instead of the default list; "-name" leaves one out; NULL: default */
     Vec(const char *) no_rule;    /* --no-rule */
     Vec(const char *) dump_after; /* --dump-after; "all" for every pass. Dumps go to stdout as graph or loop text */
     bool time;                    /* --time-passes: a table on stderr */
@@ -18,8 +18,8 @@ typedef struct PassOptions {
 
 /* Runs the graph passes, lowers and plans. NULL after errors. */
 Program *passes_run(Ctx *c, Graph *g, const PassOptions *o);
-void passes_markdown(Text *out);   /* the pass and rule tables, for `quern passes --markdown` */
-void passes_list(Text *out);       /* for `quern passes` */
+void passes_markdown(Text *out); /* the pass and rule tables, for `quern passes --markdown` */
+void passes_list(Text *out);     /* for `quern passes` */
 
 /* One pass alone, for tests. */
 bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o);

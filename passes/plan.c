@@ -11,10 +11,10 @@
 typedef struct Plan {
     Run *r;
     Program *p;
-    Vec(Block) block;     /* tensors first, then scratch */
-    Vec(Tensor *) bases;  /* with storage in the arena, in order of first use */
-    int *of;              /* base tensor id -> block, or -1 */
-    int *first, *last;    /* per base tensor id: kernels, first -1: none */
+    Vec(Block) block;    /* tensors first, then scratch */
+    Vec(Tensor *) bases; /* with storage in the arena, in order of first use */
+    int *of;             /* base tensor id -> block, or -1 */
+    int *first, *last;   /* per base tensor id: kernels, first -1: none */
 } Plan;
 
 static Tensor *base_of(Tensor *t) { return t->view ? t->view->base : t; }
@@ -116,7 +116,11 @@ static bool place_constants(Plan *q) {
 bool pass_plan(Run *r) {
     Program *p = r->p;
     int nt = r->g->tensors.n;
-    Plan q = {.r = r, .p = p, .of = NEW_ARRAY(r->tmp, int, nt + 1), .first = NEW_ARRAY(r->tmp, int, nt + 1), .last = NEW_ARRAY(r->tmp, int, nt + 1)};
+    Plan q = {.r = r,
+              .p = p,
+              .of = NEW_ARRAY(r->tmp, int, nt + 1),
+              .first = NEW_ARRAY(r->tmp, int, nt + 1),
+              .last = NEW_ARRAY(r->tmp, int, nt + 1)};
     for (int i = 0; i < nt; i++) q.of[i] = q.first[i] = q.last[i] = -1;
     p->consts.n = 0, p->weights_bytes = 0, p->scratch_bytes = 0, p->macs = 0;
     p->state_bytes = align64(r->o ? r->o->state_bytes : 0);
@@ -161,8 +165,7 @@ void plan_print(const Program *p, Text *out) {
         const Kernel *kn = p->k.v[k];
         text_printf(out, "kernel %d %s\n", k, kn->f->name);
         for (int i = 0; i < kn->arg.n; i++) {
-            if (kn->arg.v[i])
-                print_tensor(kn->arg.v[i], kn->f->param.v[i]->written ? "write" : "read", out);
+            if (kn->arg.v[i]) print_tensor(kn->arg.v[i], kn->f->param.v[i]->written ? "write" : "read", out);
             else
                 text_printf(out, "  scr   arena   %10lld  %s, %lld bytes\n", (long long)kn->scratch.v[i], kn->f->param.v[i]->name,
                             (long long)scratch_bytes(kn->f->param.v[i]));

@@ -36,8 +36,7 @@ bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void
         const Kernel *kn = p->k.v[k];
         Arena *one = arena_new();
         void **param = NEW_ARRAY(one, void *, kn->arg.n + 1);
-        for (int i = 0; i < kn->arg.n; i++)
-            param[i] = kn->arg.v[i] ? storage(one, &m, kn->arg.v[i]) : m.arena + kn->scratch.v[i];
+        for (int i = 0; i < kn->arg.n; i++) param[i] = kn->arg.v[i] ? storage(one, &m, kn->arg.v[i]) : m.arena + kn->scratch.v[i];
         Ctx kc = {one, c->d};
         ok = interp_run(&kc, kn->f, param, NULL);
         arena_free(one);

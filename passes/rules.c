@@ -11,9 +11,9 @@
 
 enum { MAX_ARG = 6, MAX_NODE = 4 };
 typedef struct PatArg {
-    char kind;      /* 'v' any tensor, '$' constant, '(' node */
+    char kind; /* 'v' any tensor, '$' constant, '(' node */
     bool optional;
-    int index;      /* variable letter - 'a', or number of the node */
+    int index; /* variable letter - 'a', or number of the node */
 } PatArg;
 typedef struct PatNode {
     const OpDef *op; /* NULL: any view */
@@ -45,7 +45,7 @@ static _Noreturn void bad_pattern(const Rule *r, const char *what) { BUG("patter
 /* Compiles the node at s, which starts with '('; returns what follows its ')'. Depth is that of the table's own text. */
 static const char *compile_node(const Rule *r, Pattern *p, const char *s, int *index) {
     if (p->n == MAX_NODE) bad_pattern(r, "too many nodes");
-    PatNode *n = &p->node[*index = p->n++];
+    PatNode *n = &p->node[ *index = p->n++];
     char name[64];
     size_t len = strcspn(++s, " *)");
     if (len >= sizeof name) bad_pattern(r, "name too long");
@@ -120,7 +120,7 @@ typedef struct Rewriter {
     Run *r;
     Folder f;
     Pattern *pattern;
-    int64_t left;      /* rewrites that may still happen */
+    int64_t left; /* rewrites that may still happen */
     int hits[RULES];
 } Rewriter;
 

@@ -7,11 +7,11 @@
 typedef struct Match {
     Ctx *c;
     Graph *g;
-    Node *node[4];  /* the pattern's nodes, outermost first; new nodes go before node[0] */
-    Tensor *t[26];  /* by variable letter; NULL when absent */
+    Node *node[4]; /* the pattern's nodes, outermost first; new nodes go before node[0] */
+    Tensor *t[26]; /* by variable letter; NULL when absent */
 } Match;
-typedef bool (*GuardFn)(const Match *m);      /* looks, changes nothing */
-typedef Tensor *(*BuildFn)(const Match *m);   /* what replaces the root's output 0 */
+typedef bool (*GuardFn)(const Match *m);    /* looks, changes nothing */
+typedef Tensor *(*BuildFn)(const Match *m); /* what replaces the root's output 0 */
 #define VAR(m, letter) ((m)->t[(letter) - 'a'])
 
 /* attributes by name; `def` when the op has none such */
@@ -24,8 +24,8 @@ void put_i(Node *n, const char *name, int64_t v);
 
 #define GUARD(name) bool guard_##name(const Match *m)
 #define BUILD(name) Tensor *build_##name(const Match *m)
-#define RULE(name, pattern, guard, builder, doc) \
-    GUARD(guard);                                \
+#define RULE(name, pattern, guard, builder, doc)                                                                                           \
+    GUARD(guard);                                                                                                                          \
     BUILD(builder);
 #include "rules.def"
 #undef RULE

@@ -52,7 +52,7 @@ GUARD(pad_to_pool) {
     if (!spatial_pads(m, m->node[1], pad) || !own_pads(pool, ns, own) || get_i(pool, "ceil_mode", 0) || !kernel || nk != ns) return false;
     bool counts = get_i(pool, "count_include_pad", 0);
     for (int i = 0; i < 2 * ns; i++) {
-        if (own[i] && !counts) return false;            /* zeros count, the pool's own padding does not: one flag cannot say both */
+        if (own[i] && !counts) return false;                 /* zeros count, the pool's own padding does not: one flag cannot say both */
         if (pad[i] + own[i] >= kernel[i % ns]) return false; /* a window of padding alone */
     }
     return true;
@@ -149,7 +149,9 @@ static Tensor *along_weights(const Match *m, Tensor *vec) {
     for (int i = 0; i < rank; i++) dim[i] = i == axis ? channels(m) : 1;
     return shaped(m, vec, rank, dim);
 }
-static Tensor *rebuild(const Match *m, Tensor *w, Tensor *b) { return copy_before(m, m->node[1], 3, (Tensor *[]){VAR(m, 'x'), w, b})->out[0]; }
+static Tensor *rebuild(const Match *m, Tensor *w, Tensor *b) {
+    return copy_before(m, m->node[1], 3, (Tensor *[]){VAR(m, 'x'), w, b})->out[0];
+}
 
 BUILD(fold_bn) {
     Tensor *b = VAR(m, 'b'), *eps = tensor_scalar(m->g, VAR(m, 'v')->type.dt, get_f(m->node[0], "epsilon", 1e-5f));

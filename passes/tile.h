@@ -11,7 +11,7 @@ typedef struct TileJob {
     const Target *target; /* has vectors */
     Kernel *k;            /* its nest as lowered */
     const Node *anchor;
-    Text *steps;          /* one step a line */
+    Text *steps; /* one step a line */
 } TileJob;
 typedef bool (*TileFn)(TileJob *job);
 #define TILE(domain, op, fn) bool fn(TileJob *job);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 /* qn_arith.h: the small functions which printed expressions call and which the interpreter uses. Each follows its @helper line
- * and is copied into an emitted model only when needed. Include qn_num.h before it. Results are defined for every operand: integers wrap, x / 0 is 0, a
- * conversion from float saturates. Minimum and maximum keep a NaN of the first operand.
+ * and is copied into an emitted model only when needed. Include qn_num.h before it. Results are defined for every operand: integers wrap, x
+ * / 0 is 0, a conversion from float saturates. Minimum and maximum keep a NaN of the first operand.
  */
 #include <stdint.h>
 /* @helper qn_min_f32 deps: */

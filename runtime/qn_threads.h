@@ -51,14 +51,14 @@ struct qn_pool {
     int live;                 /* mutex and conditions exist */
     uint32_t index;           /* threads that have begun */
     uint32_t quit, sleepers, caller_sleeps;
-    qn_range_fn *fn;          /* the job: written while no piece of any job is open */
+    qn_range_fn *fn; /* the job: written while no piece of any job is open */
     const void *arg;
     int64_t n;
-    uint32_t shares, pieces;  /* of the job; of each share */
+    uint32_t shares, pieces; /* of the job; of each share */
     unsigned char pad[64];
-    uint32_t job;             /* its number */
+    uint32_t job; /* its number */
     unsigned char pad1[60];
-    uint32_t done;            /* pieces */
+    uint32_t done; /* pieces */
     unsigned char pad2[60];
     /* Per share: job number << 32 | first open piece << 16 | end of the open pieces. The owner takes the first, others the last.
      * A late thread holds an old number: its exchange fails, so it never runs what it has read of a job that is over. */

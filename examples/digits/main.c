@@ -47,7 +47,8 @@ int main(int argc, char **argv) {
         printf("this is a %d%s\n\n", best, best == label[i] ? "" : "   WRONG");
         right += best == label[i];
     }
-    printf("weights %ld bytes, arena %ld bytes, %.0f microseconds a digit\n", (long)digits_WEIGHTS_BYTES, (long)digits_ARENA_BYTES, seconds / n * 1e6);
+    printf("weights %ld bytes, arena %ld bytes, %.0f microseconds a digit\n", (long)digits_WEIGHTS_BYTES, (long)digits_ARENA_BYTES,
+           seconds / n * 1e6);
     printf("digits: %d of %d right\n", right, n);
     return right == n && n > 0 ? 0 : 1;
 }

@@ -15,13 +15,15 @@ bool infer_conv(Infer *x) {
     int rank = in->rank - 2;
     Window win[WIN_SPATIAL];
     int64_t dim[QN_MAX_RANK], group = attr_i(x->n, GROUP);
-    if (rank < 1 || rank > WIN_SPATIAL) return infer_error(x, "the input has %d dims, expected 3 to 5 (N, C and one to three spatial ones)", in->rank);
+    if (rank < 1 || rank > WIN_SPATIAL)
+        return infer_error(x, "the input has %d dims, expected 3 to 5 (N, C and one to three spatial ones)", in->rank);
     if (w->rank != in->rank) return infer_error(x, "the weight has %d dims, the input %d; expected the same", w->rank, in->rank);
     if (group < 1 || w->dim[0] % group || in->dim[1] % group)
-        return infer_error(x, "group is %lld, which does not divide %lld input and %lld output channels", (long long)group, (long long)in->dim[1], (long long)w->dim[0]);
+        return infer_error(x, "group is %lld, which does not divide %lld input and %lld output channels", (long long)group,
+                           (long long)in->dim[1], (long long)w->dim[0]);
     if (w->dim[1] != in->dim[1] / group)
-        return infer_error(x, "the weight has %lld channels, expected %lld (%lld input channels, group %lld)", (long long)w->dim[1], (long long)(in->dim[1] / group),
-                           (long long)in->dim[1], (long long)group);
+        return infer_error(x, "the weight has %lld channels, expected %lld (%lld input channels, group %lld)", (long long)w->dim[1],
+                           (long long)(in->dim[1] / group), (long long)in->dim[1], (long long)group);
     const Attr *k = &x->n->attr[KERNEL_SHAPE];
     for (int i = 0; k->kind != ATTR_NONE && i < rank; i++)
         if (k->n != rank || k->is[i] != w->dim[2 + i]) return infer_error(x, "kernel_shape disagrees with the weight's shape");

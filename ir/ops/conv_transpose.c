@@ -28,7 +28,8 @@ static void window_resolve(const Node *n, int rank, int i, Window *w) {
 }
 static void windows(const Node *n, int rank, Window *w) {
     for (int i = 0; i < rank; i++) {
-        w[i] = (Window){.in = n->in[0]->type.dim[2 + i], .k = n->in[1]->type.dim[2 + i], .stride = at(n, STRIDES, i, 1), .dil = at(n, DILATIONS, i, 1)};
+        w[i] = (Window){
+            .in = n->in[0]->type.dim[2 + i], .k = n->in[1]->type.dim[2 + i], .stride = at(n, STRIDES, i, 1), .dil = at(n, DILATIONS, i, 1)};
         window_resolve(n, rank, i, &w[i]);
     }
 }
@@ -37,32 +38,41 @@ bool infer_conv_transpose(Infer *x) {
     int rank = in->rank - 2;
     int64_t group = attr_i(x->n, GROUP), dim[QN_MAX_RANK];
     Window w[WIN_SPATIAL];
-    if (rank < 1 || rank > WIN_SPATIAL || k->rank != in->rank) return infer_error(x, "the input has %d dims and the weight %d, expected the same, 3 to 5", in->rank, k->rank);
+    if (rank < 1 || rank > WIN_SPATIAL || k->rank != in->rank)
+        return infer_error(x, "the input has %d dims and the weight %d, expected the same, 3 to 5", in->rank, k->rank);
     if (group < 1 || in->dim[1] % group || k->dim[0] != in->dim[1])
-        return infer_error(x, "group %lld, %lld input channels and a weight of %lld do not fit", (long long)group, (long long)in->dim[1], (long long)k->dim[0]);
+        return infer_error(x, "group %lld, %lld input channels and a weight of %lld do not fit", (long long)group, (long long)in->dim[1],
+                           (long long)k->dim[0]);
     const struct {
         int attr;
         int64_t len, least;
         const char *name;
-    } rows[] = {{STRIDES, rank, 1, "strides"}, {DILATIONS, rank, 1, "dilations"}, {PADS, 2 * rank, INT32_MIN, "pads"}, {OUTPUT_PADDING, rank, 0, "output_padding"}};
+    } rows[] = {{STRIDES, rank, 1, "strides"},
+                {DILATIONS, rank, 1, "dilations"},
+                {PADS, 2 * rank, INT32_MIN, "pads"},
+                {OUTPUT_PADDING, rank, 0, "output_padding"}};
     for (int i = 0; i < 4; i++) {
         const Attr *t = &x->n->attr[rows[i].attr];
         for (int64_t j = 0; t->kind != ATTR_NONE && j < max_i64(t->n, 1); j++)
             if (t->n != rows[i].len || t->is[j] < rows[i].least || t->is[j] > INT32_MAX / 64)
-                return infer_error(x, "%s is not %lld values of at least %lld", rows[i].name, (long long)rows[i].len, (long long)rows[i].least);
+                return infer_error(x, "%s is not %lld values of at least %lld", rows[i].name, (long long)rows[i].len,
+                                   (long long)rows[i].least);
     }
     const Attr *shape = &x->n->attr[OUTPUT_SHAPE];
     if (shape->kind != ATTR_NONE && shape->n < rank) return infer_error(x, "output_shape has too few values");
     for (int64_t i = 0; shape->kind != ATTR_NONE && i < shape->n; i++)
-        if (shape->is[i] < 0 || shape->is[i] > INT32_MAX) return infer_error(x, "output_shape has the extent %lld", (long long)shape->is[i]);
+        if (shape->is[i] < 0 || shape->is[i] > INT32_MAX)
+            return infer_error(x, "output_shape has the extent %lld", (long long)shape->is[i]);
     for (int i = 0; i < rank; i++)
         if (in->dim[2 + i] > INT32_MAX / 64 || k->dim[2 + i] > INT32_MAX / 64) return infer_error(x, "the extents overflow");
     windows(x->n, rank, w);
     dim[0] = in->dim[0];
     if (!mul_ok(k->dim[1], group, &dim[1])) return infer_error(x, "the output channels overflow");
     for (int i = 0; i < rank; i++)
-        if ((dim[2 + i] = w[i].out) < 1) return infer_error(x, "the output extent of axis %d is %lld, expected at least 1", i, (long long)w[i].out);
-    if (x->n->nin > 2 && x->n->in[2] && (x->n->in[2]->type.rank != 1 || x->n->in[2]->type.dim[0] != dim[1])) return infer_error(x, "the bias is not a vector of %lld elements", (long long)dim[1]);
+        if ((dim[2 + i] = w[i].out) < 1)
+            return infer_error(x, "the output extent of axis %d is %lld, expected at least 1", i, (long long)w[i].out);
+    if (x->n->nin > 2 && x->n->in[2] && (x->n->in[2]->type.rank != 1 || x->n->in[2]->type.dim[0] != dim[1]))
+        return infer_error(x, "the bias is not a vector of %lld elements", (long long)dim[1]);
     return infer_out(x, 0, in->dt, in->rank, dim);
 }
 int64_t macs_conv_transpose(const Node *n) {

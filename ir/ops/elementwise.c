@@ -51,8 +51,7 @@ static bool castable(Infer *x, DType to) {
     DClass k = dtype_info[to].cls;
     if (k == CLS_STR || k == CLS_CPLX || k == CLS_NONE) return infer_error(x, "conversion to %s is not supported", dtype_name(to));
     const char *mode = x->n->attr[op_attr_index(x->n->op, "round_mode")].s;
-    if (to == DT_FLOAT8E8M0 && mode && strcmp(mode, "up") != 0)
-        return infer_error(x, "round_mode is '%s'; only 'up' is supported", mode);
+    if (to == DT_FLOAT8E8M0 && mode && strcmp(mode, "up") != 0) return infer_error(x, "round_mode is '%s'; only 'up' is supported", mode);
     return infer_as(x, to);
 }
 bool infer_cast(Infer *x) {
@@ -92,7 +91,8 @@ Expr *compute_cast(Lower *L, Node *n, int out, Expr *const *idx) {
     Arena *a = L->a;
     DType to = n->out[out]->type.dt;
     Expr *x = x_at(L, n, idx);
-    if (x->t == DT_BOOL || to == DT_BOOL) return to == DT_BOOL && x->t != DT_BOOL ? e_bin(a, BIN_NE, x, e_lit_i(a, x->t, 0)) : e_cast(a, dtype_compute(to), x);
+    if (x->t == DT_BOOL || to == DT_BOOL)
+        return to == DT_BOOL && x->t != DT_BOOL ? e_bin(a, BIN_NE, x, e_lit_i(a, x->t, 0)) : e_cast(a, dtype_compute(to), x);
     int64_t saturate = attr_i(n, op_attr_index(n->op, "saturate"));
     x = saturating(L, to, saturate != 0, x);
     return e_cast(a, x->t == DT_FLOAT64 ? to : dtype_compute(to), x);
@@ -116,7 +116,8 @@ static bool check_scale(Infer *x) {
     if (block == 0) return true;
     bool ok = s->rank == t->rank;
     for (int i = 0; ok && i < t->rank; i++) ok = s->dim[i] == (i == axis ? ceil_div(t->dim[i], block) : t->dim[i]);
-    return ok || infer_error(x, "the scale's shape does not follow from the input's with axis %d in blocks of %lld", axis, (long long)block);
+    return ok ||
+           infer_error(x, "the scale's shape does not follow from the input's with axis %d in blocks of %lld", axis, (long long)block);
 }
 /* Input i (scale or zero point) as it applies at idx. */
 static Expr *param_at(Lower *L, Node *n, int i, Expr *const *idx) {
@@ -136,7 +137,8 @@ bool infer_quantize(Infer *x) {
     int64_t want = attr_i(x->n, Q_TYPE);
     DType dt = x->n->nin > 2 && x->n->in[2] ? x->n->in[2]->type.dt : want ? (DType)want : DT_UINT8;
     if (want < 0 || want >= DT_COUNT || !quantised_type(dt)) return infer_error(x, "quantisation to %s is not supported", dtype_name(dt));
-    if (want && (DType)want != dt) return infer_error(x, "output_dtype is %s, but the zero point is %s", dtype_name((DType)want), dtype_name(dt));
+    if (want && (DType)want != dt)
+        return infer_error(x, "output_dtype is %s, but the zero point is %s", dtype_name((DType)want), dtype_name(dt));
     return check_scale(x) && infer_as(x, dt);
 }
 Expr *compute_quantize(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -150,15 +152,15 @@ Expr *compute_quantize(Lower *L, Node *n, int out, Expr *const *idx) {
     if (dtype_is_float(to)) return saturating(L, to, attr_i(n, 4) != 0, zp ? e_add(a, q, e_cast(a, t, zp)) : q);
     q = e_call1(a, CALL_RINT, q);
     if (zp && !(zp->k == E_INT && zp->u.i == 0)) q = e_add(a, q, e_cast(a, t, zp));
-    if (dtype_info[to].bits <= 16)
-        q = e_min(a, e_max(a, q, e_lit(a, t, (double)dtype_min(to))), e_lit(a, t, (double)dtype_max(to)));
+    if (dtype_info[to].bits <= 16) q = e_min(a, e_max(a, q, e_lit(a, t, (double)dtype_min(to))), e_lit(a, t, (double)dtype_max(to)));
     return e_cast(a, dtype_compute(to), q);
 }
 
 bool infer_dequantize(Infer *x) {
     int64_t want = attr_i(x->n, Q_TYPE);
     DType dt = want > 0 && want < DT_COUNT ? (DType)want : x->n->in[1]->type.dt;
-    if (want < 0 || want >= DT_COUNT || !dtype_is_float(dt)) return infer_error(x, "output_dtype is %lld; a float type is expected", (long long)want);
+    if (want < 0 || want >= DT_COUNT || !dtype_is_float(dt))
+        return infer_error(x, "output_dtype is %lld; a float type is expected", (long long)want);
     return check_scale(x) && infer_as(x, dt);
 }
 Expr *compute_dequantize(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -180,12 +182,14 @@ Expr *compute_dequantize(Lower *L, Node *n, int out, Expr *const *idx) {
 enum { BN_EPSILON, BN_MOMENTUM, BN_TRAINING };
 bool infer_batchnorm(Infer *x) {
     const Type *t = &x->n->in[0]->type;
-    if (attr_i(x->n, BN_TRAINING)) return infer_error(x, "training_mode is set; only inference is supported: export the model for inference");
+    if (attr_i(x->n, BN_TRAINING))
+        return infer_error(x, "training_mode is set; only inference is supported: export the model for inference");
     int64_t channels = t->rank > 1 ? t->dim[1] : 1;
     for (int i = 1; i < 5; i++) {
         const Type *s = &x->n->in[i]->type;
         if (s->rank != 1 || s->dim[0] != channels)
-            return infer_error(x, "input %d '%s' is expected to have one axis of the %lld channels", i, x->n->in[i]->name, (long long)channels);
+            return infer_error(x, "input %d '%s' is expected to have one axis of the %lld channels", i, x->n->in[i]->name,
+                               (long long)channels);
     }
     return infer_same(x);
 }

@@ -22,20 +22,16 @@ static Expr *load_a(Lower *L, const Product *p, Expr *i, Expr *k) {
     Expr *idx[QN_MAX_RANK];
     int r = 0;
     for (int q = 0; q < p->nlead_a; q++) idx[r++] = p->lead_a[q];
-    if (p->vec_a)
-        idx[r++] = k;
-    else
-        idx[r] = p->ta ? k : i, idx[r + 1] = p->ta ? i : k;
+    if (p->vec_a) idx[r++] = k;
+    else idx[r] = p->ta ? k : i, idx[r + 1] = p->ta ? i : k;
     return lower_load(L, p->n, 0, idx);
 }
 static Expr *load_b(Lower *L, const Product *p, Expr *k, Expr *j) {
     Expr *idx[QN_MAX_RANK];
     int r = 0;
     for (int q = 0; q < p->nlead_b; q++) idx[r++] = p->lead_b[q];
-    if (p->vec_b)
-        idx[r++] = k;
-    else
-        idx[r] = p->tb ? j : k, idx[r + 1] = p->tb ? k : j;
+    if (p->vec_b) idx[r++] = k;
+    else idx[r] = p->tb ? j : k, idx[r + 1] = p->tb ? k : j;
     return lower_load(L, p->n, 1, idx);
 }
 typedef void (*StoreFn)(Lower *L, void *user, Expr *i, Expr *j, Expr *v);
@@ -66,7 +62,8 @@ bool infer_gemm(Infer *x) {
     const Type *a = &x->n->in[0]->type, *b = &x->n->in[1]->type;
     if (a->rank != 2 || b->rank != 2) return infer_error(x, "the operands have %d and %d dims, expected 2 each", a->rank, b->rank);
     int ta = attr_i(x->n, TRANS_A) != 0, tb = attr_i(x->n, TRANS_B) != 0;
-    if (a->dim[!ta] != b->dim[tb]) return infer_error(x, "the inner extents are %lld and %lld, expected the same", (long long)a->dim[!ta], (long long)b->dim[tb]);
+    if (a->dim[!ta] != b->dim[tb])
+        return infer_error(x, "the inner extents are %lld and %lld, expected the same", (long long)a->dim[!ta], (long long)b->dim[tb]);
     int64_t dim[2] = {a->dim[ta], b->dim[!tb]};
     if (x->n->nin > 2 && x->n->in[2]) {
         const Type *c = &x->n->in[2]->type;
@@ -144,7 +141,14 @@ bool lower_matmul(Lower *L, Node *n) {
     Expr *lead[QN_MAX_RANK], *la[QN_MAX_RANK], *lb[QN_MAX_RANK];
     MatMulStore s = {n, lead, o->rank - (a->rank > 1) - (b->rank > 1), a->rank > 1, b->rank > 1};
     for (int i = 0; i < s.nlead; i++) lead[i] = lower_loop(L, arena_printf(L->a, "b%d", i), o->dim[i]);
-    Product p = {.n = n, .M = s.row ? a->dim[a->rank - 2] : 1, .N = s.col ? b->dim[b->rank - 1] : 1, .K = a->dim[a->rank - 1], .vec_a = !s.row, .vec_b = !s.col, .lead_a = la, .lead_b = lb};
+    Product p = {.n = n,
+                 .M = s.row ? a->dim[a->rank - 2] : 1,
+                 .N = s.col ? b->dim[b->rank - 1] : 1,
+                 .K = a->dim[a->rank - 1],
+                 .vec_a = !s.row,
+                 .vec_b = !s.col,
+                 .lead_a = la,
+                 .lead_b = lb};
     p.nlead_a = leading(L, a, s.nlead, lead, la), p.nlead_b = leading(L, b, s.nlead, lead, lb);
     product(L, &p, dtype_compute(o->dt), store_matmul, &s);
     lower_ends(L, s.nlead);

@@ -46,7 +46,8 @@ bool infer_gather(Infer *x) {
     int axis, rank = 0;
     if (t->rank < 1) return infer_error(x, "input 0 '%s' is a scalar; at least one axis is expected", x->n->in[0]->name);
     if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
-    if (t->rank + i->rank - 1 > QN_MAX_RANK) return infer_error(x, "the output would have rank %d; at most %d is supported", t->rank + i->rank - 1, QN_MAX_RANK);
+    if (t->rank + i->rank - 1 > QN_MAX_RANK)
+        return infer_error(x, "the output would have rank %d; at most %d is supported", t->rank + i->rank - 1, QN_MAX_RANK);
     for (int k = 0; k < axis; k++) dim[rank++] = t->dim[k];
     for (int k = 0; k < i->rank; k++) dim[rank++] = i->dim[k];
     for (int k = axis + 1; k < t->rank; k++) dim[rank++] = t->dim[k];
@@ -67,10 +68,13 @@ Expr *compute_gather(Lower *L, Node *n, int out, Expr *const *idx) {
 bool infer_gather_elements(Infer *x) {
     const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type;
     int axis;
-    if (t->rank != i->rank || t->rank < 1) return infer_error(x, "data and indices have ranks %d and %d; the same rank is expected", t->rank, i->rank);
+    if (t->rank != i->rank || t->rank < 1)
+        return infer_error(x, "data and indices have ranks %d and %d; the same rank is expected", t->rank, i->rank);
     if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
     for (int k = 0; k < t->rank; k++)
-        if (k != axis && i->dim[k] > t->dim[k]) return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k, (long long)t->dim[k]);
+        if (k != axis && i->dim[k] > t->dim[k])
+            return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k,
+                               (long long)t->dim[k]);
     return infer_out(x, 0, t->dt, i->rank, i->dim) && check_not_empty(x, t->dim[axis], axis);
 }
 Expr *compute_gather_elements(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -88,12 +92,16 @@ bool infer_gather_nd(Infer *x) {
     const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type;
     int64_t b = attr_i(x->n, 0), dim[2 * QN_MAX_RANK];
     int rank = 0;
-    if (i->rank < 1 || t->rank < 1) return infer_error(x, "data and indices have ranks %d and %d; at least 1 is expected", t->rank, i->rank);
+    if (i->rank < 1 || t->rank < 1)
+        return infer_error(x, "data and indices have ranks %d and %d; at least 1 is expected", t->rank, i->rank);
     int64_t len = i->dim[i->rank - 1];
     if (b < 0 || b >= i->rank || b + len > t->rank)
-        return infer_error(x, "batch_dims %lld and index tuples of length %lld do not fit data of rank %d", (long long)b, (long long)len, t->rank);
+        return infer_error(x, "batch_dims %lld and index tuples of length %lld do not fit data of rank %d", (long long)b, (long long)len,
+                           t->rank);
     for (int64_t k = 0; k < b; k++)
-        if (t->dim[k] != i->dim[k]) return infer_error(x, "batch axis %lld has the extents %lld and %lld", (long long)k, (long long)t->dim[k], (long long)i->dim[k]);
+        if (t->dim[k] != i->dim[k])
+            return infer_error(x, "batch axis %lld has the extents %lld and %lld", (long long)k, (long long)t->dim[k],
+                               (long long)i->dim[k]);
     for (int k = 0; k < i->rank - 1; k++) dim[rank++] = i->dim[k];
     for (int64_t k = b + len; k < t->rank; k++) dim[rank++] = t->dim[k];
     if (rank > QN_MAX_RANK) return infer_error(x, "the output would have rank %d; at most %d is supported", rank, QN_MAX_RANK);
@@ -146,8 +154,12 @@ bool infer_scatter_elements(Infer *x) {
         return infer_error(x, "data, indices and updates have ranks %d, %d and %d; the same rank is expected", t->rank, i->rank, u->rank);
     if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
     for (int k = 0; k < t->rank; k++) {
-        if (i->dim[k] != u->dim[k]) return infer_error(x, "indices and updates have the extents %lld and %lld in axis %d", (long long)i->dim[k], (long long)u->dim[k], k);
-        if (k != axis && i->dim[k] > t->dim[k]) return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k, (long long)t->dim[k]);
+        if (i->dim[k] != u->dim[k])
+            return infer_error(x, "indices and updates have the extents %lld and %lld in axis %d", (long long)i->dim[k],
+                               (long long)u->dim[k], k);
+        if (k != axis && i->dim[k] > t->dim[k])
+            return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k,
+                               (long long)t->dim[k]);
     }
     if (t->dim[axis] == 0 && type_elements(i, &count) && count > 0) return infer_error(x, "axis %d has no elements to update", axis);
     return infer_out(x, 0, t->dt, t->rank, t->dim);
@@ -171,14 +183,18 @@ bool infer_scatter_nd(Infer *x) {
     RedOp op;
     int64_t count;
     if (!reduction_of(x->n, 0, &op)) return infer_error(x, "reduction is '%s'; none, add, mul, max or min is expected", attr_s(x->n, 0));
-    if (i->rank < 1 || t->rank < 1) return infer_error(x, "data and indices have ranks %d and %d; at least 1 is expected", t->rank, i->rank);
+    if (i->rank < 1 || t->rank < 1)
+        return infer_error(x, "data and indices have ranks %d and %d; at least 1 is expected", t->rank, i->rank);
     int64_t len = i->dim[i->rank - 1];
     if (len > t->rank) return infer_error(x, "index tuples have length %lld, but data have rank %d", (long long)len, t->rank);
     bool ok = u->rank == i->rank - 1 + t->rank - len;
     for (int k = 0; ok && k < u->rank; k++) ok = u->dim[k] == (k < i->rank - 1 ? i->dim[k] : t->dim[len + k - (i->rank - 1)]);
-    if (!ok) return infer_error(x, "the shape of updates is expected to be that of indices without its last axis, then data's axes from %lld on", (long long)len);
+    if (!ok)
+        return infer_error(x, "the shape of updates is expected to be that of indices without its last axis, then data's axes from %lld on",
+                           (long long)len);
     for (int64_t k = 0; k < len; k++)
-        if (t->dim[k] == 0 && type_elements(u, &count) && count > 0) return infer_error(x, "axis %lld has no elements to update", (long long)k);
+        if (t->dim[k] == 0 && type_elements(u, &count) && count > 0)
+            return infer_error(x, "axis %lld has no elements to update", (long long)k);
     return infer_out(x, 0, t->dt, t->rank, t->dim);
 }
 bool lower_scatter_nd(Lower *L, Node *n) {
@@ -211,13 +227,16 @@ bool infer_one_hot(Infer *x) {
     int axis;
     if (v->rank != 1 || v->dim[0] != 2) return infer_error(x, "values is expected to be one axis of 2: off and on");
     if (!type_elements(&x->n->in[1]->type, &count) || count != 1) return infer_error(x, "depth is expected to have one element");
-    if (i->rank + 1 > QN_MAX_RANK) return infer_error(x, "the output would have rank %d; at most %d is supported", i->rank + 1, QN_MAX_RANK);
+    if (i->rank + 1 > QN_MAX_RANK)
+        return infer_error(x, "the output would have rank %d; at most %d is supported", i->rank + 1, QN_MAX_RANK);
     if (!infer_axis(x, attr_i(x->n, 0), i->rank + 1, &axis)) return false;
     if (!x->n->in[1]->data) {
         if (!infer_declared(x, 0, v->dt, "depth")) return false;
-        return x->n->out[0]->type.rank == i->rank + 1 || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, i->rank + 1);
+        return x->n->out[0]->type.rank == i->rank + 1 ||
+               infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, i->rank + 1);
     }
-    for (int k = 0; k <= i->rank; k++) dim[k] = k < axis ? i->dim[k] : k > axis ? i->dim[k - 1] : dtype_get_i(x->n->in[1]->type.dt, x->n->in[1]->data, 0);
+    for (int k = 0; k <= i->rank; k++)
+        dim[k] = k < axis ? i->dim[k] : k > axis ? i->dim[k - 1] : dtype_get_i(x->n->in[1]->type.dt, x->n->in[1]->data, 0);
     return infer_out(x, 0, v->dt, i->rank + 1, dim);
 }
 Expr *compute_one_hot(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -284,7 +303,9 @@ bool lower_cumprod(Lower *L, Node *n) { return lower_cumulate(L, n, BIN_MUL); }
 
 /* ---- Col2Im: each pixel adds up the columns whose blocks cover it */
 enum { C2I_DILATIONS, C2I_PADS, C2I_STRIDES };
-static int64_t listed(const Node *n, int attr, int i, int64_t def) { return attr_has(n, attr) && n->attr[attr].n > i ? n->attr[attr].is[i] : def; }
+static int64_t listed(const Node *n, int attr, int i, int64_t def) {
+    return attr_has(n, attr) && n->attr[attr].n > i ? n->attr[attr].is[i] : def;
+}
 static int64_t col2im_count(const Node *n, int k, int ns, int64_t image, int64_t block) { /* positions of a block along axis k */
     int64_t span = listed(n, C2I_DILATIONS, k, 1) * (block - 1) + 1, pads = listed(n, C2I_PADS, k, 0) + listed(n, C2I_PADS, k + ns, 0);
     return image + pads < span ? 0 : (image + pads - span) / listed(n, C2I_STRIDES, k, 1) + 1;
@@ -309,12 +330,15 @@ bool infer_col2im(Infer *x) {
         int64_t before = listed(x->n, C2I_PADS, i, 0), behind = listed(x->n, C2I_PADS, i + (int)nb, 0);
         if (block[i] < 1 || image[i] < 0 || d < 1 || s < 1 || max_i64(max_i64(d, s), max_i64(block[i], image[i])) > INT32_MAX)
             return infer_error(x, "axis %d: the block, its dilation and stride are expected to be positive", i);
-        if (before < 0 || behind < 0 || before > INT32_MAX || behind > INT32_MAX) return infer_error(x, "pads of axis %d are expected to be from 0 to 2^31 - 1", i);
-        if (!mul_ok(size, block[i], &size) || !mul_ok(columns, col2im_count(x->n, i, (int)nb, image[i], block[i]), &columns)) return infer_error(x, "the blocks are too large");
+        if (before < 0 || behind < 0 || before > INT32_MAX || behind > INT32_MAX)
+            return infer_error(x, "pads of axis %d are expected to be from 0 to 2^31 - 1", i);
+        if (!mul_ok(size, block[i], &size) || !mul_ok(columns, col2im_count(x->n, i, (int)nb, image[i], block[i]), &columns))
+            return infer_error(x, "the blocks are too large");
         dim[i + 2] = image[i];
     }
     if (t->dim[1] % size || t->dim[2] != columns)
-        return infer_error(x, "the input is expected to have a multiple of %lld rows and %lld columns", (long long)size, (long long)columns);
+        return infer_error(x, "the input is expected to have a multiple of %lld rows and %lld columns", (long long)size,
+                           (long long)columns);
     dim[0] = t->dim[0], dim[1] = t->dim[1] / size;
     return infer_out(x, 0, t->dt, (int)nb + 2, dim);
 }
@@ -333,7 +357,8 @@ bool lower_col2im(Lower *L, Node *n) {
     for (int k = 0; k < ns; k++) {
         int64_t s = listed(n, C2I_STRIDES, k, 1), count = col2im_count(n, k, ns, o->dim[k + 2], block[k]);
         Expr *b = lower_loop(L, arena_printf(a, "k%d", k), block[k]);
-        Expr *at = e_sub(a, e_add(a, idx[k + 2], e_int(a, listed(n, C2I_PADS, k, 0))), e_mul(a, b, e_int(a, listed(n, C2I_DILATIONS, k, 1))));
+        Expr *at =
+            e_sub(a, e_add(a, idx[k + 2], e_int(a, listed(n, C2I_PADS, k, 0))), e_mul(a, b, e_int(a, listed(n, C2I_DILATIONS, k, 1))));
         Expr *pos = e_div(a, at, e_int(a, s));
         ok = e_bin(a, BIN_LAND, ok, e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at), e_lt(a, pos, e_int(a, count))));
         if (s > 1) ok = e_bin(a, BIN_LAND, ok, e_eq(a, e_mod(a, at, e_int(a, s)), e_int(a, 0)));

@@ -48,9 +48,7 @@ Expr *compute_transpose(Lower *L, Node *n, int out, Expr *const *idx) {
     (void)out;
     Expr *at[QN_MAX_RANK];
     int rank = n->in[0]->type.rank;
-    for (int i = 0; i < rank; i++) {
-        at[attr_has(n, 0) ? n->attr[0].is[i] : rank - 1 - i] = idx[i];
-    }
+    for (int i = 0; i < rank; i++) { at[attr_has(n, 0) ? n->attr[0].is[i] : rank - 1 - i] = idx[i]; }
     return lower_load(L, n, 0, at);
 }
 
@@ -110,7 +108,8 @@ bool infer_split(Infer *x) {
         return true;
     }
     if (v && count != n->nout) return infer_error(x, "split has %lld entries, but there are %d outputs", (long long)count, n->nout);
-    if (!v && (parts < 1 || parts < n->nout)) return infer_error(x, "num_outputs is %lld, but there are %d outputs", (long long)parts, n->nout);
+    if (!v && (parts < 1 || parts < n->nout))
+        return infer_error(x, "num_outputs is %lld, but there are %d outputs", (long long)parts, n->nout);
     memcpy(dim, t->dim, sizeof dim);
     int64_t each = v ? 0 : ceil_div(t->dim[axis], parts);
     for (int i = 0; i < n->nout; i++) {
@@ -120,7 +119,8 @@ bool infer_split(Infer *x) {
         dim[axis] = part;
         if (!infer_out(x, i, t->dt, t->rank, dim)) return false;
     }
-    if (v && sum != t->dim[axis]) return infer_error(x, "the parts add up to %lld, but axis %d has %lld", (long long)sum, axis, (long long)t->dim[axis]);
+    if (v && sum != t->dim[axis])
+        return infer_error(x, "the parts add up to %lld, but axis %d has %lld", (long long)sum, axis, (long long)t->dim[axis]);
     return true;
 }
 Expr *compute_split(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -130,9 +130,7 @@ Expr *compute_split(Lower *L, Node *n, int out, Expr *const *idx) {
     const int64_t *v = n->nin > 1 && n->in[1] ? const_i64s(L->a, n->in[1], &count) : NULL;
     Expr *at[QN_MAX_RANK], *from = e_int(L->a, 0);
     for (int i = 0; i < out; i++) {
-        Expr *part = v                                                 ? e_int(L->a, v[i])
-                     : n->nin > 1 && n->in[1] ? int_at(L, n, 1, i)
-                                                                       : e_int(L->a, ceil_div(t->dim[axis], parts));
+        Expr *part = v ? e_int(L->a, v[i]) : n->nin > 1 && n->in[1] ? int_at(L, n, 1, i) : e_int(L->a, ceil_div(t->dim[axis], parts));
         from = e_add(L->a, from, part);
     }
     memcpy(at, idx, sizeof(Expr *) * (size_t)t->rank);
@@ -159,7 +157,8 @@ bool infer_slice(Infer *x) {
     if (n > t->rank) return infer_error(x, "%lld axes are sliced, but the input has rank %d", (long long)n, t->rank);
     if (!known) {
         if (!infer_declared(x, 0, t->dt, "starts, ends, axes or steps")) return false;
-        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+        return x->n->out[0]->type.rank == t->rank ||
+               infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
     }
     memcpy(dim, t->dim, sizeof dim);
     for (int64_t i = 0; i < n; i++) {
@@ -231,11 +230,13 @@ bool infer_pad(Infer *x) {
     known &= infer_ints(x, 3, &axes, &na);
     int64_t n = operand_count(x->n, 3) >= 0 ? operand_count(x->n, 3) : t->rank;
     if (operand_count(x->n, 1) != 2 * n)
-        return infer_error(x, "pads has %lld entries; %lld are expected: a begin and an end per axis", (long long)operand_count(x->n, 1), (long long)(2 * n));
+        return infer_error(x, "pads has %lld entries; %lld are expected: a begin and an end per axis", (long long)operand_count(x->n, 1),
+                           (long long)(2 * n));
     if (n > t->rank) return infer_error(x, "%lld axes are given, but the input has rank %d", (long long)n, t->rank);
     if (!known) {
         if (!infer_declared(x, 0, t->dt, "pads or axes")) return false;
-        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+        return x->n->out[0]->type.rank == t->rank ||
+               infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
     }
     memcpy(dim, t->dim, sizeof dim);
     for (int64_t i = 0; i < n; i++) {
@@ -243,7 +244,8 @@ bool infer_pad(Infer *x) {
         if (axes && !infer_axis(x, axes[i], t->rank, &axis)) return false;
         if (seen >> axis & 1) return infer_error(x, "axis %d is given twice", axis);
         seen |= (int64_t)1 << axis;
-        if (!add_ok(dim[axis], p[i], &dim[axis]) || !add_ok(dim[axis], p[n + i], &dim[axis])) return infer_error(x, "the pads of axis %d overflow", axis);
+        if (!add_ok(dim[axis], p[i], &dim[axis]) || !add_ok(dim[axis], p[n + i], &dim[axis]))
+            return infer_error(x, "the pads of axis %d overflow", axis);
         if (pad_mode(x->n) && t->dim[axis] == 0 && dim[axis] > 0) return infer_error(x, "axis %d has no elements to repeat", axis);
     }
     return infer_out(x, 0, t->dt, t->rank, dim);
@@ -292,14 +294,11 @@ Expr *compute_pad(Lower *L, Node *n, int out, Expr *const *idx) {
         at[k] = e_sub(a, idx[k], begin);
         bool fixed = e_is_int(begin, &b) && e_is_int(end, &e);
         if (fixed && b <= 0 && e <= 0) continue;
-        if (mode)
-            at[k] = pad_index(L, mode, at[k], t->dim[k], begin, end);
+        if (mode) at[k] = pad_index(L, mode, at[k], t->dim[k], begin, end);
         else if (fixed && b <= 0) /* one comparison where only one end can be left */
             inside = e_bin(a, BIN_LAND, inside, e_lt(a, at[k], e_int(a, t->dim[k])));
-        else if (fixed && e <= 0)
-            inside = e_bin(a, BIN_LAND, inside, e_le(a, e_int(a, 0), at[k]));
-        else
-            inside = e_bin(a, BIN_LAND, inside, in_bounds(L, at[k], t->dim[k]));
+        else if (fixed && e <= 0) inside = e_bin(a, BIN_LAND, inside, e_le(a, e_int(a, 0), at[k]));
+        else inside = e_bin(a, BIN_LAND, inside, in_bounds(L, at[k], t->dim[k]));
     }
     DType ct = dtype_compute(o->dt);
     for (int k = 0; k < QN_MAX_RANK; k++) zero[k] = e_int(a, 0);
@@ -317,7 +316,8 @@ bool infer_tile(Infer *x) {
         return infer_error(x, "repeats has %lld entries, but the input has rank %d", (long long)operand_count(x->n, 1), t->rank);
     if (!infer_ints(x, 1, &v, &n)) {
         if (!infer_declared(x, 0, t->dt, "repeats")) return false;
-        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+        return x->n->out[0]->type.rank == t->rank ||
+               infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
     }
     for (int i = 0; i < t->rank; i++)
         if (v[i] < 0 || !mul_ok(t->dim[i], v[i], &dim[i])) return infer_error(x, "repeats has %lld for axis %d", (long long)v[i], i);
@@ -337,7 +337,8 @@ bool infer_depth_to_space(Infer *x) {
     const char *mode = attr_s(x->n, 1);
     if (t->rank != 4) return infer_error(x, "the input has rank %d; 4 is expected", t->rank);
     if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0) return infer_error(x, "mode is '%s'; DCR or CRD is expected", mode);
-    if (b <= 0 || b > INT32_MAX || t->dim[1] % (b * b)) return infer_error(x, "the %lld channels are not a multiple of blocksize %lld squared", (long long)t->dim[1], (long long)b);
+    if (b <= 0 || b > INT32_MAX || t->dim[1] % (b * b))
+        return infer_error(x, "the %lld channels are not a multiple of blocksize %lld squared", (long long)t->dim[1], (long long)b);
     dim[0] = t->dim[0], dim[1] = t->dim[1] / (b * b);
     if (!mul_ok(t->dim[2], b, &dim[2]) || !mul_ok(t->dim[3], b, &dim[3])) return infer_error(x, "the output's extents overflow");
     return infer_out(x, 0, t->dt, 4, dim);
@@ -346,10 +347,8 @@ Expr *compute_depth_to_space(Lower *L, Node *n, int out, Expr *const *idx) {
     Arena *a = L->a;
     Expr *b = e_int(a, attr_i(n, 0)), *dy = e_mod(a, idx[2], b), *dx = e_mod(a, idx[3], b);
     Expr *depth = e_int(a, n->out[out]->type.dim[1]), *block = e_add(a, e_mul(a, dy, b), dx), *c;
-    if (strcmp(attr_s(n, 1), "DCR") == 0)
-        c = e_add(a, e_mul(a, block, depth), idx[1]);
-    else
-        c = e_add(a, e_mul(a, idx[1], e_mul(a, b, b)), block);
+    if (strcmp(attr_s(n, 1), "DCR") == 0) c = e_add(a, e_mul(a, block, depth), idx[1]);
+    else c = e_add(a, e_mul(a, idx[1], e_mul(a, b, b)), block);
     return lower_load(L, n, 0, (Expr *[]){idx[0], c, e_div(a, idx[2], b), e_div(a, idx[3], b)});
 }
 bool infer_space_to_depth(Infer *x) {
@@ -357,7 +356,8 @@ bool infer_space_to_depth(Infer *x) {
     int64_t b = attr_i(x->n, 0), dim[4];
     if (t->rank != 4) return infer_error(x, "the input has rank %d; 4 is expected", t->rank);
     if (b <= 0 || b > INT32_MAX || t->dim[2] % b || t->dim[3] % b)
-        return infer_error(x, "height %lld or width %lld is not a multiple of blocksize %lld", (long long)t->dim[2], (long long)t->dim[3], (long long)b);
+        return infer_error(x, "height %lld or width %lld is not a multiple of blocksize %lld", (long long)t->dim[2], (long long)t->dim[3],
+                           (long long)b);
     dim[0] = t->dim[0], dim[2] = t->dim[2] / b, dim[3] = t->dim[3] / b;
     if (!mul_ok(t->dim[1], b * b, &dim[1])) return infer_error(x, "the output's channels overflow");
     return infer_out(x, 0, t->dt, 4, dim);
@@ -393,7 +393,8 @@ bool infer_reverse_sequence(Infer *x) {
     int batch, time;
     if (!infer_axis(x, attr_i(x->n, REV_BATCH), t->rank, &batch) || !infer_axis(x, attr_i(x->n, REV_TIME), t->rank, &time)) return false;
     if (batch == time) return infer_error(x, "batch_axis and time_axis are both %d", batch);
-    if (len->rank != 1 || len->dim[0] != t->dim[batch]) return infer_error(x, "sequence_lens is expected to have one axis of %lld", (long long)t->dim[batch]);
+    if (len->rank != 1 || len->dim[0] != t->dim[batch])
+        return infer_error(x, "sequence_lens is expected to have one axis of %lld", (long long)t->dim[batch]);
     return infer_same(x);
 }
 Expr *compute_reverse_sequence(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -418,9 +419,11 @@ bool infer_center_crop_pad(Infer *x) {
     int64_t n, dim[QN_MAX_RANK];
     if (!infer_ints(x, 1, &v, &n)) {
         if (!infer_declared(x, 0, t->dt, "the shape input")) return false;
-        return x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
+        return x->n->out[0]->type.rank == t->rank ||
+               infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
     }
-    if (n != (axes->kind == ATTR_NONE ? t->rank : axes->n)) return infer_error(x, "the shape has %lld entries; one per axis is expected", (long long)n);
+    if (n != (axes->kind == ATTR_NONE ? t->rank : axes->n))
+        return infer_error(x, "the shape has %lld entries; one per axis is expected", (long long)n);
     memcpy(dim, t->dim, sizeof dim);
     for (int64_t i = 0; i < n; i++) {
         int axis = (int)i;

@@ -90,7 +90,8 @@ bool infer_instance_norm(Infer *x) {
             return infer_error(x, "input %d is not a vector of %lld elements, one a channel", i, (long long)t->dim[1]);
     if (x->n->op->nattr > GN_GROUPS) {
         int64_t g = attr_i(x->n, GN_GROUPS);
-        if (g < 1 || t->dim[1] % g) return infer_error(x, "num_groups is %lld, which does not divide %lld channels", (long long)g, (long long)t->dim[1]);
+        if (g < 1 || t->dim[1] % g)
+            return infer_error(x, "num_groups is %lld, which does not divide %lld channels", (long long)g, (long long)t->dim[1]);
     }
     return infer_same(x);
 }
@@ -121,7 +122,9 @@ bool lower_instance_norm(Lower *L, Node *n) {
     Expr *inv = inverse_root(L, group_mean(L, n, g, per, idx, mean, count), attr_f(n, IN_EPSILON));
     group_loops(L, t, g, per, idx);
     Expr *x = e_mul(L->a, e_sub(L->a, lower_load(L, n, 0, idx), mean), inv);
-    lower_store(L, n, 0, idx, e_add(L->a, e_mul(L->a, x, e_cast(L->a, x->t, lower_load(L, n, 1, &idx[1]))), e_cast(L->a, x->t, lower_load(L, n, 2, &idx[1]))));
+    lower_store(
+        L, n, 0, idx,
+        e_add(L->a, e_mul(L->a, x, e_cast(L->a, x->t, lower_load(L, n, 1, &idx[1]))), e_cast(L->a, x->t, lower_load(L, n, 2, &idx[1]))));
     lower_ends(L, t->rank - 1 + 2);
     return true;
 }
@@ -143,11 +146,13 @@ bool lower_lrn(Lower *L, Node *n) {
     Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
     lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
     for (int i = 0; i < t->rank; i++) other[i] = idx[i];
-    other[1] = lower_loop_range(L, "c", e_max(a, e_int(a, 0), e_sub(a, idx[1], e_int(a, before))), e_min(a, e_int(a, t->dim[1]), e_add(a, idx[1], e_int(a, behind + 1))));
+    other[1] = lower_loop_range(L, "c", e_max(a, e_int(a, 0), e_sub(a, idx[1], e_int(a, before))),
+                                e_min(a, e_int(a, t->dim[1]), e_add(a, idx[1], e_int(a, behind + 1))));
     Expr *x = lower_let(L, "x", lower_load(L, n, 0, other));
     lower_put(L, acc, NULL, e_mul(a, x, x), RED_ADD);
     lower_end(L);
-    Expr *d = e_add(a, e_lit(a, ct, attr_f(n, LRN_BIAS)), e_mul(a, e_lit(a, ct, (double)attr_f(n, LRN_ALPHA) / (double)size), lower_get(L, acc, NULL)));
+    Expr *d = e_add(a, e_lit(a, ct, attr_f(n, LRN_BIAS)),
+                    e_mul(a, e_lit(a, ct, (double)attr_f(n, LRN_ALPHA) / (double)size), lower_get(L, acc, NULL)));
     lower_store(L, n, 0, idx, e_div(a, lower_load(L, n, 0, idx), e_call2(a, CALL_POW, d, e_lit(a, ct, attr_f(n, LRN_BETA)))));
     lower_ends(L, t->rank);
     return true;

@@ -158,7 +158,10 @@ bool lower_lp_pool(Lower *L, Node *n) {
     lower_ends(L, p.rank + 1);
     f = store_open(L, &p, idx);
     v = lower_get(L, acc, &f);
-    lower_store(L, n, 0, idx, power == 1 ? v : power == 2 ? e_call1(a, CALL_SQRT, v) : e_call2(a, CALL_POW, v, e_lit(a, t, 1.0 / (double)power)));
+    lower_store(L, n, 0, idx,
+                power == 1   ? v
+                : power == 2 ? e_call1(a, CALL_SQRT, v)
+                             : e_call2(a, CALL_POW, v, e_lit(a, t, 1.0 / (double)power)));
     lower_end(L);
     pool_close(L, &p);
     return true;

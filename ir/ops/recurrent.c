@@ -53,14 +53,18 @@ bool infer_recurrent(Infer *x) {
     const Kind *kd = kind_of(n);
     const Type *t = &n->in[I_X]->type, *w = &n->in[I_W]->type, *r = &n->in[I_R]->type;
     int64_t dirs = ndir(n), layout = attr_i(n, A_LAYOUT);
-    if (t->rank != 3 || w->rank != 3 || r->rank != 3) return infer_error(x, "X, W and R have %d, %d and %d dims, expected 3 each", t->rank, w->rank, r->rank);
+    if (t->rank != 3 || w->rank != 3 || r->rank != 3)
+        return infer_error(x, "X, W and R have %d, %d and %d dims, expected 3 each", t->rank, w->rank, r->rank);
     int64_t seq = t->dim[layout ? 1 : 0], batch = t->dim[layout ? 0 : 1], hidden = r->dim[2];
     if (layout != 0 && layout != 1) return infer_error(x, "layout is %lld, expected 0 or 1", (long long)layout);
-    if (attr_has(n, A_HIDDEN) && attr_i(n, A_HIDDEN) != hidden) return infer_error(x, "hidden_size is %lld, but R has %lld columns", (long long)attr_i(n, A_HIDDEN), (long long)hidden);
+    if (attr_has(n, A_HIDDEN) && attr_i(n, A_HIDDEN) != hidden)
+        return infer_error(x, "hidden_size is %lld, but R has %lld columns", (long long)attr_i(n, A_HIDDEN), (long long)hidden);
     if (strcmp(attr_s(n, A_DIR), "forward") && strcmp(attr_s(n, A_DIR), "reverse") && dirs != 2)
         return infer_error(x, "direction is '%s', expected forward, reverse or bidirectional", attr_s(n, A_DIR));
-    if (w->dim[0] != dirs || r->dim[0] != dirs || w->dim[1] != kd->gates * hidden || r->dim[1] != kd->gates * hidden || w->dim[2] != t->dim[2])
-        return infer_error(x, "the shapes of W and R do not fit %lld direction(s), hidden size %lld and input size %lld", (long long)dirs, (long long)hidden, (long long)t->dim[2]);
+    if (w->dim[0] != dirs || r->dim[0] != dirs || w->dim[1] != kd->gates * hidden || r->dim[1] != kd->gates * hidden ||
+        w->dim[2] != t->dim[2])
+        return infer_error(x, "the shapes of W and R do not fit %lld direction(s), hidden size %lld and input size %lld", (long long)dirs,
+                           (long long)hidden, (long long)t->dim[2]);
     const struct {
         int input, rank;
         int64_t dim[3];
@@ -79,7 +83,8 @@ bool infer_recurrent(Infer *x) {
     for (int d = 0; d < dirs; d++)
         for (int k = 0; k < kd->nact; k++)
             if (act_find(act_name(n, d, k)) < 0) return infer_error(x, "activation '%s' is unknown", act_name(n, d, k));
-    int64_t y[4] = {seq, dirs, batch, hidden}, y1[4] = {batch, seq, dirs, hidden}, s[3] = {dirs, batch, hidden}, s1[3] = {batch, dirs, hidden};
+    int64_t y[4] = {seq, dirs, batch, hidden}, y1[4] = {batch, seq, dirs, hidden}, s[3] = {dirs, batch, hidden},
+            s1[3] = {batch, dirs, hidden};
     if (n->nout > 0 && n->out[0] && !infer_out(x, 0, t->dt, 4, layout ? y1 : y)) return false;
     for (int o = 1; o < n->nout; o++)
         if (n->out[o] && !infer_out(x, o, t->dt, 3, layout ? s1 : s)) return false;
@@ -92,17 +97,18 @@ typedef struct Cell {
     DType t;
     int64_t seq, batch, hidden, input;
     bool layout;
-    int dir;           /* which direction is being built */
-    Expr *d, *step;    /* its number; the time step */
-    Expr *b, *h;       /* batch, hidden unit */
+    int dir;                    /* which direction is being built */
+    Expr *d, *step;             /* its number; the time step */
+    Expr *b, *h;                /* batch, hidden unit */
     Buf *z, *zr, *hs, *cs, *hn; /* gate sums; GRU: the recurrent part of the last gate; states; the new h */
-    Expr *alive;       /* step < sequence_lens[b], NULL: always */
+    Expr *alive;                /* step < sequence_lens[b], NULL: always */
 } Cell;
 static Expr *act(Lower *L, const Cell *c, int k, Expr *x) {
     static const char *const names[] = {"x", "alpha", "beta"};
     const struct Act *a = &acts[act_find(act_name(c->n, c->dir, k))];
     int i = c->dir * c->kd->nact + k;
-    float alpha = c->n->attr[A_ALPHA].n > i ? c->n->attr[A_ALPHA].fs[i] : a->alpha, beta = c->n->attr[A_BETA].n > i ? c->n->attr[A_BETA].fs[i] : a->beta;
+    float alpha = c->n->attr[A_ALPHA].n > i ? c->n->attr[A_ALPHA].fs[i] : a->alpha,
+          beta = c->n->attr[A_BETA].n > i ? c->n->attr[A_BETA].fs[i] : a->beta;
     if (attr_has(c->n, A_CLIP) && attr_f(c->n, A_CLIP) > 0) {
         float clip = attr_f(c->n, A_CLIP);
         x = e_min(L->a, e_max(L->a, x, e_lit(L->a, c->t, -clip)), e_lit(L->a, c->t, clip));
@@ -133,7 +139,8 @@ static Expr *dot_h(Lower *L, const Cell *c, Buf *state, Expr *row, Expr *start) 
     Buf *acc = lower_temp(L, "acc", c->t, 0, NULL);
     lower_put(L, acc, NULL, start, RED_NONE);
     Expr *k = lower_loop(L, "k", c->hidden);
-    lower_put(L, acc, NULL, e_mul(L->a, lower_get(L, state, (Expr *[]){c->b, k}), lower_load(L, c->n, I_R, (Expr *[]){c->d, row, k})), RED_ADD);
+    lower_put(L, acc, NULL, e_mul(L->a, lower_get(L, state, (Expr *[]){c->b, k}), lower_load(L, c->n, I_R, (Expr *[]){c->d, row, k})),
+              RED_ADD);
     lower_end(L);
     return lower_get(L, acc, NULL);
 }
@@ -160,7 +167,8 @@ static Expr *plus(Lower *L, Expr *x, Expr *y) { return y ? e_add(L->a, x, y) : x
 static Expr *if_alive(Lower *L, const Cell *c, Expr *fresh, Expr *old) { return c->alive ? e_select(L->a, c->alive, fresh, old) : fresh; }
 static void units_open(Lower *L, Cell *c) {
     c->b = lower_loop(L, "b", c->batch);
-    c->alive = in(c->n, I_LENS) ? lower_let(L, "alive", e_lt(L->a, c->step, e_cast(L->a, DT_INT64, lower_load(L, c->n, I_LENS, &c->b)))) : NULL;
+    c->alive =
+        in(c->n, I_LENS) ? lower_let(L, "alive", e_lt(L->a, c->step, e_cast(L->a, DT_INT64, lower_load(L, c->n, I_LENS, &c->b)))) : NULL;
     c->h = lower_loop(L, "h", c->hidden);
 }
 static void put_state(Lower *L, const Cell *c, Expr *fresh) {
@@ -221,16 +229,19 @@ static void states(Lower *L, Cell *c, bool start) {
     Buf *const buf[] = {c->hs, c->cs};
     for (int i = 0; i < 2; i++) {
         if (!buf[i]) continue;
-        if (start)
-            lower_put(L, buf[i], at, in(c->n, I_H0 + i) ? state_index(L, c, I_H0 + i) : e_lit(L->a, c->t, 0), RED_NONE);
-        else if (c->n->nout > 1 + i && c->n->out[1 + i])
-            lower_store(L, c->n, 1 + i, out, lower_get(L, buf[i], at));
+        if (start) lower_put(L, buf[i], at, in(c->n, I_H0 + i) ? state_index(L, c, I_H0 + i) : e_lit(L->a, c->t, 0), RED_NONE);
+        else if (c->n->nout > 1 + i && c->n->out[1 + i]) lower_store(L, c->n, 1 + i, out, lower_get(L, buf[i], at));
     }
     lower_ends(L, 2);
 }
 bool lower_recurrent(Lower *L, Node *n) {
     const Type *t = &n->in[I_X]->type;
-    Cell c = {.n = n, .kd = kind_of(n), .t = dtype_compute(t->dt), .layout = attr_i(n, A_LAYOUT) != 0, .hidden = n->in[I_R]->type.dim[2], .input = t->dim[2]};
+    Cell c = {.n = n,
+              .kd = kind_of(n),
+              .t = dtype_compute(t->dt),
+              .layout = attr_i(n, A_LAYOUT) != 0,
+              .hidden = n->in[I_R]->type.dim[2],
+              .input = t->dim[2]};
     c.seq = t->dim[c.layout], c.batch = t->dim[!c.layout];
     int64_t state[2] = {c.batch, c.hidden}, gates[3] = {c.batch, c.kd->gates, c.hidden};
     bool lstm = c.kd->gates == 4, gru = c.kd->gates == 3;
@@ -245,12 +256,9 @@ bool lower_recurrent(Lower *L, Node *n) {
         Expr *s = lower_loop(L, "t", c.seq);
         c.step = back ? e_sub(L->a, e_int(L->a, c.seq - 1), s) : s;
         put_z(L, &c, gru && attr_i(n, A_EXTRA));
-        if (lstm)
-            cell_lstm(L, &c);
-        else if (gru)
-            cell_gru(L, &c);
-        else
-            cell_rnn(L, &c);
+        if (lstm) cell_lstm(L, &c);
+        else if (gru) cell_gru(L, &c);
+        else cell_rnn(L, &c);
         advance(L, &c);
         lower_end(L);
         states(L, &c, false);

@@ -15,10 +15,11 @@ static const struct Row {
     RedOp red;
     Pre pre;
     Post post;
-} rows[] = {{"ReduceSum", RED_ADD, PRE_NONE, POST_NONE}, {"ReduceMean", RED_ADD, PRE_NONE, POST_MEAN},    {"ReduceProd", RED_MUL, PRE_NONE, POST_NONE},
-            {"ReduceMax", RED_MAX, PRE_NONE, POST_NONE}, {"ReduceMin", RED_MIN, PRE_NONE, POST_NONE},     {"ReduceL1", RED_ADD, PRE_ABS, POST_NONE},
-            {"ReduceL2", RED_ADD, PRE_SQUARE, POST_SQRT}, {"ReduceSumSquare", RED_ADD, PRE_SQUARE, POST_NONE}, {"ReduceLogSum", RED_ADD, PRE_NONE, POST_LOG},
-            {"ReduceLogSumExp", RED_ADD, PRE_EXP, POST_LOG}};
+} rows[] = {{"ReduceSum", RED_ADD, PRE_NONE, POST_NONE},   {"ReduceMean", RED_ADD, PRE_NONE, POST_MEAN},
+            {"ReduceProd", RED_MUL, PRE_NONE, POST_NONE},  {"ReduceMax", RED_MAX, PRE_NONE, POST_NONE},
+            {"ReduceMin", RED_MIN, PRE_NONE, POST_NONE},   {"ReduceL1", RED_ADD, PRE_ABS, POST_NONE},
+            {"ReduceL2", RED_ADD, PRE_SQUARE, POST_SQRT},  {"ReduceSumSquare", RED_ADD, PRE_SQUARE, POST_NONE},
+            {"ReduceLogSum", RED_ADD, PRE_NONE, POST_LOG}, {"ReduceLogSumExp", RED_ADD, PRE_EXP, POST_LOG}};
 static const struct Row *row_of(const Node *n) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, n->op->name) == 0) return &rows[i];
@@ -55,10 +56,8 @@ bool infer_reduce(Infer *x) {
         return infer_error(x, "the axes are not constant; make input 1 an initialiser");
     }
     for (int i = 0; i < t->rank; i++) {
-        if (!mask[i])
-            dim[rank++] = t->dim[i];
-        else if (attr_i(x->n, KEEPDIMS))
-            dim[rank++] = 1;
+        if (!mask[i]) dim[rank++] = t->dim[i];
+        else if (attr_i(x->n, KEEPDIMS)) dim[rank++] = 1;
     }
     return infer_out(x, 0, t->dt, rank, dim);
 }

@@ -22,7 +22,8 @@ bool rewrite_dropout(Ctx *c, Graph *g, Node *n) {
         return diag_error(c->d, n->loc, "training_mode is computed at run time; export the model for inference");
     if (r && training != 0 && !const_f(r, &ratio)) ratio = 0.5;
     if (training != 0 && ratio != 0)
-        return diag_error(c->d, n->loc, "training_mode is true with a ratio of %g; only inference is supported: export the model for inference", ratio);
+        return diag_error(c->d, n->loc,
+                          "training_mode is true with a ratio of %g; only inference is supported: export the model for inference", ratio);
     if (n->out[0]) tensor_replace(g, n->out[0], build(g, n, "Identity", 1, n->in), true);
     if (n->nout < 2 || !n->out[1]) return true;
     const Type *x = &n->in[0]->type;

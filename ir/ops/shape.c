@@ -25,7 +25,8 @@ Expr *compute_shape(Lower *L, Node *n, int out, Expr *const *idx) {
     int64_t lo, hi;
     shape_range(n, &lo, &hi);
     Expr *e = e_int(L->a, hi > lo ? n->in[0]->type.dim[hi - 1] : 0);
-    for (int64_t i = hi - 2; i >= lo; i--) e = e_select(L->a, e_eq(L->a, idx[0], e_int(L->a, i - lo)), e_int(L->a, n->in[0]->type.dim[i]), e);
+    for (int64_t i = hi - 2; i >= lo; i--)
+        e = e_select(L->a, e_eq(L->a, idx[0], e_int(L->a, i - lo)), e_int(L->a, n->in[0]->type.dim[i]), e);
     return e;
 }
 bool infer_size(Infer *x) { return infer_out(x, 0, DT_INT64, 0, NULL); }
@@ -57,7 +58,8 @@ bool infer_constant_of_shape(Infer *x) {
 }
 static Expr *literal_of(Lower *L, const Tensor *t) {
     DType ct = dtype_compute(t->type.dt);
-    return dtype_is_float(ct) ? e_lit(L->a, ct, dtype_get_f(t->type.dt, t->data, 0)) : e_lit_i(L->a, ct, dtype_get_i(t->type.dt, t->data, 0));
+    return dtype_is_float(ct) ? e_lit(L->a, ct, dtype_get_f(t->type.dt, t->data, 0))
+                              : e_lit_i(L->a, ct, dtype_get_i(t->type.dt, t->data, 0));
 }
 Expr *compute_constant_of_shape(Lower *L, Node *n, int out, Expr *const *idx) {
     (void)out, (void)idx;
@@ -69,7 +71,8 @@ bool infer_range(Infer *x) {
     DType dt = in[0]->type.dt;
     for (int i = 0; i < 3; i++) {
         int64_t count;
-        if (!type_elements(&in[i]->type, &count) || count != 1) return infer_error(x, "input %d '%s' is expected to have one element", i, in[i]->name);
+        if (!type_elements(&in[i]->type, &count) || count != 1)
+            return infer_error(x, "input %d '%s' is expected to have one element", i, in[i]->name);
         if (!in[i]->data) return infer_declared(x, 0, dt, "the inputs");
     }
     double n;
@@ -138,7 +141,8 @@ bool infer_reshape(Infer *x) {
     if (rank < 0) return reshape_declared(x, "the shape input");
     for (int i = 0; i < rank; i++) {
         if (dim[i] == 0 && !attr_i(x->n, 0)) {
-            if (i >= t->rank) return infer_error(x, "axis %d of the shape is 0, which copies an extent, but the input has rank %d", i, t->rank);
+            if (i >= t->rank)
+                return infer_error(x, "axis %d of the shape is 0, which copies an extent, but the input has rank %d", i, t->rank);
             dim[i] = t->dim[i];
         }
         if (dim[i] == -1) {
@@ -151,7 +155,8 @@ bool infer_reshape(Infer *x) {
     if (!type_elements(t, &count)) return infer_error(x, "the input has too many elements");
     if (free_axis >= 0) {
         if (known == 0 ? count != 0 : count % known != 0)
-            return infer_error(x, "%lld elements cannot be divided into the shape's other extents, whose product is %lld", (long long)count, (long long)known);
+            return infer_error(x, "%lld elements cannot be divided into the shape's other extents, whose product is %lld", (long long)count,
+                               (long long)known);
         dim[free_axis] = known == 0 ? 0 : count / known;
     }
     return same_count(x, t, rank, dim) && infer_out(x, 0, t->dt, rank, dim);
@@ -189,7 +194,8 @@ bool infer_squeeze(Infer *x) {
     bool all = x->n->nin < 2 || !x->n->in[1];
     for (int i = 0; i < t->rank; i++) {
         bool out = all ? t->dim[i] == 1 : mask >> i & 1;
-        if (out && t->dim[i] != 1) return infer_error(x, "axis %d has the extent %lld; only an axis of extent 1 can be removed", i, (long long)t->dim[i]);
+        if (out && t->dim[i] != 1)
+            return infer_error(x, "axis %d has the extent %lld; only an axis of extent 1 can be removed", i, (long long)t->dim[i]);
         if (!out) dim[rank++] = t->dim[i];
     }
     return infer_out(x, 0, t->dt, rank, dim);
@@ -198,7 +204,8 @@ bool infer_unsqueeze(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     int64_t mask, dim[QN_MAX_RANK];
     int64_t n = x->n->in[1]->type.rank == 0 ? 1 : x->n->in[1]->type.dim[0];
-    if (n > QN_MAX_RANK - t->rank) return infer_error(x, "the output would have rank %lld; at most %d is supported", (long long)(t->rank + n), QN_MAX_RANK);
+    if (n > QN_MAX_RANK - t->rank)
+        return infer_error(x, "the output would have rank %lld; at most %d is supported", (long long)(t->rank + n), QN_MAX_RANK);
     int rank = t->rank + (int)n, k = 0;
     if (!axes_mask(x, rank, &mask)) return false;
     if (mask < 0) return reshape_declared(x, "the axes input");
@@ -222,12 +229,9 @@ static void reshape_index(Arena *a, const Type *from, const Type *to, Expr *cons
         int i0 = i, j0 = j;
         int64_t pf = from->dim[fa[i]], pt = to->dim[ta[j]];
         while (pf != pt) {
-            if (pf < pt && i + 1 < nf)
-                pf *= from->dim[fa[++i]];
-            else if (pt < pf && j + 1 < nt)
-                pt *= to->dim[ta[++j]];
-            else
-                return;
+            if (pf < pt && i + 1 < nf) pf *= from->dim[fa[++i]];
+            else if (pt < pf && j + 1 < nt) pt *= to->dim[ta[++j]];
+            else return;
         }
         Expr *flat = idx[ta[j0]];
         for (int k = j0 + 1; k <= j; k++) flat = e_add(a, e_mul(a, flat, e_int(a, to->dim[ta[k]])), idx[ta[k]]);

@@ -43,7 +43,8 @@ bool infer_window(Infer *x) {
     bool known;
     DType t;
     if (!output_type(x, W_TYPE, &t)) return false;
-    if (constant(x, 0, &size, &known)) return size >= 0 ? infer_out(x, 0, t, 1, &size) : infer_error(x, "the size is %lld; at least 0 is expected", (long long)size);
+    if (constant(x, 0, &size, &known))
+        return size >= 0 ? infer_out(x, 0, t, 1, &size) : infer_error(x, "the size is %lld; at least 0 is expected", (long long)size);
     return !known && infer_declared(x, 0, t, "size") &&
            (x->n->out[0]->type.rank == 1 || infer_error(x, "the output is declared with another rank than 1"));
 }

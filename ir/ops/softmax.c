@@ -33,7 +33,9 @@ static void hardmax_row(Lower *L, Node *n, Axes *s, Expr *top) {
     Buf *found = lower_temp(L, "found", DT_INT64, 0, NULL);
     lower_put(L, found, NULL, e_int(L->a, 0), RED_NONE);
     row_loops(L, s);
-    Expr *hit = lower_let(L, "hit", e_bin(L->a, BIN_LAND, e_eq(L->a, lower_load(L, n, 0, s->idx), top), e_eq(L->a, lower_get(L, found, NULL), e_int(L->a, 0))));
+    Expr *hit = lower_let(
+        L, "hit",
+        e_bin(L->a, BIN_LAND, e_eq(L->a, lower_load(L, n, 0, s->idx), top), e_eq(L->a, lower_get(L, found, NULL), e_int(L->a, 0))));
     lower_put(L, found, NULL, e_cast(L->a, DT_INT64, hit), RED_ADD);
     lower_store(L, n, 0, s->idx, e_select(L->a, hit, e_lit(L->a, t, 1), e_lit(L->a, t, 0)));
     row_ends(L, s);
@@ -46,10 +48,8 @@ bool lower_softmax(Lower *L, Node *n) {
     s.first = (int)(axis < 0 ? axis + s.t->rank : axis);
     s.last = s.t->rank == 0 ? s.first : attr_i(n, FLATTEN) ? s.t->rank : s.first + 1;
     for (int i = 0; i < s.t->rank; i++) {
-        if (i < s.first || i >= s.last)
-            s.idx[i] = lower_loop(L, arena_printf(a, "i%d", i), s.t->dim[i]);
-        else
-            len *= s.t->dim[i];
+        if (i < s.first || i >= s.last) s.idx[i] = lower_loop(L, arena_printf(a, "i%d", i), s.t->dim[i]);
+        else len *= s.t->dim[i];
     }
     Buf *top = lower_temp(L, "top", t, 0, NULL);
     lower_put(L, top, NULL, e_lower_bound(a, t), RED_NONE);
@@ -69,7 +69,8 @@ bool lower_softmax(Lower *L, Node *n) {
         lower_put(L, row, &k, log ? d : e, RED_NONE);
         lower_put(L, sum, NULL, e, RED_ADD);
         row_ends(L, &s);
-        Expr *total = lower_let(L, "total", log ? e_call1(a, CALL_LOG, lower_get(L, sum, NULL)) : e_div(a, e_lit(a, t, 1), lower_get(L, sum, NULL)));
+        Expr *total =
+            lower_let(L, "total", log ? e_call1(a, CALL_LOG, lower_get(L, sum, NULL)) : e_div(a, e_lit(a, t, 1), lower_get(L, sum, NULL)));
         k = row_loops(L, &s);
         Expr *v = lower_get(L, row, &k);
         lower_store(L, n, 0, s.idx, log ? e_sub(a, v, total) : e_mul(a, v, total));

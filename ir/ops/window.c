@@ -6,8 +6,12 @@
 #include "window.h"
 #include <string.h>
 
-static int64_t at(const Node *n, int a, int i, int64_t def) { return a >= 0 && attr_has(n, a) && n->attr[a].n > i ? n->attr[a].is[i] : def; }
-static const char *mode_of(const Node *n, const WindowAttrs *a) { return a->auto_pad >= 0 && attr_has(n, a->auto_pad) ? attr_s(n, a->auto_pad) : "NOTSET"; }
+static int64_t at(const Node *n, int a, int i, int64_t def) {
+    return a >= 0 && attr_has(n, a) && n->attr[a].n > i ? n->attr[a].is[i] : def;
+}
+static const char *mode_of(const Node *n, const WindowAttrs *a) {
+    return a->auto_pad >= 0 && attr_has(n, a->auto_pad) ? attr_s(n, a->auto_pad) : "NOTSET";
+}
 
 static void pad_same(Window *w, bool lower) {
     w->out = ceil_div(w->in, w->stride);
@@ -41,7 +45,8 @@ static bool check_lengths(Infer *x, const WindowAttrs *a, int rank) {
 bool window_infer(Infer *x, const WindowAttrs *a, int rank, const int64_t *in, const int64_t *k, Window *w) {
     const char *mode = mode_of(x->n, a);
     bool same = strcmp(mode, "SAME_UPPER") == 0 || strcmp(mode, "SAME_LOWER") == 0;
-    if (!same && strcmp(mode, "NOTSET") && strcmp(mode, "VALID")) return infer_error(x, "auto_pad is '%s', expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", mode);
+    if (!same && strcmp(mode, "NOTSET") && strcmp(mode, "VALID"))
+        return infer_error(x, "auto_pad is '%s', expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", mode);
     if (!check_lengths(x, a, rank)) return false;
     for (int i = 0; i < rank; i++) {
         Window *v = &w[i];
@@ -49,17 +54,21 @@ bool window_infer(Infer *x, const WindowAttrs *a, int rank, const int64_t *in, c
         window_attrs(x->n, a, rank, i, v);
         int64_t eff, span;
         if (v->k < 1 || v->stride < 1 || v->dil < 1)
-            return infer_error(x, "axis %d has kernel %lld, stride %lld, dilation %lld; each must be at least 1", i, (long long)v->k, (long long)v->stride, (long long)v->dil);
-        if (v->lo < 0 || v->hi < 0) return infer_error(x, "pads of axis %d are %lld and %lld, expected none below 0", i, (long long)v->lo, (long long)v->hi);
-        if (!mul_ok(v->k - 1, v->dil, &eff) || !add_ok(eff, 1, &eff) || !add_ok(v->in, v->lo, &span) || !add_ok(span, v->hi, &span) || eff > INT32_MAX || span > INT32_MAX ||
-            v->stride > INT32_MAX || v->dil > INT32_MAX)
+            return infer_error(x, "axis %d has kernel %lld, stride %lld, dilation %lld; each must be at least 1", i, (long long)v->k,
+                               (long long)v->stride, (long long)v->dil);
+        if (v->lo < 0 || v->hi < 0)
+            return infer_error(x, "pads of axis %d are %lld and %lld, expected none below 0", i, (long long)v->lo, (long long)v->hi);
+        if (!mul_ok(v->k - 1, v->dil, &eff) || !add_ok(eff, 1, &eff) || !add_ok(v->in, v->lo, &span) || !add_ok(span, v->hi, &span) ||
+            eff > INT32_MAX || span > INT32_MAX || v->stride > INT32_MAX || v->dil > INT32_MAX)
             return infer_error(x, "the window of axis %d overflows", i);
         if (same) {
             pad_same(v, strcmp(mode, "SAME_LOWER") == 0);
             continue;
         }
         bool ceil_mode = a->ceil_mode >= 0 && attr_i(x->n, a->ceil_mode);
-        if (span < eff) return infer_error(x, "the window covers %lld elements of axis %d, the padded input has %lld", (long long)eff, i, (long long)span);
+        if (span < eff)
+            return infer_error(x, "the window covers %lld elements of axis %d, the padded input has %lld", (long long)eff, i,
+                               (long long)span);
         v->out = (ceil_mode ? ceil_div(span - eff, v->stride) : (span - eff) / v->stride) + 1;
         if (ceil_mode && (v->out - 1) * v->stride >= v->in + v->lo) v->out--; /* a window that starts in the padding behind is dropped */
     }

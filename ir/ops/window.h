@@ -5,7 +5,7 @@
 #include "../ops.h"
 
 enum { WIN_SPATIAL = 3 };
-typedef struct Window { /* one spatial axis */
+typedef struct Window {                      /* one spatial axis */
     int64_t in, out, k, stride, dil, lo, hi; /* extents, kernel, stride, dilation, padding before and after */
 } Window;
 /* Positions in the node's attributes, -1: it has none such. */

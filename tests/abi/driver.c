@@ -67,7 +67,9 @@ static void read_only(Guarded *g) {
 static void done(Guarded *g) { munmap(g->map, g->pages); }
 
 static size_t element_bytes(const char *dtype) {
-    static const char *const eight[] = {"float64", "int64", "uint64", "complex64", "complex128", "string"}, *const two[] = {"float16", "bfloat16", "int16", "uint16"};
+    static const char *const eight[] = {"float64", "int64", "uint64", "complex64", "complex128", "string"}, *const two[] = {
+                                                                                                                "float16", "bfloat16",
+                                                                                                                "int16", "uint16"};
     for (size_t i = 0; i < 6; i++)
         if (!strcmp(dtype, eight[i])) return 8;
     for (size_t i = 0; i < 4; i++)
@@ -93,7 +95,8 @@ static void fill(const Tensor *t, void *to, uint32_t seed) {
         seed = seed * 1664525u + 1013904223u;
         if (!strcmp(t->dtype, "float32")) ((float *)to)[i] = (float)(seed >> 16 & 255) / 128 - 1;
         else if (!strcmp(t->dtype, "float64")) ((double *)to)[i] = (double)(seed >> 16 & 255) / 128 - 1;
-        else if (!strcmp(t->dtype, "float16") || !strcmp(t->dtype, "bfloat16")) ((uint16_t *)to)[i] = (uint16_t)(0x3c00 + (seed >> 16 & 255));
+        else if (!strcmp(t->dtype, "float16") || !strcmp(t->dtype, "bfloat16"))
+            ((uint16_t *)to)[i] = (uint16_t)(0x3c00 + (seed >> 16 & 255));
         else if (t->elem == 8) ((int64_t *)to)[i] = seed >> 16 & 1;
         else if (t->elem == 4) ((int32_t *)to)[i] = (int32_t)(seed >> 16 & 1);
         else if (t->elem == 2) ((int16_t *)to)[i] = (int16_t)(seed >> 16 & 1);
@@ -169,15 +172,15 @@ static void refusals(const Model *m) {
     for (int i = 0; i < m->nout; i++) op[i] = memset(malloc(m->out[i].bytes + 1), 0x5a, m->out[i].bytes + 1), dp[i] = dims;
     open_arena(m, arena, 0x33);
     memcpy(before, arena, m->arena);
-#define CALL(a, in, id, what)                                                                           \
-    do {                                                                                                \
-        memset(dims, 0x77, sizeof dims);                                                                \
-        int r_ = m->invoke(a, (const void *const *)(in), id, op, dp), same_ = 1;                        \
-        for (int o_ = 0; o_ < m->nout; o_++)                                                            \
-            for (size_t b_ = 0; op[o_] && b_ < m->out[o_].bytes; b_++) same_ &= ((unsigned char *)op[o_])[b_] == 0x5a; \
-        for (size_t b_ = 0; b_ < sizeof dims; b_++) same_ &= ((unsigned char *)dims)[b_] == 0x77;       \
-        check(r_ != 0, what ": refused");                                                               \
-        check(same_ && !memcmp(before, arena, m->arena), what ": nothing written");                     \
+#define CALL(a, in, id, what)                                                                                                              \
+    do {                                                                                                                                   \
+        memset(dims, 0x77, sizeof dims);                                                                                                   \
+        int r_ = m->invoke(a, (const void *const *)(in), id, op, dp), same_ = 1;                                                           \
+        for (int o_ = 0; o_ < m->nout; o_++)                                                                                               \
+            for (size_t b_ = 0; op[o_] && b_ < m->out[o_].bytes; b_++) same_ &= ((unsigned char *)op[o_])[b_] == 0x5a;                     \
+        for (size_t b_ = 0; b_ < sizeof dims; b_++) same_ &= ((unsigned char *)dims)[b_] == 0x77;                                          \
+        check(r_ != 0, what ": refused");                                                                                                  \
+        check(same_ && !memcmp(before, arena, m->arena), what ": nothing written");                                                        \
     } while (0)
     CALL(NULL, ip, NULL, "arena NULL");
     CALL(arena + 32, ip, NULL, "arena not at a multiple of 64");
@@ -224,7 +227,8 @@ static void refusals(const Model *m) {
             bad[at[i]] ^= 1;
             check(m->bind(arena, bad, m->weights_bytes) != 0, "one wrong bit in the weights is refused");
         }
-        check(m->bind(arena, m->weights, m->weights_bytes - 8) != 0 && m->bind(arena, NULL, 0) != 0, "weights of another length are refused");
+        check(m->bind(arena, m->weights, m->weights_bytes - 8) != 0 && m->bind(arena, NULL, 0) != 0,
+              "weights of another length are refused");
         check(!memcmp(before, arena, m->arena), "a refused bind writes nothing");
         free(bad);
     }

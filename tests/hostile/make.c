@@ -158,7 +158,8 @@ static void make_twice(int n) {
 }
 /* Input extents: negative, huge, overflowing. */
 static void make_dims(int kind) {
-    static const int64_t sets[][3] = {{-3, 4, 4}, {INT64_MAX, 1, 1}, {(int64_t)1 << 32, (int64_t)1 << 32, 4}, {(int64_t)1 << 40, 1, 1}, {0, 4, 4}};
+    static const int64_t sets[][3] = {
+        {-3, 4, 4}, {INT64_MAX, 1, 1}, {(int64_t)1 << 32, (int64_t)1 << 32, 4}, {(int64_t)1 << 40, 1, 1}, {0, 4, 4}};
     Msg g = {0}, a = node("Relu", "x", "y");
     sub(&g, 1, &a);
     value_info(&g, 11, "x", 3, sets[kind]);
@@ -188,7 +189,23 @@ static void make_dtype(int dt) {
 }
 /* Names that try to leave a comment, a literal or an identifier; keywords; names that collide once sanitised; a very long one. */
 static void make_names(int n) {
-    static const char *const bad[] = {"*/ int pwned; /*", "\"; return 1; //", "a\nb", "int", "main", "a/b", "a.b", "a-b", "9lives", "\xc3\xa9", "?\?/", "\\", "%s%n", "printf", "NULL", "_", "inf"};
+    static const char *const bad[] = {"*/ int pwned; /*",
+                                      "\"; return 1; //",
+                                      "a\nb",
+                                      "int",
+                                      "main",
+                                      "a/b",
+                                      "a.b",
+                                      "a-b",
+                                      "9lives",
+                                      "\xc3\xa9",
+                                      "?\?/",
+                                      "\\",
+                                      "%s%n",
+                                      "printf",
+                                      "NULL",
+                                      "_",
+                                      "inf"};
     enum { COUNT = sizeof bad / sizeof *bad };
     Msg g = {0};
     char longer[10001];
@@ -240,8 +257,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*make)(int);
-    } kinds[] = {{"chain", make_chain}, {"concat", make_concat}, {"empty", make_empty_nodes}, {"nest", make_nest}, {"cycle", make_cycle}, {"missing", make_missing},
-                 {"twice", make_twice}, {"dims", make_dims},     {"raw", make_raw},           {"dtype", make_dtype}, {"names", make_names}, {"bomb", make_bomb}};
+    } kinds[] = {{"chain", make_chain}, {"concat", make_concat},   {"empty", make_empty_nodes}, {"nest", make_nest},
+                 {"cycle", make_cycle}, {"missing", make_missing}, {"twice", make_twice},       {"dims", make_dims},
+                 {"raw", make_raw},     {"dtype", make_dtype},     {"names", make_names},       {"bomb", make_bomb}};
     for (size_t i = 0; argc > 1 && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(argv[1], kinds[i].name) == 0) return kinds[i].make(argc > 2 ? atoi(argv[2]) : 0), fflush(stdout) != 0;
     fprintf(stderr, "usage: make KIND [N] > FILE\n");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* corpus.c: compiles, builds and runs every model below the given folders and compares with the stored data.
- * A case is a folder with model.onnx and test_data_set_N. Each case is imported and emitted, twice with equal bytes, in a child process (a crash is
- * one failed case), many cases share one call of the C compiler, and each is called in a child of its own through the manifest alone.
+ * A case is a folder with model.onnx and test_data_set_N. Each case is imported and emitted, twice with equal bytes, in a child process (a
+ * crash is one failed case), many cases share one call of the C compiler, and each is called in a child of its own through the manifest
+ * alone.
  *
  *   corpus [--work DIR] [--cc CC] [--cflags FLAGS] [--every N] [--status FILE] [--report FILE] [--only TEXT] [--target NAME] NAME=FOLDER …
  *
@@ -34,7 +35,7 @@ static const char *const stage_name[STAGES] = {"pass", "unsupported", "refused",
 typedef struct Case {
     char *category, *name, *dir; /* dir holds model.onnx */
     char **set;                  /* folders with data for one build, */
-    int nset, first;                  /* whose inputs have the same shapes */
+    int nset, first;             /* whose inputs have the same shapes */
     char id[24];
     Stage stage;
     char *why;
@@ -77,7 +78,10 @@ static void add_cases(Corpus *q, const char *category, char *name, char *path) {
             if (n > 1) dataset_read(&c, sets[i], &data[i]);
             while (at < q->c.n && i > 0 && !dataset_same_shapes(&data[i], &data[q->c.v[at].first])) at++;
             if (at == q->c.n) {
-                Case k = {.category = arena_strdup(q->a, category), .name = i ? arena_printf(q->a, "%s@%d", name, i) : name, .dir = path, .first = i};
+                Case k = {.category = arena_strdup(q->a, category),
+                          .name = i ? arena_printf(q->a, "%s@%d", name, i) : name,
+                          .dir = path,
+                          .first = i};
                 k.set = NEW_ARRAY(q->a, char *, n);
                 vec_push(q->a, &q->c, k);
             }
@@ -93,7 +97,8 @@ static void find_cases(Corpus *q, const char *category, const char *dir, int dep
     for (int deeper = 0; deeper < 2; deeper++) /* a folder's own cases first: the table has one line per category */
         for (int i = 0; i < n; i++) {
             char *path = arena_printf(q->a, "%s/%s", dir, sub[i]);
-            bool is_case = access(arena_printf(q->a, "%s/model.onnx", path), R_OK) == 0 && access(arena_printf(q->a, "%s/test_data_set_0", path), R_OK) == 0;
+            bool is_case = access(arena_printf(q->a, "%s/model.onnx", path), R_OK) == 0 &&
+                           access(arena_printf(q->a, "%s/test_data_set_0", path), R_OK) == 0;
             if (is_case && !deeper && (!q->only || strstr(path, q->only))) add_cases(q, category, sub[i], path);
             if (!is_case && deeper && depth < 1) find_cases(q, arena_printf(q->a, "%s/%s", category, sub[i]), path, depth + 1);
         }
@@ -134,7 +139,8 @@ static uint64_t emitted_hash(Ctx *c, const Corpus *q, const Case *k) {
 }
 /* The whole road once. */
 static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
-    Options o = {.atol = -1, .rtol = -1, .threads = 1, .model = arena_printf(c->a, "%s/model.onnx", k->dir), .name = k->id, .target = q->target};
+    Options o = {
+        .atol = -1, .rtol = -1, .threads = 1, .model = arena_printf(c->a, "%s/model.onnx", k->dir), .name = k->id, .target = q->target};
     DataSet set = {0};
     Emitted e = {0};
     o.pass.verify = true;
@@ -191,10 +197,12 @@ static Stage run_set(Ctx *c, Case *k, InvokeFn *invoke, const json_t *m, const c
     void **out = NEW_ARRAY(c->a, void *, nout + 1);
     for (size_t i = 0; i < nin; i++) {
         Type t = {0};
-        if (!entry_type(json_array_get(ins, i), &t) || !value_fit(&set.in.v[i], &t)) return say(fd, "stored input has another type than the manifest says"), RUN;
+        if (!entry_type(json_array_get(ins, i), &t) || !value_fit(&set.in.v[i], &t))
+            return say(fd, "stored input has another type than the manifest says"), RUN;
         in[i] = set.in.v[i].data;
     }
-    for (size_t i = 0; i < nout; i++) out[i] = arena_alloc(c->a, (size_t)json_integer_value(json_object_get(json_array_get(outs, i), "max_bytes")) + 1);
+    for (size_t i = 0; i < nout; i++)
+        out[i] = arena_alloc(c->a, (size_t)json_integer_value(json_object_get(json_array_get(outs, i), "max_bytes")) + 1);
     if (posix_memalign(&arena, 64, (size_t)json_integer_value(json_object_get(m, "arena_bytes")) + 1)) return say(fd, "no memory"), RUN;
     memset(arena, 0xa5, (size_t)json_integer_value(json_object_get(m, "arena_bytes")));
     memset(arena, 0, (size_t)json_integer_value(json_object_get(m, "state_bytes")));
@@ -204,7 +212,8 @@ static Stage run_set(Ctx *c, Case *k, InvokeFn *invoke, const json_t *m, const c
     for (size_t i = 0; i < nout && i < (size_t)set.out.n; i++) {
         Type t = {0};
         Value *want = &set.out.v[i];
-        bool recurrent = strstr(k->dir, "lstm") || strstr(k->dir, "gru") || strstr(k->dir, "rnn") || json_is_true(json_object_get(m, "recurrent"));
+        bool recurrent =
+            strstr(k->dir, "lstm") || strstr(k->dir, "gru") || strstr(k->dir, "rnn") || json_is_true(json_object_get(m, "recurrent"));
         if (!entry_type(json_array_get(outs, i), &t) || !value_fit(want, &t)) {
             Text x = {0}, y = {0};
             type_print(&t, &x), type_print(&want->type, &y);
@@ -217,8 +226,8 @@ static Stage run_set(Ctx *c, Case *k, InvokeFn *invoke, const json_t *m, const c
         if (recurrent && tol.atol == 1e-4) tol = (Tolerance){1e-3, 1e-3};
         Compared cmp = compare_values(t.dt, n, out[i], want->data, tol);
         if (!cmp.ok) {
-            snprintf(why, sizeof why, "output %zu: %lld of %lld differ, e.g. [%lld] %.7g, expected %.7g", i, (long long)cmp.bad, (long long)n, (long long)cmp.at,
-                     dtype_get_f(t.dt, out[i], cmp.at), dtype_get_f(t.dt, want->data, cmp.at));
+            snprintf(why, sizeof why, "output %zu: %lld of %lld differ, e.g. [%lld] %.7g, expected %.7g", i, (long long)cmp.bad,
+                     (long long)n, (long long)cmp.at, dtype_get_f(t.dt, out[i], cmp.at), dtype_get_f(t.dt, want->data, cmp.at));
             return say(fd, why), WRONG;
         }
     }
@@ -314,10 +323,8 @@ static void run_batch(Corpus *q, Case *first, int n) {
     }
     for (int i = 0; i < nok; i++) { /* find the culprits */
         char *own = arena_printf(q->a, "%s/%s_own.so", q->work, ok[i]->id);
-        if (build_batch(q, &ok[i], 1, own))
-            in_child(q, ok[i], run_case, own, RUN_SECONDS);
-        else
-            ok[i]->stage = CC, ok[i]->why = first_line(q, arena_printf(q->a, "%s.err", own));
+        if (build_batch(q, &ok[i], 1, own)) in_child(q, ok[i], run_case, own, RUN_SECONDS);
+        else ok[i]->stage = CC, ok[i]->why = first_line(q, arena_printf(q->a, "%s.err", own));
     }
 }
 /* Batches are dealt to worker processes; results come back as lines of a file each. */
@@ -330,7 +337,8 @@ static void run_all(Corpus *q) {
         for (int b = w; b < nbatch; b += WORKERS) {
             int n = q->c.n - b * BATCH < BATCH ? q->c.n - b * BATCH : BATCH;
             run_batch(q, &q->c.v[b * BATCH], n);
-            for (int i = b * BATCH; f && i < b * BATCH + n; i++) fprintf(f, "%d %d %s\n", i, q->c.v[i].stage, q->c.v[i].why ? q->c.v[i].why : "");
+            for (int i = b * BATCH; f && i < b * BATCH + n; i++)
+                fprintf(f, "%d %d %s\n", i, q->c.v[i].stage, q->c.v[i].why ? q->c.v[i].why : "");
         }
         if (f) fclose(f);
         _exit(0);
@@ -374,12 +382,9 @@ static int finish(Corpus *q) {
         if (rep) fprintf(rep, "%s %s %s\n", full, stage_name[k->stage], k->why ? k->why : "");
         if (k->stage == PASS && known)
             printf("FAIL %s: passes, but is listed as known to fail (%s); remove the line\n", full, known), failed++;
-        else if (k->stage == PASS)
-            passed++;
-        else if (known)
-            skipped++;
-        else
-            printf("FAIL %s: %s: %s\n", full, stage_name[k->stage], k->why), failed++;
+        else if (k->stage == PASS) passed++;
+        else if (known) skipped++;
+        else printf("FAIL %s: %s: %s\n", full, stage_name[k->stage], k->why), failed++;
     }
     if (rep) fclose(rep);
     print_table(q);
@@ -388,26 +393,25 @@ static int finish(Corpus *q) {
 }
 
 int main(int argc, char **argv) {
-    Corpus q = {.a = arena_new(), .work = "/tmp/quern-corpus", .cc = "cc", .cflags = "-std=c99 -O1 -Wall -Wextra -Werror -pedantic", .every = 1};
+    Corpus q = {
+        .a = arena_new(), .work = "/tmp/quern-corpus", .cc = "cc", .cflags = "-std=c99 -O1 -Wall -Wextra -Werror -pedantic", .every = 1};
     q.known = map_new(q.a);
     const struct {
         const char *name;
         const char **to;
-    } opts[] = {{"--work", &q.work}, {"--cc", &q.cc}, {"--cflags", &q.cflags}, {"--only", &q.only}, {"--report", &q.report}, {"--target", &q.target}};
+    } opts[] = {{"--work", &q.work}, {"--cc", &q.cc},         {"--cflags", &q.cflags},
+                {"--only", &q.only}, {"--report", &q.report}, {"--target", &q.target}};
     for (int i = 1; i < argc; i++) {
         bool used = false;
         for (size_t k = 0; k < sizeof opts / sizeof *opts && i + 1 < argc; k++)
             if (strcmp(argv[i], opts[k].name) == 0) *opts[k].to = argv[++i], used = true;
         if (used) continue;
-        if (strcmp(argv[i], "--every") == 0 && i + 1 < argc)
-            q.every = atoi(argv[++i]);
-        else if (strcmp(argv[i], "--status") == 0 && i + 1 < argc)
-            read_status(&q, argv[++i]);
+        if (strcmp(argv[i], "--every") == 0 && i + 1 < argc) q.every = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--status") == 0 && i + 1 < argc) read_status(&q, argv[++i]);
         else if (strchr(argv[i], '=')) {
             char *eq = strchr(argv[i], '=');
             find_cases(&q, arena_strndup(q.a, argv[i], (size_t)(eq - argv[i])), eq + 1, 0);
-        } else
-            return fprintf(stderr, "corpus: unknown argument '%s'\n", argv[i]), 2;
+        } else return fprintf(stderr, "corpus: unknown argument '%s'\n", argv[i]), 2;
     }
     int n = 0;
     for (int i = 0; i < q.c.n; i++)

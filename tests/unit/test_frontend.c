@@ -33,7 +33,6 @@ START_TEST(imports_small_model) {
 }
 END_TEST
 
-
 /* ---- damaged graphs: each builder spoils a good model, and the error must say so */
 typedef void (*Spoil)(Arena *a, OnnxModel *m);
 static void bad_version(Arena *a, OnnxModel *m) { (void)a, m->m.ir_version = 2; }
@@ -657,7 +656,6 @@ START_TEST(tensor_file_round_trip) {
     run_free(&r);
 }
 END_TEST
-
 
 Suite *frontend_suite(void) {
     Suite *s = suite_create("frontend");

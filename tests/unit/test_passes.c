@@ -101,10 +101,8 @@ static void fill(const Tensor *t, void *data, int salt) { /* small values of bot
     for (int64_t i = 0; i < n; i++) {
         uint32_t h = ((uint32_t)i + (uint32_t)salt * 977u) * 2654435761u;
         double v = (double)(int)(h >> 20) / 1024.0 - 2.0;
-        if (dtype_is_float(t->type.dt))
-            dtype_set_f(t->type.dt, data, i, v);
-        else
-            dtype_set_i(t->type.dt, data, i, t->type.dt == DT_BOOL ? h >> 31 : (int64_t)(h >> 28));
+        if (dtype_is_float(t->type.dt)) dtype_set_f(t->type.dt, data, i, v);
+        else dtype_set_i(t->type.dt, data, i, t->type.dt == DT_BOOL ? h >> 31 : (int64_t)(h >> 28));
     }
 }
 /* Runs a program on the filled inputs. One buffer per output. */
@@ -151,7 +149,8 @@ static void check_plan(const Program *p) {
             }
             if (t->view) t = t->view->base;
             ck_assert(t->view == NULL && t->store != ST_NONE);
-            if (kn->f->param.v[i]->written) ck_assert_msg(t->store != ST_INPUT && t->store != ST_CONST, "kernel %s writes '%s'", kn->f->name, t->name);
+            if (kn->f->param.v[i]->written)
+                ck_assert_msg(t->store != ST_INPUT && t->store != ST_CONST, "kernel %s writes '%s'", kn->f->name, t->name);
             if (t->store != ST_ARENA) continue;
             ck_assert(t->addr >= p->state_bytes && t->addr % 64 == 0 && t->addr + tensor_bytes(t) <= p->arena_bytes);
             int s = 0;
@@ -166,15 +165,16 @@ static void check_plan(const Program *p) {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++) {
             const Tensor *x = seen[i].t, *y = seen[j].t;
-            bool time = seen[i].first <= seen[j].last && seen[j].first <= seen[i].last, same = x->addr == y->addr && tensor_bytes(x) == tensor_bytes(y);
+            bool time = seen[i].first <= seen[j].last && seen[j].first <= seen[i].last,
+                 same = x->addr == y->addr && tensor_bytes(x) == tensor_bytes(y);
             bool space = x->addr < y->addr + tensor_bytes(y) && y->addr < x->addr + tensor_bytes(x);
             if (i == j || !time || !space) continue;
             bool handed_over = same && (seen[i].last == seen[j].first || seen[j].last == seen[i].first);
             ck_assert_msg(handed_over, "'%s' and '%s' overlap", x->name, y->name);
         }
     ck_assert(p->lower_bound <= p->arena_bytes);
-    ck_assert_msg(p->arena_bytes - p->scratch_bytes <= p->lower_bound + p->lower_bound / 10, "%lld bytes, lower bound %lld", (long long)p->arena_bytes,
-                  (long long)p->lower_bound);
+    ck_assert_msg(p->arena_bytes - p->scratch_bytes <= p->lower_bound + p->lower_bound / 10, "%lld bytes, lower bound %lld",
+                  (long long)p->arena_bytes, (long long)p->lower_bound);
 }
 
 /* Every pass against none of the optional ones, on the same text. */
@@ -242,10 +242,8 @@ static void run_list(Case *t, Graph *g, const char *list, Text *out) {
         s += n + (s[n] == ',');
         if (*s == ' ') break;
     }
-    if (!r.p)
-        graph_print(g, out);
-    else if (strstr(list, "plan"))
-        plan_print(r.p, out);
+    if (!r.p) graph_print(g, out);
+    else if (strstr(list, "plan")) plan_print(r.p, out);
     else
         for (int i = 0; i < r.p->k.n; i++) func_print(r.p->k.v[i]->f, out);
 }
@@ -367,11 +365,12 @@ END_TEST
 START_TEST(test_big_constant_stays) { /* 2^40 elements out of one: left to run time, and refused nowhere in folding */
     Case t;
     case_open(&t);
-    Graph *g = parse(&t, "big", "graph g(x: float32[1]) -> (y)\n"
-                                "  s: int64[3] = [2048, 2048, 2048]\n"
-                                "  k: float32[1] = [1]\n"
-                                "  e = Expand(k, s)\n"
-                                "  y = Mul(e, x)\n");
+    Graph *g = parse(&t, "big",
+                     "graph g(x: float32[1]) -> (y)\n"
+                     "  s: int64[3] = [2048, 2048, 2048]\n"
+                     "  k: float32[1] = [1]\n"
+                     "  e = Expand(k, s)\n"
+                     "  y = Mul(e, x)\n");
     ck_assert(pass_run_one(&t.c, g, "fold", NULL));
     ck_assert_int_eq(g->nnode, 2);
     case_close(&t);
@@ -404,7 +403,8 @@ static Tensor *pick_shape(Random *r, const Tensor *like, int except_axis) { /* l
     return (Tensor *)like;
 }
 static void random_step(Case *t, Random *r) {
-    static const char *const unary[] = {"Relu", "Neg", "Sigmoid", "Abs", "Identity", "HardSwish"}, *const binary[] = {"Add", "Sub", "Mul", "Max"};
+    static const char *const unary[] = {"Relu", "Neg", "Sigmoid", "Abs", "Identity", "HardSwish"}, *const binary[] = {"Add", "Sub", "Mul",
+                                                                                                                      "Max"};
     Graph *g = r->g;
     Tensor *x = pick(r);
     int rank = x->type.rank, axis = rank ? (int)(rnd() % (uint32_t)rank) : 0;
@@ -451,8 +451,9 @@ static void random_step(Case *t, Random *r) {
     case 10: {
         if (e < 2) break;
         int64_t step = rnd() % 3 ? 1 + (int64_t)(rnd() % 2) : -1;
-        Tensor *in[] = {x, tensor_i64s(g, (int64_t[]){step < 0 ? e : (int64_t)(rnd() % 2)}, 1), tensor_i64s(g, (int64_t[]){step < 0 ? -e - 1 : e}, 1),
-                        tensor_i64s(g, (int64_t[]){axis}, 1), tensor_i64s(g, &step, 1)};
+        Tensor *in[] = {x, tensor_i64s(g, (int64_t[]){step < 0 ? e : (int64_t)(rnd() % 2)}, 1),
+                        tensor_i64s(g, (int64_t[]){step < 0 ? -e - 1 : e}, 1), tensor_i64s(g, (int64_t[]){axis}, 1),
+                        tensor_i64s(g, &step, 1)};
         keep_typed(t, r, random_node(r, "Slice", 5, in, 1));
         break;
     }
@@ -466,7 +467,8 @@ static void random_step(Case *t, Random *r) {
 static Graph *random_graph(Case *t, uint64_t seed) {
     Random r = {.g = graph_new(t->a, "random")};
     rnd_state = seed * 0x9E3779B97F4A7C15u + 1;
-    for (int i = 0; i < 2; i++) vec_push(t->a, &r.t, graph_input(r.g, i ? "b" : "a", 2, (int64_t[]){2 + (int64_t)(rnd() % 3), 3 + (int64_t)(rnd() % 2)}));
+    for (int i = 0; i < 2; i++)
+        vec_push(t->a, &r.t, graph_input(r.g, i ? "b" : "a", 2, (int64_t[]){2 + (int64_t)(rnd() % 3), 3 + (int64_t)(rnd() % 2)}));
     int steps = 2 + (int)(rnd() % 25);
     for (int i = 0; i < steps; i++) random_step(t, &r);
     int nout = 0;
@@ -486,8 +488,8 @@ static void compare_graphs(Case *t, Graph *g, const char *list, Case *u, Graph *
         const Tensor *o = p->g->out.v[i];
         for (int64_t k = 0; k < tensor_elements(o); k++) {
             double a = dtype_get_f(o->type.dt, x[i], k), b = dtype_get_f(o->type.dt, y[i], k);
-            ck_assert_msg(a == b || fabs(a - b) <= 1e-5 * (1 + fabs(b)), "%s, seed %d: output %d element %lld is %.9g instead of %.9g", what, seed, i,
-                          (long long)k, a, b);
+            ck_assert_msg(a == b || fabs(a - b) <= 1e-5 * (1 + fabs(b)), "%s, seed %d: output %d element %lld is %.9g instead of %.9g",
+                          what, seed, i, (long long)k, a, b);
         }
     }
 }
@@ -516,10 +518,8 @@ START_TEST(test_lists) {
         case_open(&t);
         PassOptions o = {.list = rows[i].list, .verify = true};
         Program *p = passes_run(&t.c, parse(&t, "lists", text), &o);
-        if (rows[i].kernels < 0)
-            ck_assert(p == NULL && t.d.errors == 1);
-        else
-            ck_assert_msg(p && p->k.n == rows[i].kernels, "%s: %d kernels", rows[i].list ? rows[i].list : "all", p ? p->k.n : -1);
+        if (rows[i].kernels < 0) ck_assert(p == NULL && t.d.errors == 1);
+        else ck_assert_msg(p && p->k.n == rows[i].kernels, "%s: %d kernels", rows[i].list ? rows[i].list : "all", p ? p->k.n : -1);
         case_close(&t);
     }
 }
