@@ -7,6 +7,7 @@
 #include "codegen/target_yaml.h"
 #include <ctype.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_THREADS = 128 };
 
@@ -27,10 +28,29 @@ static const char *host_target(void) {
 #endif
     return "c99";
 }
+/* A built-in target has the caches of the smallest cores of its kind; those of this machine's are known. */
+static void host_caches(Target *t) {
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
+    const struct {
+        const char *level;
+        int key;
+    } row[] = {{"L1", _SC_LEVEL1_DCACHE_SIZE}, {"L2", _SC_LEVEL2_CACHE_SIZE}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        int level = target_level(t, row[i].level);
+        long bytes = sysconf(row[i].key);
+        if (level > 0 && bytes >= 4096 && bytes <= 1 << 28) t->level[level].words = bytes * 8 / t->level[level].word_bits;
+    }
+#else
+    (void)t;
+#endif
+}
 static bool load_target(Ctx *c, Options *o) {
     if (o->machine) return true;
     const char *name = o->target ? o->target : "c99";
-    o->machine = target_load(c, strcmp(name, "host") == 0 ? host_target() : name);
+    bool host = strcmp(name, "host") == 0;
+    Target *t = target_load(c, host ? host_target() : name);
+    if (t && host) host_caches(t);
+    o->machine = t;
     o->pass.target = o->machine;
     return o->machine != NULL;
 }

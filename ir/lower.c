@@ -151,6 +151,25 @@ void lower_call(Lower *L, const char *name, int narg, Expr *const *arg, int nbuf
     append(L, s);
 }
 
+enum { CACHE_LINE = 64, FEW_HINTS = 4 };
+void lower_prefetch(Lower *L, Node *n, int i, Expr *const *at, int64_t ahead, int64_t lines, Expr *part, int64_t parts) {
+    Arena *a = L->a;
+    Buf *b = lower_tensor(L, n->in[i]);
+    int64_t line = CACHE_LINE * 8 / dtype_info[b->dt].bits, share = ceil_div(lines, parts), all = 1;
+    for (int d = 0; d < b->rank; d++) all *= b->dim[d];
+    if (parts < 1 || lines < 1 || all < share * line) return;
+    Expr *flat = e_int(a, ahead);
+    for (int d = 0; d < b->rank; d++) flat = e_add(a, flat, e_mul(a, at[d], e_int(a, b->stride[d])));
+    flat = e_add(a, flat, e_mul(a, part, e_int(a, share * line)));
+    flat = lower_let(L, "next", e_min(a, flat, e_int(a, all - share * line))); /* behind the last part there is nothing to ask for */
+    Expr *k = share > FEW_HINTS ? lower_loop(L, "ahead", share) : NULL;
+    for (int64_t h = 0; h < (k ? 1 : share); h++) {
+        Expr *e = e_add(a, flat, k ? e_mul(a, k, e_int(a, line)) : e_int(a, h * line));
+        lower_call(L, "qn_prefetch", 1, &e, 1, &b, 0);
+    }
+    if (k) lower_end(L);
+}
+
 /* ---- tensors */
 Buf *lower_tensor(Lower *L, Tensor *t) {
     for (int i = L->tensor_buf.n - 1; i >= 0; i--)

@@ -122,6 +122,9 @@ Expr *lower_get(Lower *L, Buf *b, Expr *const *idx);
 void lower_put(Lower *L, Buf *b, Expr *const *idx, Expr *val, RedOp red);
 /* Call of a runtime routine: integer arguments, then the tensors' storage (dense; inputs are materialised). */
 void lower_call(Lower *L, const char *name, int narg, Expr *const *arg, int nbuf, Buf *const *buf, uint32_t writes);
+/* Hints that a later part of constant operand i will be read: the part that begins `ahead` elements behind index at. The caller's nest
+ * comes here `parts` times for each `lines` cache lines, part counting them, and asks for a share each time. */
+void lower_prefetch(Lower *L, Node *n, int i, Expr *const *at, int64_t ahead, int64_t lines, Expr *part, int64_t parts);
 /* formula_build of our own text; values that are named more than once are bound with lower_let where statements may be appended. */
 Expr *lower_formula(Lower *L, const char *formula, int n, const char *const *name, Expr *const *value);
 Buf *lower_tensor(Lower *L, Tensor *t); /* the buffer of a materialised tensor (for lower_call and lower_get) */

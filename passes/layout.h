@@ -43,9 +43,13 @@ typedef struct ConvExtents {
     bool padded_rows; /* taps above or below the input */
 } ConvExtents;
 ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e);
+double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e); /* of all, an estimate */
 typedef struct WinogradBlock {
     int64_t rows, points, vecs; /* rows of tiles at once; tiles and vectors of a block of sums */
 } WinogradBlock;
-WinogradBlock winograd_block_of(const Target *t, int64_t lanes, int64_t m, int64_t channels, int64_t features, int64_t high, int64_t wide);
+typedef struct WinogradExtents {
+    int64_t m, channels, features, high, wide; /* outputs of a tile's side; tiles of the map */
+} WinogradExtents;
+WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, double *cycles);
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e);
 #endif

@@ -135,21 +135,22 @@ static bool depthwise(Layout *l, Node *n, const Site *s) {
 }
 /* ---- Winograd */
 enum { MIN_WINOGRAD_CHANNELS = 24, MIN_WINOGRAD_MAP = 100 };
-/* Cost of a convolution in multiply-adds of a lane: directly (m = 0) or with tiles of m x m results. What a transform of one channel
- * takes, loads and stores included, is measured. */
-static double conv_cost(const Site *s, int64_t c, int64_t features, int64_t m) {
-    double area = (double)(s->out[0] * s->out[1]), product = (double)c * (double)features;
-    if (m == 0) return 9 * area * product;
-    double tiles = (double)(ceil_div(s->out[0], m) * ceil_div(s->out[1], m)), side = (double)(m + 2);
-    double in = m == 4 ? 500 : 130, out = m == 4 ? 350 : 90;
-    return tiles * (1.08 * side * side * product + in * (double)c + out * (double)features);
+static WinogradExtents winograd_extents(const Site *s, int64_t c, int64_t features, int64_t m) {
+    return (WinogradExtents){m, c, features, ceil_div(s->out[0], m), ceil_div(s->out[1], m)};
 }
-static int64_t winograd_size(const Site *s, int64_t c, int64_t features) { /* 0: directly */
+static int64_t winograd_size(Layout *l, const Site *s, int64_t c, int64_t features) { /* 0: directly */
     if (s->k[0] != 3 || s->k[1] != 3 || s->stride[0] != 1 || s->stride[1] != 1 || s->dil[0] != 1 || s->dil[1] != 1) return 0;
     if (c < MIN_WINOGRAD_CHANNELS || features < MIN_WINOGRAD_CHANNELS || s->out[0] * s->out[1] < MIN_WINOGRAD_MAP) return 0;
+    ConvExtents e = {c, features, 1, s->in[0], s->in[1], s->out[0], s->out[1], 3, 3, 1, padded_rows(s)};
+    double least = conv_best_cycles(l->target, l->lanes, &e), cycles;
     int64_t best = 0;
-    for (int64_t m = 2; m <= 4; m += 2)
-        if (conv_cost(s, c, features, m) < conv_cost(s, c, features, best)) best = m;
+    for (int64_t m = 2; m <= 4; m += 2) {
+        WinogradExtents w = winograd_extents(s, c, features, m);
+        winograd_block_of(l->target, l->lanes, &w, &cycles);
+        if (cycles >= least) continue;
+        least = cycles;
+        best = m;
+    }
     return best;
 }
 static void transform_filter(const float *w, int64_t m, double *u) { /* G w G', [side][side] */
@@ -175,8 +176,10 @@ static Tensor *pack_winograd(Layout *l, const Tensor *w, int64_t m, int64_t vecs
     return tensor_const(l->g, NULL, DT_FLOAT32, 6, dim, v);
 }
 static void winograd(Layout *l, Node *n, const Site *s, int64_t m) {
-    int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0], high = ceil_div(s->out[0], m), wide = ceil_div(s->out[1], m);
-    WinogradBlock b = winograd_block_of(l->target, l->lanes, m, c, features, high, wide);
+    int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
+    WinogradExtents e = winograd_extents(s, c, features, m);
+    double cycles;
+    WinogradBlock b = winograd_block_of(l->target, l->lanes, &e, &cycles);
     Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_winograd(l, n->in[1], m, b.vecs), NULL};
     bool bias = n->nin > 2 && n->in[2];
     if (bias) in[2] = pack_vector(l, n->in[2], features);
@@ -197,7 +200,7 @@ bool layout_conv(Layout *l, Node *n) {
     if (group > 1 && group == c && features == c) return depthwise(l, n, &s);
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge) return false;
-    int64_t small = group == 1 ? winograd_size(&s, c, features) : 0;
+    int64_t small = group == 1 ? winograd_size(l, &s, c, features) : 0;
     if (small) {
         winograd(l, n, &s, small);
         return true;

@@ -8,8 +8,10 @@
  */
 #include "layout.h"
 #include "tile.h"
+#include <math.h>
 #include <string.h>
 
+enum { FAR_RATE = 5 }; /* bytes a cycle from behind the second level of cache */
 static int64_t cache_bytes(const Target *t) {
     int l2 = target_level(t, "L2");
     return l2 >= 0 ? t->level[l2].words * t->level[l2].word_bits / 8 : 512 << 10;
@@ -41,6 +43,13 @@ static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, 
     if (panel > cache_bytes(t) * 3 / 4 && vecs > 1) c *= 1.15;
     return c * (1 + 0.002 * (double)(full + (rest > 0))); /* each panel reads the whole input again */
 }
+/* Weights come from behind the second level of cache while the products run; most of that is not hidden: measured. */
+static double with_stream(double products, double bytes) { return products + 0.7 * bytes / FAR_RATE; }
+double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e) {
+    ConvBlock b = conv_block_of(t, lanes, e);
+    double c = (double)(e->channels / e->group * e->k_h * e->k_w), f = (double)e->features;
+    return with_stream(c * (double)e->group * conv_cycles(t, lanes, e, b.rows, b.cols, b.vecs), 4 * c * f);
+}
 ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) {
     int64_t regs = t->vector_regs > 4 ? t->vector_regs : 16, max_vecs = min_i64(8, ceil_div(e->features / e->group, lanes));
     ConvBlock best = {1, 1, 1, 0};
@@ -65,13 +74,38 @@ ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) {
     }
     return best;
 }
-WinogradBlock winograd_block_of(const Target *t, int64_t lanes, int64_t m, int64_t channels, int64_t features, int64_t high, int64_t wide) {
-    int64_t row = (m + 2) * (m + 2) * wide * 4 * (channels + 4 * lanes), rows = 1; /* bytes of transformed inputs and of sums */
-    for (int64_t d = 1; d <= high; d++)
-        if (high % d == 0 && d * row <= cache_bytes(t)) rows = d;
-    ConvExtents e = {channels, features, 1, 1, rows * wide, 1, rows * wide, 1, 1, 1, true};
-    ConvBlock b = conv_block_of(t, lanes, &e);
-    return (WinogradBlock){rows, b.cols, b.vecs};
+/* Cycles that strips of `rows` rows of tiles take: products; weights, which each strip reads again from the level that holds them; what
+ * lies between the steps, where it leaves the second level of cache. */
+static double strips_cycles(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows, int64_t points, int64_t vecs) {
+    double side = (double)((e->m + 2) * (e->m + 2)), cache = (double)cache_bytes(t), strips = (double)ceil_div(e->high, rows);
+    double tiles = (double)(rows * e->wide), c = (double)e->channels, f = (double)e->features;
+    double inputs = side * tiles * c * 4, sums = side * tiles * (double)(vecs * lanes) * 4, weights = side * c * f * 4;
+    double products = strips * side * columns_cycles(rows * e->wide, points, 1, vecs, true) * c * ceil(f / (double)(vecs * lanes));
+    double streamed = weights * (inputs + sums + weights > 0.75 * cache ? strips : 1);
+    double spilled = inputs + sums > 0.9 * cache ? strips * inputs * ceil(f / (double)(vecs * lanes)) / FAR_RATE : 0;
+    return with_stream(products, streamed) + spilled;
+}
+/* Transforms of a tile of one block of channels, loads and stores included: measured. */
+static double transform_cycles(int64_t lanes, const WinogradExtents *e) {
+    double tiles = (double)(e->high * e->wide);
+    double in = (double)ceil_div(e->channels, lanes), out = (double)ceil_div(e->features, lanes);
+    return tiles * (e->m == 4 ? 350 * in + 300 * out : 100 * in + 70 * out);
+}
+WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, double *cycles) {
+    WinogradBlock best = {1, 1, 1};
+    double least = -1;
+    for (int64_t strips = e->high, rows; strips >= 1; strips--) {
+        rows = ceil_div(e->high, strips);
+        if (ceil_div(e->high, rows) != strips) continue;
+        ConvExtents p = {e->channels, e->features, 1, 1, rows * e->wide, 1, rows * e->wide, 1, 1, 1, true};
+        ConvBlock b = conv_block_of(t, lanes, &p);
+        double c = strips_cycles(t, lanes, e, rows, b.cols, b.vecs);
+        if (least >= 0 && c >= least) continue;
+        least = c;
+        best = (WinogradBlock){rows, b.cols, b.vecs};
+    }
+    *cycles = least + transform_cycles(lanes, e);
+    return best;
 }
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e) {
     int64_t most = t->vector_regs >= 32 ? 7 : 4;

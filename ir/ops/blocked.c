@@ -88,6 +88,8 @@ typedef struct Site { /* where code is being made for one block of outputs */
     int64_t rows, cols, vecs, lanes;
     int64_t col0; /* at an edge: the number col stands for */
     bool edge;
+    Expr *part; /* the block's number among those of a panel, of which there are `parts` */
+    int64_t parts;
     Buf *acc;   /* [rows][cols][vecs][lanes] */
     Expr *i[4]; /* indices of acc in open loops */
 } Site;
@@ -139,7 +141,8 @@ static void edge_range(const Site *s, int64_t tap, int64_t *from, int64_t *to) {
 
 /* Calls fn for every block of outputs in rows [lo, hi): nests over the rows and over equal blocks of columns. */
 typedef void (*BlockFn)(Site *s, void *user);
-static void columns(Site *s, int64_t width, BlockFn fn, void *user) {
+static void columns(Site *s, int64_t width, Expr *nth_row, BlockFn fn, void *user) {
+    Arena *a = s->L->a;
     int64_t blocks = ceil_div(s->w.out, width), base = s->w.out / blocks, wider = s->w.out % blocks;
     for (int64_t b = 0, at = 0, run; b < blocks; b += run) {
         s->cols = base + (b < wider);
@@ -148,8 +151,9 @@ static void columns(Site *s, int64_t width, BlockFn fn, void *user) {
                       inside(&s->w, at + run * s->cols, at + (run + 1) * s->cols);)
             run++;
         Expr *fo = lower_loop(s->L, "fo", run);
-        s->col = e_add(s->L->a, e_int(s->L->a, at), e_mul(s->L->a, fo, e_int(s->L->a, s->cols)));
+        s->col = e_add(a, e_int(a, at), e_mul(a, fo, e_int(a, s->cols)));
         s->col0 = at;
+        s->part = e_add(a, e_mul(a, nth_row, e_int(a, blocks)), e_add(a, e_int(a, b), fo));
         fn(s, user);
         lower_end(s->L);
         at += run * s->cols;
@@ -161,24 +165,28 @@ static void rows(Site *s, Expr *lo, Expr *hi, BlockFn fn, void *user) {
     s->rows = 1;
     if (height > 1 && e_is_int(hi, &end)) { /* several rows at once: only without padding above and below, over all rows */
         s->rows = height;
-        s->row = e_mul(a, lower_loop(s->L, "eo", end / height), e_int(a, height));
-        columns(s, width, fn, user);
+        s->parts = ceil_div(end, height) * ceil_div(s->w.out, width);
+        Expr *eo = lower_loop(s->L, "eo", end / height);
+        s->row = e_mul(a, eo, e_int(a, height));
+        columns(s, width, eo, fn, user);
         lower_end(s->L);
         lo = e_int(a, end / height * height);
         s->rows = end % height;
         s->row = lo;
-        if (s->rows) columns(s, width, fn, user);
+        if (s->rows) columns(s, width, e_int(a, end / height), fn, user);
         return;
     }
     s->row = lower_loop_range(s->L, "e", lo, hi);
-    columns(s, width, fn, user);
+    columns(s, width, e_sub(a, s->row, lo), fn, user);
     lower_end(s->L);
 }
 
 /* ---- convolution */
+enum { FAR_WEIGHTS = 8192 }; /* elements which are not worth asking for in advance */
 typedef struct ConvSite {
     Expr *panel, *block, *group; /* of weights; of outputs, the first of the panel; NULL: one group */
     int64_t channels, in_lanes;  /* per group; in a block of the input */
+    int64_t ahead;               /* elements from a panel to the one that is asked for while it is in use; 0: none is */
 } ConvSite;
 static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, int64_t from, int64_t to) {
     Lower *L = s->L;
@@ -187,6 +195,11 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, int
     Expr *end = e_int(a, min_i64(c->in_lanes, c->channels)), *x[5];
     if (c->channels > c->in_lanes && c->channels % c->in_lanes)
         end = e_min(a, end, e_sub(a, e_int(a, c->channels), e_mul(a, cb, e_int(a, c->in_lanes))));
+    if (c->ahead) {
+        int64_t lines = c->in_lanes * s->vecs * s->lanes * 4 / 64;
+        Expr *first[] = {c->panel, cb, r, t, e_int(a, 0), e_int(a, 0), e_int(a, 0)};
+        lower_prefetch(L, s->n, 1, first, c->ahead, lines, e_min(a, s->part, e_int(a, min_i64(lines, s->parts) - 1)), s->parts);
+    }
     Expr *ch = lower_loop_range(L, "c", e_int(a, 0), end);
     open_acc(s, from, to);
     Expr *ih = window_at(L, &s->h, out_row(s), r), *iw = window_at(L, &s->w, out_col(s), t);
@@ -245,6 +258,8 @@ bool lower_conv_blocked(Lower *L, Node *n) {
     c.channels = attr_i(n, BLK_CHANNELS) / group, c.in_lanes = w->dim[4];
     int64_t blocks = o->dim[1] / group, full = blocks / vecs;
     if (strip <= 0 || strip >= s.h.out) strip = s.h.out;
+    s.parts = strip * ceil_div(s.w.out, n->attr[BLK_TILE].is[1]);
+    if (w->dim[0] > 1 && tensor_elements(n->in[1]) >= FAR_WEIGHTS) c.ahead = tensor_elements(n->in[1]) / w->dim[0];
     s.at_n = lower_loop(L, "n", o->dim[0]);
     c.group = group > 1 ? lower_loop(L, "g", group) : NULL;
     Expr *first = e_mul(a, lower_loop(L, "ro", ceil_div(s.h.out, strip)), e_int(a, strip));

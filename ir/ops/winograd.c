@@ -42,11 +42,21 @@ int64_t macs_winograd(const Node *n) { /* those of the convolution */
 typedef struct Wino {
     Lower *L;
     Node *n;
-    int64_t m, side, rows, wide, tiles, vecs, lanes, in[2], out[2];
+    int64_t m, side, rows, high, wide, tiles, panel, vecs, lanes, in[2], out[2];
     Expr *at_n, *first; /* the strip's first row of tiles */
-    Buf *v, *s;         /* [side*side][blocks][tiles][lanes], [side*side][tiles][vecs][lanes] */
+    Buf *v, *s;         /* [side*side][blocks * tiles][lanes], [side*side][tiles * vecs][lanes], and padding: see spread */
     DType t;
 } Wino;
+/* A tile's (m+2)^2 values are that many rows apart: an odd number, or all would fall into a few sets of the first cache. */
+static int64_t spread(int64_t rows) { return rows | 1; }
+static Expr *input_row(Wino *w, Expr *cb, Expr *tile) {
+    Arena *a = w->L->a;
+    return e_add(a, e_mul(a, cb, e_int(a, w->tiles)), tile);
+}
+static Expr *sum_row(Wino *w, Expr *tile, Expr *v) {
+    Arena *a = w->L->a;
+    return e_add(a, e_mul(a, tile, e_int(a, w->panel)), v);
+}
 static Expr *lane(Wino *w) { return lower_loop(w->L, arena_printf(w->L->a, "vl%d", w->L->f->nvar), w->lanes); }
 static Buf *registers(Wino *w, const char *name, int64_t rows, int64_t cols) {
     Lower *L = w->L;
@@ -119,7 +129,7 @@ static void transform_input(Wino *w, Expr *cb, Expr *ty, Expr *tx, Expr *tile, b
         l = lane(w);
         for (int64_t j = 0; j < side; j++) x[j] = lower_let(L, "d", lower_get(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}));
         for (int64_t j = 0; j < side; j++)
-            lower_put(L, w->v, (Expr *[]){e_int(a, i * side + j), cb, tile, l}, combine(w, B + j * side, x, side), RED_NONE);
+            lower_put(L, w->v, (Expr *[]){e_int(a, i * side + j), input_row(w, cb, tile), l}, combine(w, B + j * side, x, side), RED_NONE);
         lower_end(L);
     }
 }
@@ -139,11 +149,12 @@ static void inputs(Wino *w) {
 
 /* ---- products */
 static Expr *unrolled(Wino *w, int64_t n) { return lower_loop(w->L, n == 1 ? "u" : arena_printf(w->L->a, "u%d", w->L->f->nvar), n); }
-static void product_block(Wino *w, Expr *panel, Expr *pos, Expr *first, int64_t count) {
+static void product_block(Wino *w, Expr *panel, Expr *pos, Expr *first, int64_t count, Expr *part, int64_t parts) {
     Lower *L = w->L;
     Arena *a = L->a;
     const Type *u = &w->n->in[1]->type;
     int64_t channels = attr_i(w->n, WGD_CHANNELS), block = u->dim[3];
+    int64_t lines = block * w->vecs * w->lanes * 4 / 64, ahead = u->dim[2] * block * u->dim[4] * w->lanes;
     Buf *acc = buf_new(L->f, arena_printf(a, "acc%d", L->f->nbuf), w->t, 3, (int64_t[]){count, w->vecs, w->lanes}, MEM_REG);
     s_append(a, L->open.v[L->open.n - 1], s_alloc(a, acc));
     Expr *i = unrolled(w, count), *v = unrolled(w, w->vecs), *l = lane(w);
@@ -151,13 +162,15 @@ static void product_block(Wino *w, Expr *panel, Expr *pos, Expr *first, int64_t 
     lower_ends(L, 3);
     Expr *cb = lower_loop(L, "cb", u->dim[2]), *end = e_int(a, min_i64(block, channels));
     if (channels > block && channels % block) end = e_min(a, end, e_sub(a, e_int(a, channels), e_mul(a, cb, e_int(a, block))));
+    Expr *from[] = {panel, pos, cb, e_int(a, 0), e_int(a, 0), e_int(a, 0)};
+    if (parts > 1) lower_prefetch(L, w->n, 1, from, ahead, lines, e_min(a, part, e_int(a, min_i64(lines, parts) - 1)), parts);
     Expr *c = lower_loop_range(L, "c", e_int(a, 0), end);
     i = unrolled(w, count), v = unrolled(w, w->vecs), l = lane(w);
-    Expr *x = lower_get(L, w->v, (Expr *[]){pos, cb, e_add(a, first, i), c});
+    Expr *x = lower_get(L, w->v, (Expr *[]){pos, input_row(w, cb, e_add(a, first, i)), c});
     lower_put(L, acc, (Expr *[]){i, v, l}, e_mul(a, x, lower_load(L, w->n, 1, (Expr *[]){panel, pos, cb, c, v, l})), RED_ADD);
     lower_ends(L, 5);
     i = unrolled(w, count), v = unrolled(w, w->vecs), l = lane(w);
-    lower_put(L, w->s, (Expr *[]){pos, e_add(a, first, i), v, l}, lower_get(L, acc, (Expr *[]){i, v, l}), RED_NONE);
+    lower_put(L, w->s, (Expr *[]){pos, sum_row(w, e_add(a, first, i), v), l}, lower_get(L, acc, (Expr *[]){i, v, l}), RED_NONE);
     lower_ends(L, 3);
 }
 static void products(Wino *w, Expr *panel) {
@@ -170,7 +183,7 @@ static void products(Wino *w, Expr *panel) {
         if (!count) continue;
         Expr *b = lower_loop(L, "to", count);
         Expr *first = e_add(a, e_int(a, part ? wider * (base + 1) : 0), e_mul(a, b, e_int(a, size)));
-        product_block(w, panel, pos, first, size);
+        product_block(w, panel, pos, first, size, e_add(a, b, e_int(a, part ? wider : 0)), blocks);
         lower_end(L);
     }
     lower_end(L);
@@ -189,7 +202,8 @@ static void results(Wino *w, Expr *block) {
     Buf *t = registers(w, "row", w->m, side);
     for (int64_t j = 0; j < side; j++) {
         l = lane(w);
-        for (int64_t k = 0; k < side; k++) x[k] = lower_let(L, "d", lower_get(L, w->s, (Expr *[]){e_int(a, k * side + j), tile, v, l}));
+        for (int64_t k = 0; k < side; k++)
+            x[k] = lower_let(L, "d", lower_get(L, w->s, (Expr *[]){e_int(a, k * side + j), sum_row(w, tile, v), l}));
         for (int64_t i = 0; i < w->m; i++)
             lower_put(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}, combine(w, A + i * side, x, side), RED_NONE);
         lower_end(L);
@@ -199,7 +213,8 @@ static void results(Wino *w, Expr *block) {
             Expr *oy = e_add(a, e_mul(a, ty, e_int(a, w->m)), e_int(a, i)), *ox = e_add(a, e_mul(a, tx, e_int(a, w->m)), e_int(a, j)),
                  *c[2];
             int tests = 0;
-            if (w->out[0] % w->m && i >= w->out[0] % w->m) c[tests++] = e_lt(a, oy, e_int(a, w->out[0]));
+            if (w->high * w->m > w->out[0] && (w->high * w->m - w->out[0] >= w->m || i >= w->out[0] % w->m))
+                c[tests++] = e_lt(a, oy, e_int(a, w->out[0]));
             if (w->out[1] % w->m && j >= w->out[1] % w->m) c[tests++] = e_lt(a, ox, e_int(a, w->out[1]));
             if (tests) lower_if(L, all_of(a, c, tests));
             l = lane(w);
@@ -217,12 +232,14 @@ bool lower_winograd(Lower *L, Node *n) {
     const int64_t *tile = n->attr[WGD_TILE].is;
     Wino w = {.L = L, .n = n, .m = tile[0], .side = tile[0] + 2, .rows = tile[1], .lanes = u->dim[5], .t = dtype_compute(o->dt)};
     for (int i = 0; i < 2; i++) w.in[i] = in->dim[2 + i], w.out[i] = o->dim[2 + i];
-    int64_t high = ceil_div(w.out[0], w.m), vecs = u->dim[4], blocks = o->dim[1], full = blocks / vecs;
+    int64_t strips = ceil_div(ceil_div(w.out[0], w.m), w.rows), vecs = u->dim[4], blocks = o->dim[1], full = blocks / vecs;
+    w.high = strips * w.rows; /* may be more than the result has: those rows are not stored */
     w.wide = ceil_div(w.out[1], w.m), w.tiles = w.rows * w.wide;
-    w.v = lower_temp(L, "inputs", w.t, 4, (int64_t[]){w.side * w.side, in->dim[1], w.tiles, w.lanes});
-    w.s = lower_temp(L, "sums", w.t, 4, (int64_t[]){w.side * w.side, w.tiles, vecs, w.lanes});
+    w.panel = vecs;
+    w.v = lower_temp(L, "inputs", w.t, 3, (int64_t[]){w.side * w.side, spread(in->dim[1] * w.tiles), w.lanes});
+    w.s = lower_temp(L, "sums", w.t, 3, (int64_t[]){w.side * w.side, spread(w.tiles * vecs), w.lanes});
     w.at_n = lower_loop(L, "n", in->dim[0]);
-    w.first = e_mul(a, lower_loop(L, "ro", high / w.rows), e_int(a, w.rows));
+    w.first = e_mul(a, lower_loop(L, "ro", strips), e_int(a, w.rows));
     inputs(&w);
     for (int part = 0; part < 2; part++) { /* whole panels, and the one that is left */
         if (part ? blocks == full * vecs : full == 0) continue;

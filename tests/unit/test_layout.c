@@ -93,6 +93,33 @@ START_TEST(test_conv_shapes) {
     }
 }
 END_TEST
+/* While a panel of weights is in use the next one is asked for, if there are several and they are too many for the first cache. */
+START_TEST(test_prefetch) {
+    static const struct {
+        Shape s;
+        bool asks;
+    } rows[] = {
+        {{64, 128, 7, 7, 3, 3, 1, 1, 1, 1}, true},
+        {{64, 256, 14, 14, 1, 1, 1, 1, 0, 1}, true},
+        {{64, 64, 28, 28, 3, 3, 1, 1, 1, 1}, true} /* Winograd's */,
+        {{16, 64, 9, 9, 1, 1, 1, 1, 0, 1}, false},
+    };
+    char text[2048];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const Shape *k = &rows[i].s;
+        Arena *a = arena_new();
+        Diags d = {.a = a};
+        Ctx c = {a, &d};
+        Text t = {0};
+        ops_init();
+        Program *p = compile(&c, conv_text(text, sizeof text, k, k->h, k->w), "x86_avx512");
+        for (int j = 0; j < p->k.n; j++) func_print(p->k.v[j]->f, &t);
+        ck_assert_msg((strstr(t.s, "qn_prefetch") != NULL) == rows[i].asks, "%s", text);
+        text_free(&t);
+        arena_free(a);
+    }
+}
+END_TEST
 START_TEST(test_neighbours) { /* residual, factor per channel, pools, mean, concatenation */
     same("graph g(x: float32[1,3,12,12]) -> (y)\n"
          "  w: float32[32,3,3,3] = rand(1)\n  v: float32[32,32,1,1] = rand(2)\n  u: float32[16,64,1,1] = rand(3)\n  k: float32[32,1,1] = "
@@ -148,6 +175,7 @@ Suite *layout_suite(void) {
     Suite *s = suite_create("layout");
     TCase *c = tcase_create("networks");
     tcase_add_test(c, test_conv_shapes);
+    tcase_add_test(c, test_prefetch);
     tcase_add_test(c, test_neighbours);
     tcase_add_test(c, test_plane);
     tcase_add_test(c, test_channels_last);
