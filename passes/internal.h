@@ -3,6 +3,7 @@
 #ifndef QN_PASSES_INTERNAL_H
 #define QN_PASSES_INTERNAL_H
 #include "ir/fusion.h"
+#include "ir/target.h"
 #include "passes.h"
 
 /* What a pass works on. Graph passes change g; `lower` makes p; later ones change p. */
@@ -64,6 +65,14 @@ int64_t pack_blocks(Arena *tmp, int n, Block *b, int64_t bound);
 /* alias.c: whether a node only renames elements of its operand (or, for Concat, places its operands side by side), so that it
  * needs no kernel when the layout allows */
 bool viewable(const Node *n);
+
+/* panel.c: how a matrix is cut into panels of columns, for rows that are multiplied with it in blocks */
+enum { PANEL_CHAINS = 8 }; /* additions that one sum's latency has room for */
+typedef struct PanelChoice {
+    int64_t lanes, width, tail, block; /* columns of a vector, of a panel, of the last one (0: as the others); rows of a block */
+} PanelChoice;
+PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols); /* without a narrower last panel */
+bool panel_recurrent(Run *r, Node *n);                                /* panel_recurrent.c: false: not such a node, or not possible */
 
 /* plan.c */
 void plan_print(const Program *p, Text *out);

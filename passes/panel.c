@@ -6,41 +6,49 @@
  *   y = MatMul(x, w: float32[768,1000])   --->   y = MatMulPanel(x, float32[15,768,64], float32[1,768,48]) {cols=1000}
  */
 #include "internal.h"
-#include "ir/target.h"
 #include <string.h>
 
-typedef struct Shape {
-    int lanes, regs;
-    int64_t rows, cols, depth;
-} Shape;
-typedef struct Choice {
-    int64_t width, tail, block; /* columns of a panel, of the last one (0: none), rows of a block */
-} Choice;
-
 /* Rows of a block: sums, the vectors of a panel's line and one broadcast fill the registers, and few rows are left over. */
-static int64_t block_rows(const Shape *s, int64_t vectors) {
-    int64_t most = (s->regs - 1 - vectors) / vectors, blocks;
+static int64_t block_rows(int64_t regs, int64_t rows, int64_t vectors) {
+    int64_t most = (regs - 1 - vectors) / vectors, blocks;
     if (most < 1) most = 1;
-    if (s->rows <= most) return s->rows;
-    blocks = ceil_div(s->rows, most);
-    return ceil_div(s->rows, blocks);
+    if (rows <= most) return rows;
+    blocks = ceil_div(rows, most);
+    return ceil_div(rows, blocks);
 }
+/* One row: as many sums as the adders need, lest they wait; a step of the depth costs a broadcast more. */
+static int64_t most_vectors(int64_t regs, int64_t rows) { return rows == 1 ? PANEL_CHAINS : regs >= 32 ? 4 : 2; }
 /* The time that columns take, in units of one vector at full speed: one vector wide blocks are bound by their loads. */
-static double panel_cost(int64_t vectors) { return vectors == 1 ? 1.33 : vectors == 2 ? 2.04 : (double)vectors; }
-static Choice choose(const Shape *s) {
-    Choice best = {0, 0, 0};
+static double panel_cost(int64_t rows, int64_t vectors) {
+    if (rows == 1) return (double)vectors + 1;
+    return vectors == 1 ? 1.33 : vectors == 2 ? 2.04 : (double)vectors;
+}
+/* The narrower last panel takes the columns that do not fill one of the others. */
+static PanelChoice choose(const Target *t, int64_t rows, int64_t cols) {
+    PanelChoice best = {.lanes = target_lanes(t, 32)};
     double least = 0;
-    int64_t total = ceil_div(s->cols, s->lanes);
-    for (int64_t v = s->regs >= 32 ? 4 : 2; v >= 1; v--) {
+    int64_t total = ceil_div(cols, best.lanes);
+    for (int64_t v = most_vectors(t->vector_regs, rows); v >= 1; v--) {
         int64_t full = total / v, rest = total % v;
-        double cost = (double)full * panel_cost(v) + (rest ? panel_cost(rest) : 0);
-        if (s->cols < v * s->lanes && total < v) continue;
+        double cost = (double)full * panel_cost(rows, v) + (rest ? panel_cost(rows, rest) : 0);
+        if (cols < v * best.lanes && total < v) continue;
         if (best.width && cost >= least) continue;
         least = cost;
-        bool ragged = s->cols % s->lanes && rest == 0 && full > 1; /* the last panel alone has columns that are none */
-        best.width = v * s->lanes;
-        best.tail = ragged ? best.width : rest * s->lanes;
-        best.block = block_rows(s, v);
+        bool ragged = cols % best.lanes && rest == 0 && full > 1; /* the last panel alone has columns that are none */
+        best.width = v * best.lanes;
+        best.tail = ragged ? best.width : rest * best.lanes;
+        best.block = block_rows(t->vector_regs, rows, v);
+    }
+    return best;
+}
+PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols) {
+    PanelChoice best = {.lanes = target_lanes(t, 32)};
+    double least = 0;
+    for (int64_t v = most_vectors(t->vector_regs, rows); v >= 1; v--) {
+        double cost = (double)ceil_div(cols, v * best.lanes) * panel_cost(rows, v);
+        if (best.width && cost >= least) continue;
+        least = cost;
+        best.width = v * best.lanes, best.block = block_rows(t->vector_regs, rows, v);
     }
     return best;
 }
@@ -60,7 +68,7 @@ static Tensor *pack(Graph *g, const Tensor *w, const char *what, int64_t from, i
 }
 
 typedef struct Packed { /* what was made of a constant that several products share */
-    Choice c;
+    PanelChoice c;
     Tensor *w, *tail;
 } Packed;
 
@@ -70,15 +78,15 @@ static bool packable(const Tensor *w) {
 static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
     Graph *g = r->g;
     const Type *o = &n->out[0]->type;
-    Shape s = {target_lanes(r->o->target, 32), r->o->target->vector_regs, 1, w->type.dim[1], w->type.dim[0]};
-    for (int d = 0; d < o->rank - 1; d++) s.rows = max_i64(s.rows, o->dim[d]);
-    if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) s.rows = o->dim[o->rank - 2];
-    Choice c = choose(&s);
+    int64_t rows = 1, cols = w->type.dim[1];
+    for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
+    if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
+    PanelChoice c = choose(r->o->target, rows, cols);
     const char *key = arena_printf(r->tmp, "%d %lld %lld", w->id, (long long)c.width, (long long)c.tail);
     Packed *p = map_get(done, key);
     if (!p) {
         p = NEW(r->tmp, Packed);
-        int64_t panels = c.tail ? (s.cols - 1) / c.width : ceil_div(s.cols, c.width);
+        int64_t panels = c.tail ? (cols - 1) / c.width : ceil_div(cols, c.width);
         p->w = pack(g, w, "panels", 0, panels, c.width);
         p->tail = c.tail && p->w ? pack(g, w, "panel", panels * c.width, 1, c.tail) : NULL;
         map_set(done, key, p);
@@ -87,9 +95,10 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
     const OpDef *op = op_find("quern", "MatMulPanel");
     Tensor *in[3] = {x, p->w, p->tail};
     Node *k = node_new(g, op, n, n->loc, p->tail ? 3 : 2, in, 1);
-    node_set_i(k, op_attr_index(op, "cols"), s.cols);
+    node_set_i(k, op_attr_index(op, "cols"), cols);
     node_set_i(k, op_attr_index(op, "rows"), c.block);
-    node_set_i(k, op_attr_index(op, "lanes"), s.lanes);
+    node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
+    node_set_i(k, op_attr_index(op, "chains"), PANEL_CHAINS);
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];
     node_set_out(k, 0, y);
     if (op_is(n, "Gemm") && n->nin > 2 && n->in[2]) {
@@ -112,6 +121,11 @@ bool pass_panel(Run *r) {
     Map *done = map_new(r->tmp);
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
+        Node *before = n->prev;
+        if (panel_recurrent(r, n)) { /* goes on with the product it has put there */
+            next = before ? before->next : r->g->first;
+            continue;
+        }
         if ((!op_is(n, "MatMul") && !plain_gemm(n)) || !packable(n->in[1])) continue;
         int64_t all = tensor_elements(n->out[0]);
         if (n->in[0]->type.rank >= 1 && n->in[0]->type.dt == DT_FLOAT32 && all > 0) replace(r, done, n, n->in[0], n->in[1]);

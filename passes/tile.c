@@ -26,7 +26,7 @@ static const Node *anchor_of(const Kernel *k) {
 }
 static bool tile_kernel(Run *r, Kernel *k) {
     Text steps = {0};
-    TileJob job = {r->c, r->o->target, k, anchor_of(k), &steps};
+    TileJob job = {r->c, r->o->target, k, anchor_of(k), &steps, false};
     bool ok = true;
     for (size_t i = 0; job.anchor && rows[i].fn; i++) {
         if (strcmp(rows[i].op, job.anchor->op->name) != 0 || strcmp(rows[i].domain, job.anchor->op->domain) != 0) continue;
@@ -38,7 +38,7 @@ static bool tile_kernel(Run *r, Kernel *k) {
         BUG("the schedule of kernel '%s' (%s) is not legal:\n%s", k->f->name, job.anchor->op->name, steps.s);
     }
     vecmath_expand(k->f);
-    if (!steps.n) vectorise(k->f, r->o->target);
+    if (!steps.n || job.rest) vectorise(k->f, r->o->target);
     if (r->o->verify && !func_verify(r->c, k->f)) {
         diag_print_all(r->c->d, false);
         BUG("the nest of kernel '%s' does not verify after its schedule", k->f->name);

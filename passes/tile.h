@@ -12,6 +12,7 @@ typedef struct TileJob {
     Kernel *k;            /* its nest as lowered */
     const Node *anchor;
     Text *steps; /* one step a line */
+    bool rest;   /* loops that the steps leave become vectors where they can (vectorise.c) */
 } TileJob;
 typedef bool (*TileFn)(TileJob *job);
 #define TILE(domain, op, fn) bool fn(TileJob *job);

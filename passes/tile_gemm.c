@@ -125,6 +125,7 @@ static void vectors(TileJob *job, const char *loop, int64_t width, int64_t lanes
     text_printf(job->steps, "vectorise %s\n", loop);
 }
 static bool schedule_part(TileJob *job, int part, int64_t lanes) {
+    static const char *const sums[][3] = {{"si", "mi", "ni"}, {"sa", "ma", "na"}, {"sr", "mr", "nr"}};
     Arena *a = job->c->a;
     const char *no = part ? arena_printf(a, "%d", part) : "";
     const char *m = arena_printf(a, "m%s", no), *n = arena_printf(a, "n%s", no), *sum = arena_printf(a, "sum%s", no);
@@ -134,23 +135,28 @@ static bool schedule_part(TileJob *job, int part, int64_t lanes) {
     if (!width || !to_registers(job, sum, MEM_REG)) return false;
     Look store = look_at(k, n);
     int64_t cols = extent(k, n);
-    bool ragged = cols % lanes != 0, edged = ragged || !store.ok || store.weight > WEIGHT;
-    if (!to_registers(job, edge, MEM_STACK)) return false;
-    if (!edged) text_printf(job->steps, "inline %s\n", edge);
-    const char *nests[3][2] = {{arena_printf(a, "mi%s", no), arena_printf(a, "ni%s", no)},
-                               {arena_printf(a, "ma%s", no), arena_printf(a, "na%s", no)},
-                               {edged ? me : m, edged ? ne : n}};
-    for (int i = 0; i < 3; i++) {
-        if (rows > 1) text_printf(job->steps, "unroll %s\n", nests[i][0]);
-        vectors(job, nests[i][1], width, lanes);
+    bool ragged = cols % lanes != 0, edged = to_registers(job, edge, MEM_STACK) != NULL;
+    if (edged && !ragged && store.ok && store.weight <= WEIGHT) {
+        text_printf(job->steps, "inline %s\n", edge);
+        edged = false;
     }
+    for (int i = 0; i < 3; i++) {
+        const char *v[3];
+        for (int d = 0; d < 3; d++) v[d] = arena_printf(a, "%s%s", sums[i][d], no);
+        if (!extent(k, v[2])) continue;
+        if (extent(k, v[0]) > 1) text_printf(job->steps, "unroll %s\n", v[0]);
+        if (rows > 1) text_printf(job->steps, "unroll %s\n", v[1]);
+        vectors(job, v[2], width, lanes);
+    }
+    if (rows > 1) text_printf(job->steps, "unroll %s\n", edged ? me : m);
+    vectors(job, edged ? ne : n, width, lanes);
     if (!edged || !store.ok || cols < lanes) return true;
     if (cols > lanes) text_printf(job->steps, "split %s %lld %sv %s\n", n, (long long)lanes, n, n);
     if (ragged) text_printf(job->steps, "peel %sv\n", n);
     text_printf(job->steps, "vectorise %s\n", n);
     return true;
 }
-bool tile_matmul_panel(TileJob *job) {
+static bool schedule_parts(TileJob *job) {
     const Node *n = job->anchor;
     int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes"));
     if (lanes < 2) return false;
@@ -158,6 +164,11 @@ bool tile_matmul_panel(TileJob *job) {
     prepare(job->k->f);
     while (schedule_part(job, part, lanes)) part++;
     return part > 0;
+}
+bool tile_matmul_panel(TileJob *job) { return schedule_parts(job); }
+bool tile_recurrent_panel(TileJob *job) { /* the cells around the products become vectors as other loops do */
+    job->rest = true;
+    return schedule_parts(job);
 }
 
 /* ---- attention: blocks are explicit in its nest; sums go to registers, columns become vectors */

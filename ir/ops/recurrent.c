@@ -3,11 +3,27 @@
  * The three share one nest: per direction and step the gates' sums, then the cell's formula per hidden unit.
  *
  *   for d, t:  for b, g, h: z[b,g,h] = Wb + Rb + sum x*W + sum hs*R;   for b, h: new state from z;   Y[t,d,b,h] = hs[b,h]
+ *
+ * RecurrentPanel is the same behind one product for all steps' inputs: X is that product with the biases, W and R are panels of the
+ * recurrent weights (R: of GRU's last gate, where it is applied to r .* h), B is the bias that r scales.
  */
-#include "../ops.h"
+#include "panel.h"
 #include <string.h>
 
-enum { A_ACT, A_ALPHA, A_BETA, A_CLIP, A_DIR, A_HIDDEN, A_LAYOUT, A_EXTRA }; /* A_EXTRA: linear_before_reset or input_forget */
+enum {
+    A_ACT,
+    A_ALPHA,
+    A_BETA,
+    A_CLIP,
+    A_DIR,
+    A_HIDDEN,
+    A_LAYOUT,
+    A_EXTRA, /* linear_before_reset or input_forget */
+    A_KIND,
+    A_ROWS,
+    A_LANES,
+    A_CHAINS
+}; /* of RecurrentPanel */
 enum { I_X, I_W, I_R, I_B, I_LENS, I_H0, I_C0, I_P };
 
 typedef struct Kind {
@@ -16,7 +32,11 @@ typedef struct Kind {
     const char *act[3];
 } Kind;
 static const Kind kinds[] = {{"RNN", 1, 1, {"Tanh"}}, {"GRU", 3, 2, {"Sigmoid", "Tanh"}}, {"LSTM", 4, 3, {"Sigmoid", "Tanh", "Tanh"}}};
-static const Kind *kind_of(const Node *n) { return &kinds[n->op->name[0] == 'R' ? 0 : n->op->name[0] == 'G' ? 1 : 2]; }
+static bool is_panel(const Node *n) { return n->op->domain[0] != 0; }
+static const Kind *kind_of(const Node *n) {
+    char c = is_panel(n) ? attr_s(n, A_KIND)[0] : n->op->name[0];
+    return &kinds[c == 'R' ? 0 : c == 'G' ? 1 : 2];
+}
 static int ndir(const Node *n) { return strcmp(attr_s(n, A_DIR), "bidirectional") == 0 ? 2 : 1; }
 static Tensor *in(const Node *n, int i) { return i < n->nin ? n->in[i] : NULL; }
 
@@ -48,6 +68,40 @@ static const char *act_name(const Node *n, int dir, int k) {
     return a->kind == ATTR_STRINGS && i < a->n ? a->ss[i] : kind_of(n)->act[k];
 }
 
+typedef struct Size {
+    int64_t seq, batch, hidden, dirs;
+} Size;
+/* What all kinds share: the small operands and the results. */
+static bool infer_common(Infer *x, Size z, int64_t bias) {
+    Node *n = x->n;
+    const Kind *kd = kind_of(n);
+    bool layout = attr_i(n, A_LAYOUT) != 0;
+    const struct {
+        int input, rank;
+        int64_t dim[3];
+        const char *name;
+    } rows[] = {{I_B, 2, {z.dirs, bias}, "B"},
+                {I_LENS, 1, {z.batch}, "sequence_lens"},
+                {I_H0, 3, {layout ? z.batch : z.dirs, layout ? z.dirs : z.batch, z.hidden}, "initial_h"},
+                {I_C0, 3, {layout ? z.batch : z.dirs, layout ? z.dirs : z.batch, z.hidden}, "initial_c"},
+                {I_P, 2, {z.dirs, 3 * z.hidden}, "P"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const Tensor *v = in(n, rows[i].input);
+        bool ok = !v || v->type.rank == rows[i].rank;
+        for (int k = 0; v && ok && k < rows[i].rank; k++) ok = v->type.dim[k] == rows[i].dim[k];
+        if (!ok) return infer_error(x, "%s has another shape than the other operands ask for", rows[i].name);
+    }
+    for (int d = 0; d < z.dirs; d++)
+        for (int k = 0; k < kd->nact; k++)
+            if (act_find(act_name(n, d, k)) < 0) return infer_error(x, "activation '%s' is unknown", act_name(n, d, k));
+    int64_t y[4] = {z.seq, z.dirs, z.batch, z.hidden}, y1[4] = {z.batch, z.seq, z.dirs, z.hidden}, s[3] = {z.dirs, z.batch, z.hidden},
+            s1[3] = {z.batch, z.dirs, z.hidden};
+    DType t = n->in[I_X]->type.dt;
+    if (n->nout > 0 && n->out[0] && !infer_out(x, 0, t, 4, layout ? y1 : y)) return false;
+    for (int o = 1; o < n->nout; o++)
+        if (n->out[o] && !infer_out(x, o, t, 3, layout ? s1 : s)) return false;
+    return true;
+}
 bool infer_recurrent(Infer *x) {
     Node *n = x->n;
     const Kind *kd = kind_of(n);
@@ -55,40 +109,41 @@ bool infer_recurrent(Infer *x) {
     int64_t dirs = ndir(n), layout = attr_i(n, A_LAYOUT);
     if (t->rank != 3 || w->rank != 3 || r->rank != 3)
         return infer_error(x, "X, W and R have %d, %d and %d dims, expected 3 each", t->rank, w->rank, r->rank);
-    int64_t seq = t->dim[layout ? 1 : 0], batch = t->dim[layout ? 0 : 1], hidden = r->dim[2];
+    Size z = {t->dim[layout ? 1 : 0], t->dim[layout ? 0 : 1], r->dim[2], dirs};
     if (layout != 0 && layout != 1) return infer_error(x, "layout is %lld, expected 0 or 1", (long long)layout);
-    if (attr_has(n, A_HIDDEN) && attr_i(n, A_HIDDEN) != hidden)
-        return infer_error(x, "hidden_size is %lld, but R has %lld columns", (long long)attr_i(n, A_HIDDEN), (long long)hidden);
+    if (attr_has(n, A_HIDDEN) && attr_i(n, A_HIDDEN) != z.hidden)
+        return infer_error(x, "hidden_size is %lld, but R has %lld columns", (long long)attr_i(n, A_HIDDEN), (long long)z.hidden);
     if (strcmp(attr_s(n, A_DIR), "forward") && strcmp(attr_s(n, A_DIR), "reverse") && dirs != 2)
         return infer_error(x, "direction is '%s', expected forward, reverse or bidirectional", attr_s(n, A_DIR));
-    if (w->dim[0] != dirs || r->dim[0] != dirs || w->dim[1] != kd->gates * hidden || r->dim[1] != kd->gates * hidden ||
+    if (w->dim[0] != dirs || r->dim[0] != dirs || w->dim[1] != kd->gates * z.hidden || r->dim[1] != kd->gates * z.hidden ||
         w->dim[2] != t->dim[2])
         return infer_error(x, "the shapes of W and R do not fit %lld direction(s), hidden size %lld and input size %lld", (long long)dirs,
-                           (long long)hidden, (long long)t->dim[2]);
-    const struct {
-        int input, rank;
-        int64_t dim[3];
-        const char *name;
-    } rows[] = {{I_B, 2, {dirs, 2 * kd->gates * hidden}, "B"},
-                {I_LENS, 1, {batch}, "sequence_lens"},
-                {I_H0, 3, {layout ? batch : dirs, layout ? dirs : batch, hidden}, "initial_h"},
-                {I_C0, 3, {layout ? batch : dirs, layout ? dirs : batch, hidden}, "initial_c"},
-                {I_P, 2, {dirs, 3 * hidden}, "P"}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const Tensor *v = in(n, rows[i].input);
-        bool ok = !v || v->type.rank == rows[i].rank;
-        for (int k = 0; v && ok && k < rows[i].rank; k++) ok = v->type.dim[k] == rows[i].dim[k];
-        if (!ok) return infer_error(x, "%s has another shape than the other operands ask for", rows[i].name);
-    }
-    for (int d = 0; d < dirs; d++)
-        for (int k = 0; k < kd->nact; k++)
-            if (act_find(act_name(n, d, k)) < 0) return infer_error(x, "activation '%s' is unknown", act_name(n, d, k));
-    int64_t y[4] = {seq, dirs, batch, hidden}, y1[4] = {batch, seq, dirs, hidden}, s[3] = {dirs, batch, hidden},
-            s1[3] = {batch, dirs, hidden};
-    if (n->nout > 0 && n->out[0] && !infer_out(x, 0, t->dt, 4, layout ? y1 : y)) return false;
-    for (int o = 1; o < n->nout; o++)
-        if (n->out[o] && !infer_out(x, o, t->dt, 3, layout ? s1 : s)) return false;
-    return true;
+                           (long long)z.hidden, (long long)t->dim[2]);
+    return infer_common(x, z, 2 * kd->gates * z.hidden);
+}
+/* GRU's last gate has panels of its own when it is applied to r .* h. */
+static bool apart(const Node *n) { return kind_of(n)->gates == 3 && attr_i(n, A_EXTRA) == 0; }
+static bool panels_fit(const Node *n, int input, int64_t dirs, int64_t hidden, int64_t cols) {
+    const Tensor *w = in(n, input);
+    int64_t all;
+    if (!w || w->type.rank != 3 || w->type.dim[1] != hidden || w->type.dim[0] % dirs || w->type.dim[2] % attr_i(n, A_LANES)) return false;
+    return mul_ok(w->type.dim[0] / dirs, w->type.dim[2], &all) && all >= cols && all - cols < w->type.dim[2];
+}
+bool infer_recurrent_panel(Infer *x) {
+    Node *n = x->n;
+    const Type *t = &n->in[I_X]->type;
+    const Kind *kd = kind_of(n);
+    int64_t layout = attr_i(n, A_LAYOUT), hidden = attr_i(n, A_HIDDEN), dirs = ndir(n), own = apart(n) ? 2 : kd->gates, cols;
+    bool ok = t->rank == 3 && hidden > 0 && hidden < INT32_MAX && attr_i(n, A_ROWS) > 0 && attr_i(n, A_LANES) > 0 &&
+              attr_i(n, A_CHAINS) > 0 && attr_i(n, A_CHAINS) <= CHAINS_MAX && strcmp(attr_s(n, A_KIND), kd->name) == 0 &&
+              mul_ok(dirs * kd->gates, hidden, &cols) && t->dim[2] == cols && panels_fit(n, I_W, dirs, hidden, own * hidden) &&
+              (!apart(n) || panels_fit(n, I_R, dirs, hidden, hidden));
+    if (!ok) return infer_error(x, "the attributes do not describe the operands");
+    return infer_common(x, (Size){t->dim[layout ? 1 : 0], t->dim[layout ? 0 : 1], hidden, dirs}, hidden);
+}
+int64_t macs_recurrent_panel(const Node *n) {
+    int64_t m;
+    return type_elements(&n->in[I_X]->type, &m) && mul_ok(m, attr_i(n, A_HIDDEN), &m) ? m : -1;
 }
 
 typedef struct Cell {
@@ -97,11 +152,13 @@ typedef struct Cell {
     DType t;
     int64_t seq, batch, hidden, input;
     bool layout;
-    int dir;                    /* which direction is being built */
-    Expr *d, *step;             /* its number; the time step */
-    Expr *b, *h;                /* batch, hidden unit */
-    Buf *z, *zr, *hs, *cs, *hn; /* gate sums; GRU: the recurrent part of the last gate; states; the new h */
-    Expr *alive;                /* step < sequence_lens[b], NULL: always */
+    int dir;               /* which direction is being built */
+    Expr *d, *step;        /* its number; the time step */
+    Expr *b, *h;           /* batch, hidden unit */
+    Buf *z, *zr, *hs, *cs; /* gate sums; GRU: the recurrent part of the last gate; states */
+    Buf *rz;               /* RecurrentPanel, the last gate of GRU: R (r .* h) */
+    Expr *alive;           /* step < sequence_lens[b], NULL: always */
+    int part;              /* RecurrentPanel: number of the next product */
 } Cell;
 static Expr *act(Lower *L, const Cell *c, int k, Expr *x) {
     static const char *const names[] = {"x", "alpha", "beta"};
@@ -117,7 +174,15 @@ static Expr *act(Lower *L, const Cell *c, int k, Expr *x) {
     return lower_formula(L, a->formula, 3, names, v);
 }
 static Expr *gate_row(Lower *L, const Cell *c, int g, Expr *h) { return e_add(L->a, e_int(L->a, g * c->hidden), h); }
-static Expr *z_at(Lower *L, const Cell *c, int g) { return lower_get(L, c->z, (Expr *[]){c->b, e_int(L->a, g), c->h}); }
+static Expr *x_at(Lower *L, const Cell *c, int g) { /* RecurrentPanel: the input's part of a gate */
+    Expr *col = e_add(L->a, e_int(L->a, (c->dir * c->kd->gates + g) * c->hidden), c->h);
+    return lower_load(L, c->n, I_X, c->layout ? (Expr *[]){c->b, c->step, col} : (Expr *[]){c->step, c->b, col});
+}
+static Expr *r_at(Lower *L, const Cell *c, Buf *r, int g) { return lower_get(L, r, (Expr *[]){c->b, gate_row(L, c, g, c->h)}); }
+static Expr *z_at(Lower *L, const Cell *c, int g) {
+    if (is_panel(c->n)) return e_add(L->a, x_at(L, c, g), r_at(L, c, c->z, g));
+    return lower_get(L, c->z, (Expr *[]){c->b, e_int(L->a, g), c->h});
+}
 static Expr *bias(Lower *L, const Cell *c, Expr *row, bool recurrent) {
     if (!in(c->n, I_B)) return e_lit(L->a, c->t, 0);
     return lower_load(L, c->n, I_B, (Expr *[]){c->d, recurrent ? e_add(L->a, row, e_int(L->a, c->kd->gates * c->hidden)) : row});
@@ -159,6 +224,50 @@ static void put_z(Lower *L, Cell *c, bool lbr) {
     }
     lower_end(L);
 }
+/* ---- RecurrentPanel: to[b, column] = sum over k of state[b, k] * the panels of an operand */
+typedef struct Product {
+    Lower *L;
+    Cell *c;
+    int input;
+    Buf *state;
+    Expr *row, *panel;
+} Product;
+static Expr *product_x(void *user, Expr *row, Expr *k) {
+    const Product *p = user;
+    return lower_get(p->L, p->state, (Expr *[]){e_add(p->L->a, p->row, row), k});
+}
+static Expr *product_w(void *user, Expr *k, Expr *column) {
+    const Product *p = user;
+    return lower_load(p->L, p->c->n, p->input, (Expr *[]){p->panel, k, column});
+}
+static void put_block(Product *p, Buf *to, Expr *panel, Expr *row, int64_t rows) {
+    Lower *L = p->L;
+    Cell *c = p->c;
+    int64_t width = c->n->in[p->input]->type.dim[2];
+    p->row = row;
+    PanelPart one = {L, c->part++, rows, width, c->hidden, 1, c->t, p, product_x, product_w, NULL};
+    one.splits = panel_splits(attr_i(c->n, A_CHAINS), rows * width / attr_i(c->n, A_LANES), c->hidden);
+    Buf *sum = panel_sums(&one);
+    Expr *i = lower_loop(L, panel_name(L, "m", one.number), rows), *j = lower_loop(L, panel_name(L, "n", one.number), width);
+    lower_put(L, to, (Expr *[]){e_add(L->a, row, i), e_add(L->a, e_mul(L->a, panel, e_int(L->a, width)), j)}, panel_total(&one, sum, i, j),
+              RED_NONE);
+    lower_ends(L, 2);
+}
+static void put_products(Lower *L, Cell *c, int input, Buf *state, Buf *to) {
+    Product p = {L, c, input, state, NULL, NULL};
+    int64_t rows = min_i64(attr_i(c->n, A_ROWS), c->batch), panels = c->n->in[input]->type.dim[0] / ndir(c->n);
+    Expr *panel = lower_loop(L, panel_name(L, "p", c->part), panels);
+    p.panel = e_add(L->a, panel, e_int(L->a, c->dir * panels));
+    Expr *block = lower_loop(L, panel_name(L, "mo", c->part), c->batch / rows);
+    put_block(&p, to, panel, e_mul(L->a, block, e_int(L->a, rows)), rows);
+    lower_end(L);
+    if (c->batch % rows) put_block(&p, to, panel, e_int(L->a, c->batch / rows * rows), c->batch % rows);
+    lower_end(L);
+}
+static Expr *bias_r(Lower *L, const Cell *c) {
+    return in(c->n, I_B) ? lower_load(L, c->n, I_B, (Expr *[]){c->d, c->h}) : e_lit(L->a, c->t, 0);
+}
+
 static Expr *peephole(Lower *L, const Cell *c, int k, Expr *state) {
     if (!in(c->n, I_P)) return NULL;
     return e_mul(L->a, lower_load(L, c->n, I_P, (Expr *[]){c->d, gate_row(L, c, k, c->h)}), state);
@@ -171,9 +280,13 @@ static void units_open(Lower *L, Cell *c) {
         in(c->n, I_LENS) ? lower_let(L, "alive", e_lt(L->a, c->step, e_cast(L->a, DT_INT64, lower_load(L, c->n, I_LENS, &c->b)))) : NULL;
     c->h = lower_loop(L, "h", c->hidden);
 }
+/* The new h becomes the state; Y gets it, or 0 behind the sequence's end. */
 static void put_state(Lower *L, const Cell *c, Expr *fresh) {
-    Expr *old = lower_get(L, c->hs, (Expr *[]){c->b, c->h});
-    lower_put(L, c->hn, (Expr *[]){c->b, c->h}, if_alive(L, c, fresh, old), RED_NONE);
+    Expr *old = lower_get(L, c->hs, (Expr *[]){c->b, c->h}), *v = lower_let(L, "hn", fresh);
+    lower_put(L, c->hs, (Expr *[]){c->b, c->h}, if_alive(L, c, v, old), RED_NONE);
+    if (c->n->nout == 0 || !c->n->out[0]) return;
+    Expr *y = if_alive(L, c, v, e_lit(L->a, c->t, 0));
+    lower_store(L, c->n, 0, c->layout ? (Expr *[]){c->b, c->step, c->d, c->h} : (Expr *[]){c->step, c->d, c->b, c->h}, y);
 }
 static void cell_lstm(Lower *L, Cell *c) {
     units_open(L, c);
@@ -197,12 +310,16 @@ static void cell_gru(Lower *L, Cell *c) {
         Expr *at[] = {c->b, c->h};
         lower_put(L, c->zr, at, e_mul(a, act(L, c, 0, z_at(L, c, 1)), lower_get(L, c->hs, at)), RED_NONE);
         lower_ends(L, 2);
+        if (is_panel(c->n)) put_products(L, c, I_R, c->zr, c->rz);
     }
     units_open(L, c);
     Expr *at[] = {c->b, c->h}, *old = lower_get(L, c->hs, at);
     Expr *z = lower_let(L, "gz", act(L, c, 0, z_at(L, c, 0)));
-    Expr *sum = lbr ? e_add(a, z_at(L, c, 2), e_mul(a, lower_let(L, "gr", act(L, c, 0, z_at(L, c, 1))), lower_get(L, c->zr, at)))
-                    : dot_h(L, c, c->zr, gate_row(L, c, 2, c->h), z_at(L, c, 2));
+    Expr *r = lbr ? lower_let(L, "gr", act(L, c, 0, z_at(L, c, 1))) : NULL, *sum;
+    if (is_panel(c->n) && lbr) sum = e_add(a, x_at(L, c, 2), e_mul(a, r, e_add(a, r_at(L, c, c->z, 2), bias_r(L, c))));
+    else if (is_panel(c->n)) sum = e_add(a, x_at(L, c, 2), r_at(L, c, c->rz, 0));
+    else if (lbr) sum = e_add(a, z_at(L, c, 2), e_mul(a, r, lower_get(L, c->zr, at)));
+    else sum = dot_h(L, c, c->zr, gate_row(L, c, 2, c->h), z_at(L, c, 2));
     Expr *h = lower_let(L, "gh", act(L, c, 1, sum));
     put_state(L, c, e_add(a, e_mul(a, e_sub(a, e_lit(a, c->t, 1), z), h), e_mul(a, z, old)));
     lower_ends(L, 2);
@@ -210,17 +327,6 @@ static void cell_gru(Lower *L, Cell *c) {
 static void cell_rnn(Lower *L, Cell *c) {
     units_open(L, c);
     put_state(L, c, act(L, c, 0, z_at(L, c, 0)));
-    lower_ends(L, 2);
-}
-/* The new state becomes the state; Y gets it, or 0 behind the sequence's end. */
-static void advance(Lower *L, Cell *c) {
-    units_open(L, c);
-    Expr *at[] = {c->b, c->h}, *v = lower_let(L, "v", lower_get(L, c->hn, at));
-    lower_put(L, c->hs, at, v, RED_NONE);
-    if (c->n->nout > 0 && c->n->out[0]) {
-        Expr *y = if_alive(L, c, v, e_lit(L->a, c->t, 0));
-        lower_store(L, c->n, 0, c->layout ? (Expr *[]){c->b, c->step, c->d, c->h} : (Expr *[]){c->step, c->d, c->b, c->h}, y);
-    }
     lower_ends(L, 2);
 }
 static void states(Lower *L, Cell *c, bool start) {
@@ -234,32 +340,38 @@ static void states(Lower *L, Cell *c, bool start) {
     }
     lower_ends(L, 2);
 }
+static Buf *panel_temp(Lower *L, const Cell *c, const char *name, int input) {
+    const Type *w = &c->n->in[input]->type;
+    return lower_temp(L, name, c->t, 2, (int64_t[]){c->batch, w->dim[0] / ndir(c->n) * w->dim[2]});
+}
 bool lower_recurrent(Lower *L, Node *n) {
     const Type *t = &n->in[I_X]->type;
+    bool panel = is_panel(n);
     Cell c = {.n = n,
               .kd = kind_of(n),
               .t = dtype_compute(t->dt),
               .layout = attr_i(n, A_LAYOUT) != 0,
-              .hidden = n->in[I_R]->type.dim[2],
+              .hidden = panel ? attr_i(n, A_HIDDEN) : n->in[I_R]->type.dim[2],
               .input = t->dim[2]};
     c.seq = t->dim[c.layout], c.batch = t->dim[!c.layout];
     int64_t state[2] = {c.batch, c.hidden}, gates[3] = {c.batch, c.kd->gates, c.hidden};
-    bool lstm = c.kd->gates == 4, gru = c.kd->gates == 3;
-    c.z = lower_temp(L, "z", c.t, 3, gates);
-    c.hs = lower_temp(L, "hs", c.t, 2, state), c.hn = lower_temp(L, "hn", c.t, 2, state);
+    bool lstm = c.kd->gates == 4, gru = c.kd->gates == 3, lbr = gru && attr_i(n, A_EXTRA);
+    c.z = panel ? panel_temp(L, &c, "z", I_W) : lower_temp(L, "z", c.t, 3, gates);
+    c.hs = lower_temp(L, "hs", c.t, 2, state);
     if (lstm) c.cs = lower_temp(L, "cs", c.t, 2, state);
-    if (gru) c.zr = lower_temp(L, "zr", c.t, 2, state);
+    if (gru && !(panel && lbr)) c.zr = lower_temp(L, "zr", c.t, 2, state);
+    if (gru && panel && !lbr) c.rz = panel_temp(L, &c, "rz", I_R);
     for (c.dir = 0; c.dir < ndir(n); c.dir++) {
         bool back = c.dir == 1 || strcmp(attr_s(n, A_DIR), "reverse") == 0;
         c.d = e_int(L->a, c.dir);
         states(L, &c, true);
         Expr *s = lower_loop(L, "t", c.seq);
         c.step = back ? e_sub(L->a, e_int(L->a, c.seq - 1), s) : s;
-        put_z(L, &c, gru && attr_i(n, A_EXTRA));
+        if (panel) put_products(L, &c, I_W, c.hs, c.z);
+        else put_z(L, &c, lbr);
         if (lstm) cell_lstm(L, &c);
         else if (gru) cell_gru(L, &c);
         else cell_rnn(L, &c);
-        advance(L, &c);
         lower_end(L);
         states(L, &c, false);
     }

@@ -74,8 +74,9 @@ static void product(const char *target, int b, int m, int n, int k, int act) {
     arena_free(t.a);
 }
 START_TEST(test_product) {
-    static const int shapes[][4] = {{1, 1, 4, 1},  {1, 1, 64, 9},   {1, 7, 16, 3}, {1, 6, 65, 5},    {1, 13, 100, 4}, {2, 5, 40, 3},
-                                    {9, 1, 33, 2}, {1, 20, 128, 2}, {3, 8, 17, 6}, {1, 29, 1020, 1}, {1, 2, 9, 40},   {40, 2, 48, 2}};
+    static const int shapes[][4] = {{1, 1, 4, 1},  {1, 1, 64, 9},  {1, 7, 16, 3},   {1, 6, 65, 5}, {1, 13, 100, 4},
+                                    {2, 5, 40, 3}, {9, 1, 33, 2},  {1, 20, 128, 2}, {3, 8, 17, 6}, {1, 29, 1020, 1},
+                                    {1, 2, 9, 40}, {40, 2, 48, 2}, {1, 1, 300, 70}, {1, 1, 20, 35}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int act = 0; act < 3; act++) {
             product("x86_avx512", shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], act);
@@ -145,6 +146,58 @@ START_TEST(test_attention) {
 }
 END_TEST
 
+/* Recurrent networks with constant weights against their own naive nests: all kinds, directions, layouts, odd sizes, states. */
+static void recurrent(const char *what, const char *rest, int seq, int batch, int input, int hidden, bool layout, int dirs) {
+    const int gates = what[0] == 'L' ? 4 : what[0] == 'G' ? 3 : 1;
+    const char *direction = dirs == 2 ? "bidirectional" : batch % 2 ? "reverse" : "forward";
+    int x0 = layout ? batch : seq, x1 = layout ? seq : batch, h0 = layout ? batch : dirs, h1 = layout ? dirs : batch;
+    char text[2048];
+    float *y[3] = {NULL, NULL, NULL};
+    int64_t all = (int64_t)seq * batch * dirs * hidden, end = (int64_t)batch * dirs * hidden;
+    static const char *const targets[] = {NULL, "x86_avx512", "x86_avx2"};
+    snprintf(text, sizeof text,
+             "graph g(x: float32[%d,%d,%d], l: int32[%d], h: float32[%d,%d,%d], c: float32[%d,%d,%d]) -> (y, e)\n"
+             "  w: float32[%d,%d,%d] = rand(1)\n  r: float32[%d,%d,%d] = rand(2)\n  b: float32[%d,%d] = rand(3)\n"
+             "  p: float32[%d,%d] = rand(4)\n"
+             "  y: float32[%d,%d,%d,%d], e: float32[%d,%d,%d] = %s(x, w, r, b, l, h%s) {direction=\"%s\", layout=%d%s}\n",
+             x0, x1, input, batch, h0, h1, hidden, h0, h1, hidden, dirs, gates * hidden, input, dirs, gates * hidden, hidden, dirs,
+             2 * gates * hidden, dirs, 3 * hidden, layout ? batch : seq, layout ? seq : dirs, layout ? dirs : batch, hidden, h0, h1, hidden,
+             what, gates == 4 ? ", c, p" : "", direction, layout, rest);
+    Case t[3];
+    for (int k = 0; k < 3; k++) {
+        seed = 11;
+        open_case(&t[k]);
+        Graph *g = graph_parse(&t[k].c, "rnn", text);
+        if (!g) diag_print_all(&t[k].d, false);
+        ck_assert_msg(g != NULL, "%s", text);
+        PassOptions o = {.verify = true, .target = targets[k] ? target_load(&t[k].c, targets[k]) : NULL};
+        const Program *p = passes_run(&t[k].c, g, &o);
+        if (!p) diag_print_all(&t[k].d, false);
+        ck_assert(p != NULL);
+        ck_assert_int_eq(kernels_of(p, "RecurrentPanel"), k > 0);
+        float *x = floats(t[k].a, (int64_t)seq * batch * input), *h = floats(t[k].a, end), *c = floats(t[k].a, end);
+        int32_t *l = NEW_ARRAY(t[k].a, int32_t, batch);
+        for (int i = 0; i < batch; i++) l[i] = i % 3 == 1 ? (seq + 1) / 2 : seq;
+        y[k] = NEW_ARRAY(t[k].a, float, all + end);
+        ck_assert(program_interpret(&t[k].c, p, (const void *const[]){x, l, h, c}, (void *const[]){y[k], y[k] + all}));
+        for (int64_t i = 0; i < all + end; i++)
+            ck_assert_msg(fabs((double)y[k][i] - y[0][i]) < 1e-4 * (1 + fabs((double)y[0][i])), "%s for %s: element %d is %g, expected %g",
+                          text, targets[k], (int)i, (double)y[k][i], (double)y[0][i]);
+    }
+    for (int k = 0; k < 3; k++) arena_free(t[k].a);
+}
+START_TEST(test_recurrent) {
+    recurrent("LSTM", "", 4, 1, 5, 8, false, 2);
+    recurrent("LSTM", ", input_forget=1, clip=0.5", 3, 9, 3, 33, true, 1);
+    recurrent("GRU", "", 3, 2, 7, 20, false, 2);
+    recurrent("GRU", ", linear_before_reset=1", 5, 1, 4, 48, true, 2);
+    recurrent("GRU", ", linear_before_reset=1, activations=[\"HardSigmoid\", \"Softsign\"]", 2, 33, 16, 9, false, 1);
+    recurrent("RNN", "", 3, 1, 1, 1, false, 1);
+    recurrent("RNN", ", activations=[\"Relu\", \"ScaledTanh\"], activation_alpha=[0, 0.5], activation_beta=[0, 0.5]", 3, 2, 6, 130, false,
+              2);
+}
+END_TEST
+
 /* Portable C keeps the operators of the model. */
 START_TEST(test_portable) {
     Case t;
@@ -161,6 +214,7 @@ Suite *panel_suite(void) {
     Suite *s = suite_create("panel");
     TCase *c = tcase_create("all");
     tcase_set_timeout(c, 120);
+    tcase_add_test(c, test_recurrent);
     tcase_add_test(c, test_product);
     tcase_add_test(c, test_attention);
     tcase_add_test(c, test_portable);
