@@ -18,10 +18,11 @@ typedef struct Options {
     const struct Target *machine; /* of --target */
     const char *output, *name, *target, *backend, *weights, *output_dir, *cc, *cflags;
     int threads, runs; /* runs 0: bench chooses */
-    bool interpret, json, markdown, emit_main, per_layer;
+    bool interpret, json, markdown, emit_main, per_layer, threads_given;
     double atol, rtol; /* negative: default */
     struct {           /* of explore */
-        const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep;
+        const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep, *density, *bits, *dtype,
+            *sparsity;
         int64_t evals, seed, images;
         double time;
         Vec(const char *) check;
@@ -45,6 +46,7 @@ int cmd_verify(Ctx *c, Options *o);
 int cmd_bench(Ctx *c, Options *o);
 int cmd_inspect(Ctx *c, Options *o);
 int cmd_explore(Ctx *c, Options *o);
+int cmd_targets(Ctx *c, Options *o);
 int cmd_ops(Ctx *c, Options *o);
 int cmd_passes(Ctx *c, Options *o);
 

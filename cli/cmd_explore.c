@@ -38,6 +38,7 @@ static const Target *machine(Ctx *c, const Options *o, Machines *m, const char *
     if (m->file) t = explore_arch(c, m->file, *key ? key : NULL);
     else if (o->target) t = target_load(c, o->target);
     else diag_error(c->d, NO_LOC, "no machine was given; add --target NAME or --arch FILE#NAME");
+    t = (Target *)explore_zeros_option(c, o, t);
     if (t) map_set(m->by_key, arena_strdup(c->a, key), t);
     return t;
 }
@@ -56,8 +57,9 @@ static bool case_read(Ctx *c, const Options *o, Machines *m, const char *file, s
     if (!json_is_object(j))
         return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "%s: expected an object {case, layer, arch, mapping}", where);
     x->target = machine(c, o, m, arch && !(m->name && !o->x.batch) ? arch : NULL);
-    x->problem = explore_layer(c, file, arena_printf(c->a, "%s: layer", where), json_object_get(j, "layer"));
-    if (!x->target || !x->problem) return false;
+    Problem *p = explore_layer(c, file, arena_printf(c->a, "%s: layer", where), json_object_get(j, "layer"));
+    x->problem = p;
+    if (!x->target || !p || !explore_words_option(c, o, p)) return false;
     x->mapping = explore_mapping(c, file, arena_printf(c->a, "%s: mapping", where), json_object_get(j, "mapping"), x->problem, x->target);
     return x->mapping && check_quietly(c, file, x);
 }
@@ -218,7 +220,7 @@ static bool spec_of(Ctx *c, const Options *o, SearchSpec *s) {
     for (int i = 0; i < 3; i++)
         if (o->x.objective && strcmp(o->x.objective, objective_name[i]) == 0) s->objective = (Objective)i;
     s->seconds = o->x.evals ? 0 : o->x.time, s->seed = (uint64_t)o->x.seed;
-    s->threads = o->threads > 1 ? o->threads : cores > 0 ? (int)cores : 1;
+    s->threads = o->threads_given ? o->threads : cores > 0 ? (int)cores : 1;
     return !o->x.dataflow || explore_dataflow(c, o->x.dataflow, &s->flow);
 }
 static bool search_case(Ctx *c, const SearchSpec *spec, ExploreCase *x) {
@@ -310,9 +312,9 @@ int cmd_explore(Ctx *c, Options *o) {
     }
     json_t *layer = explore_load(c, o->model);
     const json_t *inner = json_object_get(layer, "layer");
-    const Problem *p = layer ? explore_layer(c, o->model, "", inner ? inner : layer) : NULL;
+    Problem *p = layer ? explore_layer(c, o->model, "", inner ? inner : layer) : NULL;
     json_decref(layer);
-    if (!p) return EXIT_REFUSED;
+    if (!p || !explore_words_option(c, o, p)) return EXIT_REFUSED;
     if (o->x.mapping) return one_mapping(c, o, p, t);
     if (!o->x.sweep && !o->x.html) return search_one(c, o, p, t);
     vec_push(c->a, &layers.list, ((ExploreLayer){p->name, "layer", p, 0}));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_tables.c: ops, passes: what the tables hold. */
+/* cmd_tables.c: ops, targets, passes: what the tables hold. */
 #include "cli.h"
+#include "codegen/target_yaml.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,12 @@ int cmd_ops(Ctx *c, Options *o) {
         const OpDef *op = op_at(i);
         text_printf(&t, "%s%s%-28s %3d  %s\n", op->domain, *op->domain ? ":" : "", op->name, op->since, op->doc);
     }
+    return print_text(&t);
+}
+int cmd_targets(Ctx *c, Options *o) {
+    Text t = {0};
+    if (o->markdown) targets_markdown(c, &t);
+    else targets_list(c, &t);
     return print_text(&t);
 }
 int cmd_passes(Ctx *c, Options *o) {

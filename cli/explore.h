@@ -20,6 +20,12 @@ Target *explore_arch(Ctx *c, const char *file, const char *name);
 /* A mapping in any of its forms: JSON or YAML levels, one line, or lines `LEVEL keeps W: for M 4`. */
 Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const Target *t);
 
+/* ---- explore_words.c: zeros, widths and types of a layer's words */
+bool explore_words(Ctx *c, const char *file, const char *where, const json_t *layer, Problem *p);
+bool explore_words_option(Ctx *c, const Options *o, Problem *p);
+const Target *explore_zeros_option(Ctx *c, const Options *o, const Target *t);
+json_t *explore_words_json(const Problem *p, bool bits);
+
 /* ---- explore_json.c: one object of the contract. */
 typedef struct ExploreCase {
     const char *id, *arch; /* as the user named them */

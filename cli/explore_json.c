@@ -45,6 +45,7 @@ json_t *explore_result_json(const Mapping *m, const MappingCounts *n) {
     json_t *energy = json_object(), *r = json_object();
     json_object_set_new(energy, "MAC", number(n->energy_macs));
     for (int l = m->target->nlevel - 1; l >= 0; l--) json_object_set_new(energy, m->target->level[l].name, number(n->energy_level[l]));
+    if (n->energy_network > 0) json_object_set_new(energy, "network", number(n->energy_network));
     json_object_set_new(r, "cycles", json_integer(n->cycles));
     json_object_set_new(r, "cycles_compute", json_integer(n->cycles_compute));
     json_object_set_new(r, "macs", json_integer(n->macs));
@@ -57,6 +58,8 @@ json_t *explore_result_json(const Mapping *m, const MappingCounts *n) {
     json_object_set_new(r, "energy_per_mac", rounded(n->energy / (double)n->macs));
     json_object_set_new(r, "edp", number(n->energy * (double)n->cycles));
     json_object_set_new(r, "dram_words", json_integer(n->outer_words));
+    json_object_set_new(r, "dram_bytes", number(n->outer_bits / 8));
+    if (m->target->clock_mhz > 0) json_object_set_new(r, "milliseconds", json_real((double)n->cycles / m->target->clock_mhz / 1e3));
     json_object_set_new(r, "array_endpoint_words", json_integer(n->array_words));
     json_object_set_new(r, "energy_total_with_array_cost_2", number(counts_energy_with_array(n, 2)));
     json_object_set_new(r, "area", number(target_area(m->target)));
@@ -79,6 +82,10 @@ static json_t *layer_json(const Problem *p) {
     }
     json_t *e = json_object_get(j, "UE"), *f = json_object_get(j, "UF");
     if (e && f && json_integer_value(e) == json_integer_value(f)) json_object_set(j, "U", e);
+    json_t *density = explore_words_json(p, false), *bits = explore_words_json(p, true);
+    if (density) json_object_set_new(j, "density", density);
+    if (bits) json_object_set_new(j, "bits", bits);
+    if (p->dtype) json_object_set_new(j, "dtype", json_string(p->dtype));
     return j;
 }
 static json_t *loops_json(const Problem *p, const MapLoop *l, int n) {

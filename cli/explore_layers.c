@@ -54,7 +54,7 @@ static bool same_problem(const Problem *a, const Problem *b) {
         if (strcmp(a->dim[d], b->dim[d]) != 0 || a->extent[d] != b->extent[d]) return false;
     for (int t = 0; t < a->ntensor; t++) {
         const ProblemTensor *x = &a->tensor[t], *y = &b->tensor[t];
-        if (x->rank != y->rank) return false;
+        if (x->rank != y->rank || x->density != y->density || x->bits != y->bits) return false;
         for (int i = 0; i < x->rank; i++)
             for (int k = 0; k < x->axis[i].n; k++)
                 if (x->axis[i].n != y->axis[i].n || x->axis[i].dim[k] != y->axis[i].dim[k] || x->axis[i].coef[k] != y->axis[i].coef[k])
@@ -62,10 +62,11 @@ static bool same_problem(const Problem *a, const Problem *b) {
     }
     return true;
 }
-static bool add_layer(Ctx *c, const Node *n, const ConvShape *s, ExploreLayers *out) {
+static bool add_layer(Ctx *c, const Options *o, const Node *n, const ConvShape *s, ExploreLayers *out) {
     const char *name = n->loc.name && *n->loc.name ? n->loc.name : n->out[0]->name;
-    ExploreLayer l = {name, n->op->name, problem_conv(c->a, name, s), out->list.n};
-    if (!problem_check(c->d, n->loc, l.problem)) return false;
+    Problem *p = problem_conv(c->a, name, s);
+    ExploreLayer l = {name, n->op->name, p, out->list.n};
+    if (!explore_words_option(c, o, p) || !problem_check(c->d, n->loc, p)) return false;
     for (int i = 0; i < out->list.n && l.same == out->list.n; i++)
         if (same_problem(out->list.v[i].problem, l.problem)) l.same = i;
     vec_push(c->a, &out->list, l);
@@ -84,7 +85,7 @@ bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out) {
         if (o->x.layer && strcmp(o->x.layer, name) != 0 && strcmp(o->x.layer, n->out[0] ? n->out[0]->name : "") != 0) continue;
         while (i < sizeof rows / sizeof *rows && strcmp(rows[i].op, n->op->name) != 0) i++;
         if (i < sizeof rows / sizeof *rows && rows[i].shape(n, rows[i].weights, images, &s)) {
-            if (!add_layer(c, n, &s, out)) return false;
+            if (!add_layer(c, o, n, &s, out)) return false;
         } else if (macs > 0) out->left_out++, out->macs_left_out += macs * images;
     }
     if (out->list.n) return true;

@@ -60,7 +60,7 @@ Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t
                 {"S", &s.s}, {"U", &u},   {"UE", &s.stride_e}, {"UF", &s.stride_f}, {"D", &p},   {"DR", &s.dil_r}, {"DS", &s.dil_s}};
     if (!json_is_object(layer))
         return wrong(c, file, where, "found %s, expected a layer {name, N, M, C, E, F, R, S, U}", found(c, layer)), NULL;
-    bool ok = known_keys(c, file, where, layer, " name kind N G M C E F R S U UE UF D DR DS ");
+    bool ok = known_keys(c, file, where, layer, " name kind N G M C E F R S U UE UF D DR DS density bits dtype d_W d_I d_O ");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) ok &= extent_of(c, file, where, layer, rows[i].key, rows[i].to);
     if (!ok) return NULL;
     if (!json_object_get(layer, "UE")) s.stride_e = u;
@@ -74,6 +74,7 @@ Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t
     if (s.depthwise && (s.m > 1 || s.g > 1)) return wrong(c, file, where, "a depthwise layer has neither M nor G"), NULL;
     if (name && !json_is_string(name)) return wrong(c, file, where, "name is %s, expected a text", found(c, name)), NULL;
     Problem *r = problem_conv(c->a, name ? json_string_value(name) : "layer", &s);
+    if (!explore_words(c, file, where, layer, r)) return NULL;
     return problem_check(c->d, (Loc){file, -1, NULL, NULL}, r) ? r : NULL;
 }
 

@@ -127,7 +127,11 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
                    {"layer", &o->x.layer},
                    {"beat", &o->x.beat},
                    {"html", &o->x.html},
-                   {"sweep", &o->x.sweep}};
+                   {"sweep", &o->x.sweep},
+                   {"density", &o->x.density},
+                   {"bits", &o->x.bits},
+                   {"dtype", &o->x.dtype},
+                   {"sparsity", &o->x.sparsity}};
     const struct {
         const char *name;
         bool *to;
@@ -138,7 +142,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].to = true;
     int64_t v;
-    if (strcmp(name, "threads") == 0) return parse_int(arg, 1, 1024, &v) && ((o->threads = (int)v), true);
+    if (strcmp(name, "threads") == 0) return parse_int(arg, 1, 1024, &v) && ((o->threads = (int)v, o->threads_given = true), true);
     if (strcmp(name, "runs") == 0) return parse_int(arg, 1, 1000000, &v) && ((o->runs = (int)v), true);
     if (strcmp(name, "dim") == 0) return parse_dim(c, o, arg);
     if (strcmp(name, "input") == 0) return parse_named(c, o, arg);

@@ -10,4 +10,7 @@ Target *target_parse(Ctx *c, const char *file, const char *text, size_t bytes);
 Target *target_load(Ctx *c, const char *name_or_file);
 /* The i-th built-in name, in alphabetical order; NULL past the last. */
 const char *target_builtin(Arena *a, int i);
+/* What is built in, a line each; all fields of a target file and the built-in ones as docs/target-file.md. */
+void targets_list(Ctx *c, Text *out);
+void targets_markdown(Ctx *c, Text *out);
 #endif

@@ -69,10 +69,13 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0
 /* ---- diagnostics: located, collected, printed at the end ------------------------------------------------ */
 typedef struct Loc {
     const char *file; /* model or text file; may be NULL */
-    int64_t index;    /* node index in the file, or line number when op is NULL; -1: none */
+    int64_t index;    /* node index in the file, or line number (with a column: loc_place) when op is NULL; -1: none */
     const char *name; /* ONNX node name; may be NULL */
     const char *op;   /* op type; may be NULL */
 } Loc;
+/* A place in a text file as Loc.index: line and column, both from 1; column 0: not known. */
+static inline int64_t loc_place(int64_t line, int64_t column) { return line | column << 32; }
+static inline int64_t loc_line(int64_t place) { return place & 0xffffffff; }
 #define NO_LOC ((Loc){NULL, -1, NULL, NULL})
 typedef enum { DIAG_NOTE, DIAG_WARNING, DIAG_ERROR } Severity;
 typedef struct Diag {
@@ -91,7 +94,8 @@ typedef struct Diags {
 bool diag_error(Diags *d, Loc loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void diag_warn(Diags *d, Loc loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void diag_note(Diags *d, Loc loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* `file: node 12 'conv1' (Conv): error: text` per line; control characters of model strings are escaped. */
+/* `file: node 12 'conv1' (Conv): error: text` per line, `file:3:14: error: text` where the column is known; control characters of model
+ * strings are escaped. */
 void diag_format(const Diag *g, Text *out);
 void diag_print_all(const Diags *d, bool colour); /* to stderr; the first 50 errors, then "and N more" */
 

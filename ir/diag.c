@@ -56,13 +56,16 @@ static void put_escaped(Text *out, const char *s, size_t limit) {
 void diag_format(const Diag *g, Text *out) {
     static const char *const word[] = {"note", "warning", "error"};
     const Loc *l = &g->loc;
-    if (l->file) put_escaped(out, l->file, 400), text_puts(out, ": ");
+    bool column = !l->op && !l->name && l->index >> 32 > 0;
+    if (l->file) put_escaped(out, l->file, 400), text_puts(out, column ? ":" : ": ");
     if (l->op || l->name) {
         if (l->index >= 0) text_printf(out, "node %lld ", (long long)l->index);
         if (l->name && *l->name) text_puts(out, "'"), put_escaped(out, l->name, NAME_MAX_SHOWN), text_puts(out, "' ");
         if (l->op) text_puts(out, "("), put_escaped(out, l->op, NAME_MAX_SHOWN), text_puts(out, ")");
         while (out->n && out->s[out->n - 1] == ' ') out->s[--out->n] = 0;
         text_puts(out, ": ");
+    } else if (column) {
+        text_printf(out, "%lld:%lld: ", (long long)loc_line(l->index), (long long)(l->index >> 32));
     } else if (l->index >= 0) {
         text_printf(out, "%lld: ", (long long)l->index);
     }

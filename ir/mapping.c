@@ -319,13 +319,6 @@ static int64_t product(const MapLoop *l, int n, int dim, char axis) {
         if ((dim < 0 || l[i].dim == dim) && (!axis || l[i].axis == axis) && !mul_ok(f, l[i].factor, &f)) return INT64_MAX;
     return f;
 }
-/* How much a level must hold, in words of its own; extents are those of its tile. */
-static int64_t tile_words(const Mapping *m, int level, const int64_t *extent) {
-    int64_t words = 0;
-    for (int t = 0; t < m->problem->ntensor; t++)
-        if (m->level[level].keep >> t & 1) words += problem_box(m->problem, t, extent);
-    return words;
-}
 static bool factors_fit(const Mapping *m, int dim, int64_t *found) {
     *found = 1;
     for (int i = 0; i < m->target->nlevel; i++) {
@@ -357,19 +350,22 @@ static bool ragged_fits(const Mapping *m) {
 }
 bool mapping_legal(const Mapping *m) {
     int64_t found, extent[QN_MAX_DIMS];
+    MapFit fit = {0};
     for (int d = 0; d < m->problem->ndim; d++)
         if (!factors_fit(m, d, &found)) return false;
     for (int i = 0; i < m->target->nlevel; i++) {
         const TargetLevel *v = &m->target->level[i];
         const MapLevel *l = &m->level[i];
         if (product(l->spatial, l->nspatial, -1, 'x') > v->fan_x || product(l->spatial, l->nspatial, -1, 'y') > v->fan_y) return false;
+        if (v->fan && product(l->spatial, l->nspatial, -1, 0) > v->fan) return false;
         if (l->keep & ~can_keep(m, i)) return false;
         mapping_tile(m, i, extent);
-        if (v->words && tile_words(m, i, extent) > v->words) return false;
+        map_fit_level(&fit, m->problem, m->target, i, l->keep, extent);
     }
-    return ragged_fits(m) && m->level[0].keep == (1u << m->problem->ntensor) - 1;
+    return map_fit_over(&fit, m->problem, m->target, NULL, NULL) == 0 && ragged_fits(m) &&
+           m->level[0].keep == (1u << m->problem->ntensor) - 1;
 }
-static void level_check(Ctx *c, Loc loc, const Mapping *m, int i, bool sized, MapViolations *v) {
+static void level_check(Ctx *c, Loc loc, const Mapping *m, int i) {
     const TargetLevel *t = &m->target->level[i];
     const MapLevel *l = &m->level[i];
     for (int axis = 0; axis < 2; axis++) {
@@ -378,18 +374,33 @@ static void level_check(Ctx *c, Loc loc, const Mapping *m, int i, bool sized, Ma
             diag_error(c->d, loc, "level %s spreads over %lld units along %c; it has %lld", t->name, (long long)used, "xy"[axis],
                        (long long)have);
     }
+    int64_t all = product(l->spatial, l->nspatial, -1, 0);
+    if (t->fan && all > t->fan)
+        diag_error(c->d, loc, "level %s spreads over %lld units; it has %lld", t->name, (long long)all, (long long)t->fan);
     unsigned not = l->keep & ~can_keep(m, i);
     for (int k = 0; k < m->problem->ntensor; k++)
         if (not >> k & 1) diag_error(c->d, loc, "level %s keeps %s, which it cannot hold", t->name, m->problem->tensor[k].name);
     if (i == 0 && l->keep != (1u << m->problem->ntensor) - 1)
         diag_error(c->d, loc, "the outermost level %s must keep every operand", t->name);
-    if (!t->words || !sized) return;
+}
+static void capacity_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v) {
+    MapFit fit = {0};
+    MapViolations own = {{0}};
     int64_t extent[QN_MAX_DIMS];
-    mapping_tile(m, i, extent);
-    int64_t need = tile_words(m, i, extent);
-    if (need <= t->words) return;
-    diag_error(c->d, loc, "the tiles of level %s need %lld words; it has %lld", t->name, (long long)need, (long long)t->words);
-    if (v) vec_push(c->a, &v->list, ((MapViolation){i, -1, need, t->words}));
+    if (!v) v = &own;
+    int before = v->list.n;
+    for (int i = 0; i < m->target->nlevel; i++) {
+        mapping_tile(m, i, extent);
+        map_fit_level(&fit, m->problem, m->target, i, m->level[i].keep, extent);
+    }
+    map_fit_over(&fit, m->problem, m->target, c->a, v);
+    for (int i = before; i < v->list.n; i++) {
+        const MapViolation *x = &v->list.v[i];
+        const char *name = m->target->level[x->level].name, *tensor = x->tensor < 0 ? "" : m->problem->tensor[x->tensor].name;
+        diag_error(c->d, loc, "the %s%stile%s of level %s need%s %lld words; it has %lld%s%s, %lld too few", tensor, *tensor ? " " : "",
+                   *tensor ? "" : "s", name, *tensor ? "s" : "", (long long)x->need_words, (long long)x->capacity_words,
+                   *tensor ? " for " : "", tensor, (long long)(x->need_words - x->capacity_words));
+    }
 }
 bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v) {
     int before = c->d->errors;
@@ -406,6 +417,7 @@ bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v) {
             diag_error(c->d, loc, "the factors of %s multiply to %lld; its extent is %lld", m->problem->dim[d], (long long)found,
                        (long long)m->problem->extent[d]);
     }
-    for (int i = 0; i < m->target->nlevel; i++) level_check(c, loc, m, i, sized, v);
+    for (int i = 0; i < m->target->nlevel; i++) level_check(c, loc, m, i);
+    if (sized) capacity_check(c, loc, m, v);
     return c->d->errors == before;
 }

@@ -26,6 +26,8 @@ typedef struct ProblemTensor {
     unsigned role; /* one ROLE_ bit; exactly one tensor has ROLE_O, and each of its axes is one dim with coefficient 1 */
     int rank;
     ProblemAxis axis[QN_MAX_AXES];
+    int bits;       /* of a word; 0: a word of whatever level holds it */
+    double density; /* part that is not zero, 0: not stated, all of it */
 } ProblemTensor;
 typedef struct Problem {
     const char *name;
@@ -33,6 +35,7 @@ typedef struct Problem {
     const char *dim[QN_MAX_DIMS]; /* names */
     int64_t extent[QN_MAX_DIMS];
     ProblemTensor tensor[QN_MAX_TENSORS];
+    const char *dtype; /* what is multiplied, as in a target's `compute`; NULL: not stated */
 } Problem;
 
 /* C[m,n] += A[m,k] * B[k,n]; roles O, I, W. */
@@ -96,6 +99,16 @@ typedef struct MapViolations {
 bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v);
 /* The same without words, for search: true if legal. */
 bool mapping_legal(const Mapping *m);
+
+/* ---- capacities (mapping_fit.c). Levels are added one by one with the extents of their tiles; levels that share a memory add up. */
+typedef struct MapFit {
+    int64_t used[QN_MAX_LEVELS];                   /* words of the level that owns the memory */
+    int64_t tensor[QN_MAX_LEVELS][QN_MAX_TENSORS]; /* words that one tensor takes in a level, all buffers */
+} MapFit;
+void map_fit_level(MapFit *f, const Problem *p, const Target *t, int level, unsigned keep, const int64_t *extent);
+/* By how much the memories are too small: 0 if all fits, else the sum of need / capacity of those that overflow. `v`, if not NULL,
+ * lists them (arena a). */
+double map_fit_over(const MapFit *f, const Problem *p, const Target *t, Arena *a, MapViolations *v);
 
 /* A dim's loops, outermost first, each with the extent it covers and that of one iteration. Without ragged loops these are
  * products of factors; a ragged loop covers what is left with the product of the factors inside it, the last time less. false: the

@@ -28,11 +28,25 @@ typedef struct TargetLevel {
     int word_bits;
     unsigned keeps;                   /* ROLE_ bits it can hold; the others pass it by */
     int64_t fan_x, fan_y;             /* instances of the next inner level (of multiply-adds, below the innermost) under one */
+    int64_t fan;                      /* all of them, if fewer than fan_x * fan_y: any shape of so many; 0: fan_x * fan_y */
     double read_energy, write_energy; /* per word, in units of one multiply-add */
     double read_bw, write_bw;         /* words per cycle and instance; 0: unlimited */
-    int line;                         /* in its file, for messages; 0: none */
+    int64_t place;                    /* in its file, for messages (loc_place); 0: none */
     double area_per_word;             /* in any unit; 0: not stated */
+    int buffers;                      /* 2: every tile is there twice, one being filled while the other is used; 0: once */
+    int banks;                        /* each operand's tile takes whole banks; 0: the words are one pool */
+    int64_t part[3];                  /* words for W, I, O alone; 0: no bound of its own */
+    int shares;                       /* 1 + the level in whose memory the tiles of this one lie; 0: it has its own */
+    double network_energy;            /* per word that crosses the network below, once for each unit that gets or sends it */
+    unsigned no_multicast;            /* ROLE_ bits: units below that need the same word each cost a read (an output: an update) */
 } TargetLevel;
+
+/* Arithmetic on one data type; a problem without a type uses mac_energy and one multiply-add a cycle and unit. */
+typedef struct TargetCompute {
+    const char *dtype;
+    double macs_per_cycle, energy; /* of one unit; per multiply-add */
+} TargetCompute;
+enum { QN_MAX_COMPUTE = 8 };
 
 typedef struct TargetInstr {
     const char *name;
@@ -42,7 +56,7 @@ typedef struct TargetInstr {
     bool value;        /* emit is a C expression of vectors; the meaning is one operation, `y[l] = a[l] op b[l]` on all lanes */
     double cycles;     /* per issue */
     const char *needs; /* CPU feature it needs beyond the target's own, or NULL */
-    int line;          /* in its file, for messages; 0: none */
+    int64_t line;      /* in its file, for messages (loc_place); 0: none */
 } TargetInstr;
 
 typedef struct Target {
@@ -53,6 +67,11 @@ typedef struct Target {
     int vector_regs;                  /* architectural vector registers */
     double mac_energy;                /* the unit of the energies: 1 unless stated */
     double area_per_pe;               /* of a multiply-add unit with its control, in the unit of area_per_word; 0: not stated */
+    double clock_mhz;                 /* 0: not stated */
+    unsigned gate, skip;              /* ROLE_ bits: zeros of these stop the multiply-add; skip: they take no cycle either */
+    unsigned run_length;              /* ROLE_ bits that cross the outermost level as run-length code where that is smaller */
+    int ncompute;
+    TargetCompute compute[QN_MAX_COMPUTE];
     int ninstr;
     const TargetInstr *instr;
     const char *cflags;    /* for the compiler of the emitted C; NULL: none */
@@ -64,7 +83,10 @@ typedef struct Target {
 int64_t target_instances(const Target *t, int level); /* in the whole machine; level == nlevel: multiply-adds */
 double target_area(const Target *t);                  /* sum of words * area_per_word over all instances, and of area_per_pe */
 int target_level(const Target *t, const char *name);  /* index, or -1 */
-int target_lanes(const Target *t, int elem_bits);     /* elements of a vector, at least 1 */
+int64_t level_fan(const TargetLevel *v);              /* units below one instance */
+/* Bits of run-length code for one word that is not zero: 5 bits of zeros before it and the word, as many pairs as 64 bits hold. */
+double run_length_bits(int word_bits);
+int target_lanes(const Target *t, int elem_bits); /* elements of a vector, at least 1 */
 const TargetInstr *target_instr(const Target *t, const char *name);
 /* Every inconsistency is reported at loc, with the line of the level or instruction; false if there was one. */
 bool target_check(Diags *d, Loc loc, const Target *t);

@@ -7,7 +7,6 @@
  *   for M 4 / for N 8 / tile of A[m]  ->  A moves when M steps: 1 + 3 tiles; it stays while N steps
  * Checked against a walk of the nest in tests/unit/test_mapping.c. Parashar et al., Timeloop (ISPASS 2019), for the terms. */
 #include "cost_internal.h"
-#include <math.h>
 #include <string.h>
 
 enum { MAX_LOOPS = QN_MAX_LEVELS * 2 * QN_MAX_LEVEL_LOOPS };
@@ -131,13 +130,17 @@ static int64_t distinct_sums(const int64_t *step, const int64_t *factor, int n) 
 static int64_t distinct_below(const Nest *k, int outer, int inner, int tensor) {
     const ProblemTensor *t = &k->m->problem->tensor[tensor];
     int64_t total = 1;
+    for (int i = 0; i < k->n; i++) {
+        const Loop *l = &k->loop[i];
+        if (l->spatial && l->level >= outer && l->level < inner && no_sharing(k->m, l->level, tensor)) total *= l->factor;
+    }
     for (int a = 0; a < t->rank; a++) {
         int64_t step[MAX_LOOPS], factor[MAX_LOOPS];
         int n = 0;
         for (int i = k->n - 1; i >= 0; i--) {
             const Loop *l = &k->loop[i];
             int64_t s = axis_step(&t->axis[a], l);
-            if (!l->spatial || l->level < outer || l->level >= inner || !s) continue;
+            if (!l->spatial || l->level < outer || l->level >= inner || !s || no_sharing(k->m, l->level, tensor)) continue;
             int at = n++;
             for (; at > 0 && step[at - 1] > s; at--) step[at] = step[at - 1], factor[at] = factor[at - 1];
             step[at] = s, factor[at] = l->factor;
@@ -221,10 +224,6 @@ static int64_t array_words(const Mapping *m, const MappingCounts *c, int tensor)
         if (m->level[l].keep >> tensor & 1 && target_instances(m->target, l) > 1) return c->at[l][tensor].fills;
     return c->macs;
 }
-static int64_t cycles_at(int64_t words, double bw, int64_t instances) {
-    return bw > 0 ? (int64_t)ceil((double)words / (bw * (double)instances)) : 0;
-}
-
 static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) {
     Nest k;
     nest_build(m, &k);
@@ -243,21 +242,9 @@ static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) 
     c->utilisation = (double)c->units / (double)target_instances(t, t->nlevel);
     for (int i = 0; i < m->problem->ntensor; i++) {
         if (!ragged) count_tensor(&k, i, c);
-        c->outer_words += c->at[0][i].reads + c->at[0][i].updates;
         c->array_words += array_words(m, c, i);
     }
-    c->energy = c->energy_macs = (double)c->macs * t->mac_energy;
-    c->cycles = c->cycles_compute;
-    for (int l = 0; l < t->nlevel; l++) {
-        int64_t reads = 0, fills = 0, updates = 0;
-        for (int i = 0; i < m->problem->ntensor; i++)
-            reads += c->at[l][i].reads, fills += c->at[l][i].fills, updates += c->at[l][i].updates;
-        int64_t writes = fills + updates, paid = how == COUNT_SURVEY ? updates : writes;
-        c->energy_level[l] = (double)reads * t->level[l].read_energy + (double)paid * t->level[l].write_energy;
-        c->energy += c->energy_level[l];
-        c->cycles = max_i64(c->cycles, cycles_at(reads, t->level[l].read_bw, c->instances[l]));
-        c->cycles = max_i64(c->cycles, cycles_at(writes, t->level[l].write_bw, c->instances[l]));
-    }
+    price_counts(m, how, c);
 }
 void mapping_counts(const Mapping *m, MappingCounts *out) { count(m, COUNT_TIMELOOP, false, out); }
 void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, false, out); }

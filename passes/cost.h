@@ -22,13 +22,19 @@ typedef struct MappingCounts {
     int64_t outer_words;    /* read from and written to the outermost level */
     int64_t array_words;    /* handed to or from single instances at the outermost level that has several */
     double utilisation;     /* units used / units of the machine */
-    double energy_level[QN_MAX_LEVELS], energy_macs, energy; /* energy: all of them */
+    double outer_bits;      /* the outer words with their widths, as run-length code where the machine uses it */
+    double energy_level[QN_MAX_LEVELS], energy_macs, energy_network, energy; /* energy: all of them */
 } MappingCounts;
 
 /* COUNT_SURVEY is the accounting of the survey's energy tables: each multiply-add reads both operands and the partial sum and
  * writes the sum, the first one too; filling a level is free (the words are counted, their energy is 0). */
 typedef enum Counting { COUNT_TIMELOOP, COUNT_SURVEY } Counting;
 extern const char *const counting_name[2]; /* timeloop survey */
+
+/* Zeros. Where the machine gates or skips on an operand of density d, the multiply-adds and what they read and write of the other
+ * tensors in the innermost levels of the array cost d times as much; with skipping, cycles of compute too. Words that move between
+ * levels are the same, as run-length code where the machine uses it (outermost level). Counts in `at` are scaled and rounded.
+ * Widths. An operand of b bits costs b / word_bits of a level's energy and bandwidth. */
 
 /* The mapping must be legal (mapping_legal), capacities excepted. Takes microseconds. */
 void mapping_counts(const Mapping *m, MappingCounts *out);
@@ -39,6 +45,6 @@ void mapping_counts_floor(const Mapping *m, Counting how, MappingCounts *out);
 int64_t mapping_distinct_words(const Mapping *m, int level, int tensor);
 /* Energy with a price for each word on the array's network, as the survey has it (2 per word). */
 static inline double counts_energy_with_array(const MappingCounts *c, double per_word) {
-    return c->energy + per_word * (double)c->array_words;
+    return c->energy - c->energy_network + per_word * (double)c->array_words;
 }
 #endif

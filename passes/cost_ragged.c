@@ -42,6 +42,7 @@ typedef struct Query {
     int outer, inner;      /* instances of inner under one of outer share; outer == inner: none share */
     int level, at;         /* the temporal loop that advances; level -1: none, the very first step */
     bool all;              /* every step counts, and nothing is kept from before: the multiply-adds */
+    unsigned alone;        /* bit l: the network below level l does not share the tensor's words */
 } Query;
 
 /* The order of temporal loops in the nest: level, then place in the level. */
@@ -65,7 +66,7 @@ static void axis_dim(const Query *q, int dim, int64_t coef, Axis *a) {
         *d = (Digit){c->link[i].loop.factor, c->link[i].step, 0, INSIDE, false};
         if (level >= q->inner) continue;
         if (spatial) {
-            d->part = level < q->outer ? STEP : CHILD;
+            d->part = level < q->outer || q->alone >> level & 1 ? STEP : CHILD;
             continue;
         }
         int at = place(q->m, level, dim, nth);
@@ -167,7 +168,8 @@ static int64_t query_words(const Query *q, int tensor) {
 }
 /* Words that the instances of `inner` get over the whole run, equal deltas of one step under one instance of `outer` once. */
 static int64_t traffic(const Mapping *m, const MapChain *chain, int outer, int inner, int tensor) {
-    Query q = {m, chain, outer, inner, -1, -1, inner == m->target->nlevel};
+    Query q = {m, chain, outer, inner, -1, -1, inner == m->target->nlevel, 0};
+    for (int l = outer; l < inner; l++) q.alone |= (unsigned)no_sharing(m, l, tensor) << l;
     int64_t words = query_words(&q, tensor);
     for (q.level = 0; !q.all && q.level < inner; q.level++)
         for (q.at = 0; q.at < m->level[q.level].ntemporal; q.at++)
@@ -178,7 +180,7 @@ static int64_t traffic(const Mapping *m, const MapChain *chain, int outer, int i
 static int64_t instances(const Mapping *m, const MapChain *chain, int level, const bool *skip) {
     int64_t n = 1;
     for (int d = 0; d < m->problem->ndim; d++) {
-        Query q = {m, chain, level, level, -1, -1, false};
+        Query q = {m, chain, level, level, -1, -1, false, 0};
         if (!skip || !skip[d]) n *= dim_steps(&q, d);
     }
     return n;

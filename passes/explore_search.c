@@ -3,6 +3,7 @@
  * one axis of the array below it), and for each level an order of the dims. A move hands a prime factor from slot to slot, exchanges two,
  * or moves a loop in its order. Chains are independent and seeded by their number, so that the result does not depend on threads.
  *   DRAM[M6 C16] GLB[M4 …]  --move 2 of M from DRAM to GLB-->  DRAM[M3 C16] GLB[M8 …] */
+#include "cost_internal.h"
 #include "explore_internal.h"
 #include <math.h>
 #include <pthread.h>
@@ -20,19 +21,8 @@ double objective_value(Objective o, const MappingCounts *n) {
     return o == OBJ_ENERGY ? n->energy : o == OBJ_DELAY ? cycles : n->energy * cycles;
 }
 double objective_floor(const Problem *p, const Target *t, Objective o) {
-    double macs = (double)problem_macs(p), cycles = ceil(macs / (double)target_instances(t, t->nlevel)), energy = macs * t->mac_energy;
-    for (int i = 0; i < p->ntensor; i++) { /* each word passes the outermost level once */
-        double words = (double)problem_box(p, i, p->extent);
-        if (p->tensor[i].role == ROLE_I) { /* strides may skip rows */
-            words = 1;
-            for (int a = 0; a < p->tensor[i].rank; a++) {
-                int64_t sum = 1;
-                for (int k = 0; k < p->tensor[i].axis[a].n; k++) sum += p->extent[p->tensor[i].axis[a].dim[k]] - 1;
-                words *= (double)sum;
-            }
-        }
-        energy += words * (p->tensor[i].role == ROLE_O ? t->level[0].write_energy : t->level[0].read_energy);
-    }
+    double energy, cycles;
+    price_floor(p, t, &energy, &cycles);
     return o == OBJ_ENERGY ? energy : o == OBJ_DELAY ? cycles : energy * cycles;
 }
 
@@ -73,8 +63,9 @@ void point_mapping(const Space *s, const Point *x, Mapping *m) {
     }
 }
 double point_illegal(const Space *s, const Point *x) {
-    int64_t tile[QN_MAX_DIMS];
+    int64_t tile[QN_MAX_DIMS], below = 1;
     double over = 0;
+    MapFit fit = {0};
     for (int d = 0; d < s->problem->ndim; d++) tile[d] = 1;
     for (int i = s->nslot - 1; i >= 0; i--) {
         const TargetLevel *v = &s->target->level[s->slot[i].level];
@@ -83,15 +74,14 @@ double point_illegal(const Space *s, const Point *x) {
         if (s->slot[i].axis) {
             int64_t have = s->slot[i].axis == 'x' ? v->fan_x : v->fan_y;
             if (spread > have) over += (double)spread / (double)have;
+            below *= spread;
             continue;
         }
-        if (!v->words) continue; /* the temporal slot of a level comes last here: its tile is whole */
-        int64_t need = 0;
-        for (int t = 0; t < s->problem->ntensor; t++)
-            if (s->shape.level[s->slot[i].level].keep >> t & 1) need += problem_box(s->problem, t, tile);
-        if (need > v->words) over += (double)need / (double)v->words;
+        if (v->fan && below > v->fan) over += (double)below / (double)v->fan;
+        below = 1; /* the temporal slot of a level comes last here: its tile is whole */
+        map_fit_level(&fit, s->problem, s->target, s->slot[i].level, s->shape.level[s->slot[i].level].keep, tile);
     }
-    return over;
+    return over + map_fit_over(&fit, s->problem, s->target, NULL, NULL);
 }
 double point_value(const Space *s, const Point *x, Mapping *m) {
     double over = point_illegal(s, x);

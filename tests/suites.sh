@@ -55,10 +55,11 @@ digits() { check "examples/digits" sh "$root/examples/digits/run.sh"; }
 
 # Generated documents are fresh, scripts are clean, no file of the tree names a machine's path.
 meta() {
-    for doc in ops options; do
+    for doc in ops options target-file; do
         case $doc in
         ops) "$1/quern" ops --markdown > "$work/doc" ;;
         options) "$1/quern" --options-markdown > "$work/doc" ;;
+        target-file) "$1/quern" targets --markdown > "$work/doc" ;;
         esac
         check "docs/$doc.md is fresh" diff -u "$root/docs/$doc.md" "$work/doc"
     done

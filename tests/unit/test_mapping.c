@@ -256,8 +256,8 @@ static int64_t minus(const Mapping *m, int tensor, const Box *x, const Box *y, i
     }
 }
 enum { MAX_WORDS = 4096, MAX_INST = 512 };
-typedef struct Sent { /* one instance's list in one step */
-    int64_t n, *v;
+typedef struct Sent {  /* one instance's list in one step */
+    int64_t n, *v, at; /* at: which unit, among those whose network hands nothing to two of them */
 } Sent;
 /* What all instances of `inner` exchange with those of `outer` for one tensor: *alone without sharing, *shared with it. For
  * outputs what leaves is counted, else what arrives. inner == nlevel: the multiply-adds, which keep nothing. */
@@ -280,7 +280,10 @@ static void exchange(const Mapping *m, int outer, int inner, int tensor, int64_t
                 ck_assert_int_lt(inst, MAX_INST);
                 if (!last) now = touched(m, &f, inner, tensor);
                 if (inner == m->target->nlevel) before->full = false;
-                sent[under].v = words[under];
+                sent[under].v = words[under], sent[under].at = 0;
+                for (int i = 0; i < f.n; i++)
+                    if (f.spatial[i] && m->target->level[f.level[i]].no_multicast & m->problem->tensor[tensor].role)
+                        sent[under].at = sent[under].at * f.factor[i] + f.value[i];
                 sent[under].n = output && inner < m->target->nlevel ? minus(m, tensor, before, &now, words[under])
                                                                     : minus(m, tensor, &now, before, words[under]);
                 if (last || now.full) *before = now;
@@ -288,7 +291,8 @@ static void exchange(const Mapping *m, int outer, int inner, int tensor, int64_t
                 *alone += sent[under].n;
                 bool seen = false;
                 for (int k = 0; k < under && !seen; k++)
-                    seen = sent[k].n == sent[under].n && memcmp(sent[k].v, sent[under].v, (size_t)sent[k].n * sizeof(int64_t)) == 0;
+                    seen = sent[k].at == sent[under].at && sent[k].n == sent[under].n &&
+                           memcmp(sent[k].v, sent[under].v, (size_t)sent[k].n * sizeof(int64_t)) == 0;
                 if (!seen) *shared += sent[under].n;
                 under++, inst++;
             } while (advance(&f, outer, inner, 1));
@@ -429,8 +433,16 @@ START_TEST(test_walk) {
         seed = (uint32_t)(i + 1) * 2654435761u;
         Target x = {.name = "random", .nlevel = 1 + rnd(4), .mac_energy = 1};
         for (int l = 0; l < x.nlevel; l++)
-            x.level[l] = (TargetLevel){
-                arena_printf(t.a, "L%d", l), l ? LEVEL_PAD : LEVEL_DRAM, l ? 1 << 20 : 0, 16, ROLE_ALL, 6, 6, 1, 1, 0, 0, 0, 0};
+            x.level[l] = (TargetLevel){.name = arena_printf(t.a, "L%d", l),
+                                       .kind = l ? LEVEL_PAD : LEVEL_DRAM,
+                                       .words = l ? 1 << 20 : 0,
+                                       .word_bits = 16,
+                                       .keeps = ROLE_ALL,
+                                       .fan_x = 6,
+                                       .fan_y = 6,
+                                       .read_energy = 1,
+                                       .write_energy = 1,
+                                       .no_multicast = i % 5 == 0 ? (unsigned)rnd(8) : 0};
         ck_assert(target_check(&t.d, NO_LOC, &x));
         one_walk(t.a, &t.d, &x, i >= 400);
         arena_free(t.a);

@@ -99,7 +99,15 @@ static Target random_target(Arena *a) {
     Target x = {.name = "random", .nlevel = 1 + rnd(4), .mac_energy = 1, .vector_bits = rnd(2) ? 128 : 0};
     for (int l = 0; l < x.nlevel; l++) {
         LevelKind k = l == 0 ? LEVEL_DRAM : l == x.nlevel - 1 && rnd(3) ? LEVEL_REGS : kinds[rnd(2)];
-        x.level[l] = (TargetLevel){arena_printf(a, "l%d", l), k, l ? 1 << 16 : 0, 32, ROLE_ALL, 4, 2, 1, 1, 0, 0, 0, 0};
+        x.level[l] = (TargetLevel){.name = arena_printf(a, "l%d", l),
+                                   .kind = k,
+                                   .words = l ? 1 << 16 : 0,
+                                   .word_bits = 32,
+                                   .keeps = ROLE_ALL,
+                                   .fan_x = 4,
+                                   .fan_y = 2,
+                                   .read_energy = 1,
+                                   .write_energy = 1};
     }
     return x;
 }
