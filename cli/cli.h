@@ -50,6 +50,9 @@ int cmd_targets(Ctx *c, Options *o);
 int cmd_ops(Ctx *c, Options *o);
 int cmd_passes(Ctx *c, Options *o);
 
+/* target.c: loads what --target names into o->machine (the best) and o->pass */
+bool target_option(Ctx *c, Options *o);
+
 /* model.c */
 const char *model_id(Ctx *c, const Options *o);
 Program *model_build(Ctx *c, Options *o, const char *path); /* import, passes, plan */

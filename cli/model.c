@@ -4,10 +4,8 @@
  *   Program *p = model_build(c, o, "net.onnx");   model_emit(c, o, p, "net", "out", &e);
  */
 #include "cli.h"
-#include "codegen/target_yaml.h"
 #include <ctype.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_THREADS = 128 };
 
@@ -18,45 +16,8 @@ const char *model_id(Ctx *c, const Options *o) {
     return c_name(c->a, map_new(c->a), arena_strndup(c->a, base, dot && dot != base ? (size_t)(dot - base) : strlen(base)), "model");
 }
 
-/* The widest built-in target that this machine can run. */
-static const char *host_target(void) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        return "x86_avx512";
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86_avx2";
-#endif
-    return "c99";
-}
-/* A built-in target has the caches of the smallest cores of its kind; those of this machine's are known. */
-static void host_caches(Target *t) {
-#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
-    const struct {
-        const char *level;
-        int key;
-    } row[] = {{"L1", _SC_LEVEL1_DCACHE_SIZE}, {"L2", _SC_LEVEL2_CACHE_SIZE}};
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        int level = target_level(t, row[i].level);
-        long bytes = sysconf(row[i].key);
-        if (level > 0 && bytes >= 4096 && bytes <= 1 << 28) t->level[level].words = bytes * 8 / t->level[level].word_bits;
-    }
-#else
-    (void)t;
-#endif
-}
-static bool load_target(Ctx *c, Options *o) {
-    if (o->machine) return true;
-    const char *name = o->target ? o->target : "c99";
-    bool host = strcmp(name, "host") == 0;
-    Target *t = target_load(c, host ? host_target() : name);
-    if (t && host) host_caches(t);
-    o->machine = t;
-    o->pass.target = o->machine;
-    return o->machine != NULL;
-}
-
 Program *model_build(Ctx *c, Options *o, const char *path) {
-    if (!load_target(c, o)) return NULL;
+    if (!target_option(c, o)) return NULL;
     if (o->threads > MAX_THREADS)
         return diag_error(c->d, NO_LOC, "--threads %d: expected 1 to %d, for which the state in the arena has room", o->threads,
                           MAX_THREADS),
@@ -68,7 +29,7 @@ Program *model_build(Ctx *c, Options *o, const char *path) {
 
 bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e) {
     EmitOptions eo = {.id = id,
-                      .target = o->machine,
+                      .precise = o->pass.precise,
                       .version = QUERN_VERSION,
                       .emit_main = o->emit_main,
                       .profile = o->per_layer,

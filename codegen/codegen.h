@@ -6,8 +6,8 @@
 
 typedef enum WeightsMode { WEIGHTS_AUTO, WEIGHTS_C, WEIGHTS_ASM, WEIGHTS_FILE } WeightsMode;
 typedef struct EmitOptions {
-    const char *id;              /* C identifier, prefix of every external symbol */
-    const struct Target *target; /* whose vectors, attributes and instruction rows are used */
+    const char *id; /* C identifier, prefix of every external symbol */
+    bool precise;   /* one order of operations on every target: none may be fused */
     const char *version;
     WeightsMode weights;
     bool emit_main;

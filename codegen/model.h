@@ -16,13 +16,23 @@ typedef struct Shared { /* one C function and the kernels that call it */
     int count;
     Text also; /* names of the other kernels, the first few */
 } Shared;
+typedef struct Variant { /* code for one target: its kernels, and how they are printed */
+    const Program *p;
+    const struct Target *t;
+    EmitStyle style;
+    const char *has, *run; /* macro, true on a machine that can run it; function of the kernels' calls, where there are several targets */
+    Vec(Shared *) fn;
+    Shared **of; /* per kernel */
+    Text kernels;
+} Variant;
 typedef struct Model {
     Ctx *c;
     Arena *a;
     const Program *p;
     const EmitOptions *o;
     const char *id;
-    EmitStyle style;
+    Vec(Variant) variant; /* best first */
+    bool several;
     WeightsMode weights;                     /* never WEIGHTS_AUTO */
     int threads;                             /* at least 1 */
     int64_t arena_bytes, state_bytes, shift; /* shift: what the state needs beyond the plan's */
@@ -31,8 +41,6 @@ typedef struct Model {
     const char **in, **out;                  /* parameter names */
     const char **arena_name;                 /* per tensor id: name in the table of arena offsets, or NULL */
     const char **const_name;                 /* per tensor id: member of the weights */
-    Vec(Shared *) fn;
-    Shared **of; /* per kernel */
     EmitNeeds needs;
     HelperText *helpers;
     bool pool; /* some kernel has parallel loops */
@@ -59,6 +67,14 @@ void pool_runtime(const Model *m, Text *t);  /* behind the last */
 void pool_state(const Model *m, Text *t);    /* struct state */
 void pool_entries(const Model *m, Text *t);  /* ID_set_threads */
 void pool_release(const Model *m, Text *t);  /* ID_release */
+/* model_target.c: what depends on the target's processor */
+void target_variants(Model *m);
+void target_names(Model *m);                                            /* macros and functions, once the interface has its names */
+void target_pragmas(const Model *m, Text *t);                           /* before the first #include */
+void target_includes(const Model *m, Text *t);                          /* behind ID.h */
+void target_macros(const Model *m, Text *t);                            /* KERNEL…, ID_HAS_… */
+void target_guard(const Model *m, const Variant *v, bool end, Text *t); /* around what only its processors compile */
+const char *target_name(const Model *m);                                /* of all, as --target takes it */
 /* model_header.c, model_manifest.c, model_main.c */
 void model_header(const Model *m, Text *t);
 void model_manifest(const Model *m, const Emitted *e, Text *t);

@@ -12,6 +12,7 @@ static void put_source(Model *m, Text *t) {
     Text body = {0}, kernels = {0};
     const Program *p = m->p;
     run_names(m);
+    target_names(m);
     run_kernels(m, &kernels); /* first: what they need is declared before them */
     weights_struct(m, &body);
     pool_state(m, &body);
@@ -24,17 +25,14 @@ static void put_source(Model *m, Text *t) {
                 (long long)p->macs, (long long)p->weights_bytes, (long long)m->arena_bytes);
     put_comment(t, head.s, 0);
     text_free(&head);
+    target_pragmas(m, t);
     pool_switches(m, t);
     text_printf(t, "#include \"%s.h\"\n", m->id);
-    if (m->o->target->include) text_printf(t, "#include <%s>\n", m->o->target->include);
+    target_includes(m, t);
     if (m->needs.math || m->math || helper_text_math(m->helpers)) text_puts(t, "#include <math.h>\n");
     if (helper_text_string(m->helpers) || m->weights == WEIGHTS_FILE) text_puts(t, "#include <string.h>\n");
     pool_runtime(m, t);
-    if (p->k.n)
-        text_puts(t, "\n/* Kernels stay functions of their own: less stack, faster compilation. */\n"
-                     "#if defined(__GNUC__)\n#define KERNEL __attribute__((noinline))");
-    if (p->k.n && m->o->target->attribute) text_printf(t, " %s", m->o->target->attribute);
-    if (p->k.n) text_puts(t, "\n#else\n#define KERNEL\n#endif\n");
+    target_macros(m, t);
     text_puts(t, "\n");
     if (body.n) text_putn(t, body.s, body.n);
     if (kernels.n) text_putn(t, kernels.s, kernels.n);
@@ -86,20 +84,15 @@ static bool has_parallel_loop(const Stmt *s) {
     return false;
 }
 static bool threads_useful(const Program *p, int threads) {
-    for (int i = 0; i < p->k.n && threads > 1; i++)
-        if (has_parallel_loop(p->k.v[i]->f->body)) return true;
+    for (; p; p = p->next)
+        for (int i = 0; i < p->k.n && threads > 1; i++)
+            if (has_parallel_loop(p->k.v[i]->f->body)) return true;
     return false;
 }
 bool emit_model(Ctx *c, const Program *p, const EmitOptions *o, const char *dir, Emitted *out) {
     Arena *a = arena_new();
-    Model m = {.c = c,
-               .a = a,
-               .p = p,
-               .o = o,
-               .id = o->id,
-               .weights = weights_mode(o, p),
-               .threads = o->threads > 1 ? o->threads : 1,
-               .style = {o->target->vector_bits > 0, "KERNEL", o->target}};
+    Model m = {.c = c, .a = a, .p = p, .o = o, .id = o->id, .weights = weights_mode(o, p), .threads = o->threads > 1 ? o->threads : 1};
+    target_variants(&m);
     int64_t state = m.weights == WEIGHTS_FILE ? 64 : 0;
     if (threads_useful(p, m.threads)) state = 64 + pool_bytes(m.threads);
     m.shift = max_i64(0, state - p->state_bytes);

@@ -52,9 +52,9 @@ void model_manifest(const Model *m, const Emitted *e, Text *t) {
     text_puts(t, ",\n  \"quern_version\": ");
     put_string(t, m->o->version ? m->o->version : "");
     text_puts(t, ",\n  \"target\": ");
-    put_string(t, m->o->target->name);
+    put_string(t, target_name(m));
     text_puts(t, ",\n  \"cflags\": ");
-    put_string(t, m->o->target->cflags ? m->o->target->cflags : "");
+    put_string(t, m->variant.v[0].t->cflags ? m->variant.v[0].t->cflags : "");
     text_puts(t, ",\n  \"sources\": [");
     for (int i = 0; i < e->sources.n; i++) {
         if (i) text_puts(t, ", ");

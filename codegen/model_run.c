@@ -89,18 +89,18 @@ static const char *part_name(Model *m, const char *kernel) {
         return name;
     }
 }
-static void find_shared(Model *m) {
-    const Program *p = m->p;
+static void find_shared(Model *m, Variant *v) {
+    const Program *p = v->p;
     Map *seen = map_new(m->a);
     bool threaded = m->threads > 1;
-    m->of = NEW_ARRAY(m->a, Shared *, p->k.n + 1);
+    v->of = NEW_ARRAY(m->a, Shared *, p->k.n + 1);
     for (int i = 0; i < p->k.n; i++) {
         const Kernel *k = p->k.v[i];
         bool *ok = restrict_flags(m, k);
         Text t = {0};
         EmitNeeds needs = {0};
         EmitFunc how = {.canonical = true, .is_static = true, .no_offset = true, .restrict_ok = ok, .pool = threaded};
-        emit_func_with(&t, k->f, &m->style, &how, &needs);
+        emit_func_with(&t, k->f, &v->style, &how, &needs);
         Shared *s = map_get(seen, t.s);
         if (!s) {
             s = NEW(m->a, Shared);
@@ -110,10 +110,10 @@ static void find_shared(Model *m) {
             for (int j = 0; j < needs.parts; j++) s->part[j] = part_name(m, s->name);
             m->pool |= needs.parts > 0;
             map_set(seen, arena_strdup(m->a, t.s), s);
-            vec_push(m->a, &m->fn, s);
+            vec_push(m->a, &v->fn, s);
         } else if (s->count <= 6) text_printf(&s->also, "%s%s", s->count > 1 ? ", " : "", k->f->name);
         s->count++;
-        m->of[i] = s;
+        v->of[i] = s;
         text_free(&t);
     }
 }
@@ -135,15 +135,14 @@ static void routines_of(Model *m, Text *t, const Stmt *s) {
     default: break;
     }
 }
-void run_kernels(Model *m, Text *t) {
-    find_shared(m);
-    Text kernels = {0}, helpers = {0};
-    for (int i = 0; i < m->fn.n; i++) {
-        Shared *s = m->fn.v[i];
+static void variant_kernels(Model *m, Variant *v, Text *helpers) {
+    find_shared(m, v);
+    for (int i = 0; i < v->fn.n; i++) {
+        Shared *s = v->fn.v[i];
         Text comment = {0};
         text_printf(&comment, "%s", s->first->f->comment ? s->first->f->comment : s->first->f->name);
         if (s->count > 1) text_printf(&comment, "\nThe same for %s%s", s->also.s, s->count > 7 ? " and others." : ".");
-        emit_func_with(&kernels, s->first->f, &m->style,
+        emit_func_with(&v->kernels, s->first->f, &v->style,
                        &(EmitFunc){.name = s->name,
                                    .is_static = true,
                                    .no_offset = true,
@@ -152,23 +151,30 @@ void run_kernels(Model *m, Text *t) {
                                    .pool = m->threads > 1,
                                    .part_name = s->part},
                        &m->needs);
-        text_puts(&kernels, "\n");
+        text_puts(&v->kernels, "\n");
         text_free(&comment), text_free(&s->also);
-        routines_of(m, &helpers, s->first->f->body);
+        routines_of(m, helpers, s->first->f->body);
     }
+}
+void run_kernels(Model *m, Text *t) {
+    Text helpers = {0};
+    for (int i = 0; i < m->variant.n; i++) variant_kernels(m, &m->variant.v[i], &helpers);
     helper_text_set(m->helpers, &helpers, &m->needs.helpers);
     if (helpers.n) {
         text_putn(t, helpers.s, helpers.n);
         text_puts(t, "\n");
     }
-    if (kernels.n) text_putn(t, kernels.s, kernels.n);
-    text_free(&helpers), text_free(&kernels);
+    for (int i = 0; i < m->variant.n; i++) {
+        Variant *v = &m->variant.v[i];
+        target_guard(m, v, false, t);
+        if (v->kernels.n) text_putn(t, v->kernels.s, v->kernels.n);
+        target_guard(m, v, true, t);
+        text_free(&v->kernels);
+    }
+    text_free(&helpers);
 }
 
 /* ---- the arena */
-static const char *scratch_name(Model *m, int kernel, int param) {
-    return arena_printf(m->a, "%lld", (long long)(m->p->k.v[kernel]->scratch.v[param] + m->shift));
-}
 static void table_row(Text *t, const char *name, int64_t at, const Tensor *k) {
     Text what = {0}, safe = {0};
     type_print(&k->type, &what);
@@ -181,7 +187,7 @@ void run_table(Model *m, Text *t) {
     const Program *p = m->p;
     Map *names = map_new(m->a);
     bool any = false;
-    for (int i = 0; i < p->k.n; i++)
+    for (int i = 0; i < p->k.n; i++) /* the same tensors in the programs of all targets */
         for (int j = 0; j < p->k.v[i]->arg.n; j++) {
             Tensor *k = p->k.v[i]->arg.v[j];
             if (!k) continue;
@@ -218,13 +224,12 @@ void run_signature(const Model *m, Text *t) {
 }
 static bool packed(DType t) { return dtype_info[t].bits < 8; }
 /* The pointer that a kernel gets for its parameter i. */
-static void put_argument(Model *m, Text *t, int kernel, int i) {
-    const Kernel *k = m->p->k.v[kernel];
+static void put_argument(const Model *m, Text *t, const Kernel *k, int i) {
     const Buf *b = k->f->param.v[i];
     const char *type = dtype_info[b->dt].ctype;
     int64_t off = packed(b->dt) ? 0 : b->offset;
     if (!k->arg.v[i]) {
-        text_printf(t, "(%s *)(a + %s)", type, scratch_name(m, kernel, i));
+        text_printf(t, "(%s *)(a + %lld)", type, (long long)(k->scratch.v[i] + m->shift));
         return;
     }
     const Tensor *base = base_of(k->arg.v[i]);
@@ -246,9 +251,9 @@ static void put_argument(Model *m, Text *t, int kernel, int i) {
     }
     if (off) text_printf(t, " + %lld", (long long)off);
 }
-static void put_call(Model *m, Text *t, int kernel) {
-    const Kernel *k = m->p->k.v[kernel];
-    const Shared *s = m->of[kernel];
+static void put_call(Model *m, Text *t, const Variant *v, int kernel) {
+    const Kernel *k = v->p->k.v[kernel];
+    const Shared *s = v->of[kernel];
     if (s->count > 1 && k->f->comment) put_comment(t, k->f->comment, 1);
     size_t line = t->n;
     text_printf(t, s->returns ? "    if (%s(" : "    %s(", s->name);
@@ -256,7 +261,7 @@ static void put_call(Model *m, Text *t, int kernel) {
     if (s->parts) text_puts(t, k->f->param.n ? "pool, " : "pool");
     for (int i = 0; i < k->f->param.n; i++) {
         Text one = {0};
-        put_argument(m, &one, kernel, i);
+        put_argument(m, &one, k, i);
         if (i && t->n - line + one.n > 126) {
             text_puts(t, ",\n");
             line = t->n;
@@ -269,26 +274,97 @@ static void put_call(Model *m, Text *t, int kernel) {
     else text_puts(t, ");\n");
 }
 static bool uses_store(const Model *m, StoreKind store) {
-    for (int i = 0; i < m->p->k.n; i++) {
-        const Kernel *k = m->p->k.v[i];
-        for (int j = 0; j < k->arg.n; j++) {
-            if (!k->arg.v[j] ? store == ST_ARENA : (base_of(k->arg.v[j])->store == store && tensor_bytes(base_of(k->arg.v[j])) > 0))
-                return true;
+    for (const Program *p = m->p; p; p = p->next)
+        for (int i = 0; i < p->k.n; i++) {
+            const Kernel *k = p->k.v[i];
+            for (int j = 0; j < k->arg.n; j++) {
+                if (!k->arg.v[j] ? store == ST_ARENA : (base_of(k->arg.v[j])->store == store && tensor_bytes(base_of(k->arg.v[j])) > 0))
+                    return true;
+            }
         }
-    }
     return false;
+}
+static void put_calls(Model *m, Text *t, const Variant *v) {
+    for (int i = 0; i < v->p->k.n; i++) {
+        if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
+        put_call(m, t, v, i);
+    }
+    if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, v->p->k.n);
+    text_printf(t, "    return %s_OK;\n}\n\n", m->id);
+}
+/* What the calls of kernels may mention, declared or handed on: the arena, weights of a file, the pool, inputs, outputs. */
+typedef struct Scope {
+    bool arena, weights;
+} Scope;
+static void put_params(const Model *m, Text *t, const Scope *s, bool types) {
+    const Graph *g = m->p->g;
+    const char *sep = "";
+    if (s->arena) text_puts(t, types ? "char *a" : "a"), sep = ", ";
+    if (s->weights) text_printf(t, types ? "%sconst struct weights *w" : "%sw", sep), sep = ", ";
+    if (m->pool) text_printf(t, types ? "%sstruct qn_pool *pool" : "%spool", sep), sep = ", ";
+    for (int i = 0; i < g->in.n + g->out.n; i++, sep = i % 8 ? ", " : ",\n        ") {
+        bool in = i < g->in.n;
+        const Tensor *k = in ? g->in.v[i] : g->out.v[i - g->in.n];
+        if (types) text_printf(t, "%s%s%s *", sep, in ? "const " : "", type_of(k));
+        else text_puts(t, sep);
+        text_puts(t, in ? m->in[i] : m->out[i - g->in.n]);
+    }
+    if (!*sep && types) text_puts(t, "void");
+}
+static void put_variants(Model *m, Text *t, const Scope *s) {
+    const Graph *g = m->p->g;
+    for (int i = 0; i < m->variant.n; i++) {
+        const Variant *v = &m->variant.v[i];
+        target_guard(m, v, false, t);
+        text_printf(t, "static int %s(", v->run);
+        put_params(m, t, s, true);
+        text_puts(t, ") {\n");
+        if (s->arena) text_puts(t, "    (void)a;\n");
+        if (s->weights) text_puts(t, "    (void)w;\n");
+        if (m->pool) text_puts(t, "    (void)pool;\n");
+        for (int k = 0; k < g->in.n; k++) text_printf(t, "    (void)%s;\n", m->in[k]);
+        for (int k = 0; k < g->out.n; k++) text_printf(t, "    (void)%s;\n", m->out[k]);
+        put_calls(m, t, v);
+        target_guard(m, v, true, t);
+    }
+}
+/* The best code that this machine can run. */
+static void put_choice(const Model *m, Text *t, const Scope *s) {
+    bool any = false;
+    for (int i = 0; i < m->variant.n && !any; i++) {
+        const Variant *v = &m->variant.v[i];
+        target_guard(m, v, false, t);
+        any = !v->t->cpu_test;
+        if (any) text_printf(t, "    return %s(", v->run);
+        else text_printf(t, "    if (%s) return %s(", v->has, v->run);
+        put_params(m, t, s, false);
+        text_puts(t, ");\n");
+        target_guard(m, v, true, t);
+    }
+    if (!any) text_printf(t, "    return %s_E_TARGET;\n", m->id);
+    text_puts(t, "}\n\n");
+}
+static void put_tests(const Model *m, Text *t) {
+    bool any = false;
+    for (int i = 0; i < m->variant.n; i++) any |= !m->variant.v[i].t->cpu_test;
+    if (any) return;
+    text_puts(t, "    if (");
+    for (int i = 0; i < m->variant.n; i++) text_printf(t, "%s!%s", i ? " && " : "", m->variant.v[i].has);
+    text_printf(t, ") return %s_E_TARGET;\n", m->id);
 }
 static void put_run(Model *m, Text *t) {
     const Graph *g = m->p->g;
+    bool file = m->weights == WEIGHTS_FILE;
+    Scope s = {uses_store(m, ST_ARENA), file && uses_store(m, ST_CONST)};
     if (m->o->profile) text_printf(t, "void %s_profile(int kernel); /* defined by whoever measures */\n\n", m->id);
+    if (m->several) put_variants(m, t, &s);
     run_signature(m, t);
     text_puts(t, " {\n");
-    if (uses_store(m, ST_ARENA)) text_puts(t, "    char *a = arena;\n");
-    bool file = m->weights == WEIGHTS_FILE, weights = file && uses_store(m, ST_CONST);
-    if (weights) text_puts(t, "    const struct weights *w;\n");
+    if (s.arena) text_puts(t, "    char *a = arena;\n");
+    if (s.weights) text_puts(t, "    const struct weights *w;\n");
     if (m->pool) text_puts(t, "    struct qn_pool *pool;\n");
     text_printf(t, "    if (!arena || (uintptr_t)arena %% 64) return %s_E_ARENA;\n", m->id);
-    if (m->o->target->cpu_test) text_printf(t, "    if (!(%s)) return %s_E_TARGET;\n", m->o->target->cpu_test, m->id);
+    put_tests(m, t);
     for (int i = 0; i < g->in.n; i++)
         if (tensor_bytes(g->in.v[i])) text_printf(t, "    if (!%s) return %s_E_INPUT;\n", m->in[i], m->id);
         else text_printf(t, "    (void)%s;\n", m->in[i]);
@@ -296,7 +372,7 @@ static void put_run(Model *m, Text *t) {
         if (tensor_bytes(g->out.v[i])) text_printf(t, "    if (!%s) return %s_E_OUTPUT;\n", m->out[i], m->id);
         else text_printf(t, "    (void)%s;\n", m->out[i]);
     if (file) text_printf(t, "    if (!((struct state *)arena)->weights) return %s_E_WEIGHTS;\n", m->id);
-    if (weights) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
+    if (s.weights) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
     if (m->pool) text_puts(t, "    pool = &((struct state *)arena)->pool;\n    qn_pool_begin(pool);\n");
     for (int i = 0; i < g->out.n; i++) { /* unused bits of the last byte are 0 */
         const Tensor *k = g->out.v[i];
@@ -304,12 +380,8 @@ static void put_run(Model *m, Text *t) {
             text_printf(t, "    %s[%lld] = 0;\n", m->out[i], (long long)(tensor_bytes(k) - 1));
     }
     text_puts(t, "\n");
-    for (int i = 0; i < m->p->k.n; i++) {
-        if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
-        put_call(m, t, i);
-    }
-    if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, m->p->k.n);
-    text_printf(t, "    return %s_OK;\n}\n\n", m->id);
+    if (m->several) put_choice(m, t, &s);
+    else put_calls(m, t, &m->variant.v[0]);
 }
 static void put_dims_tables(const Model *m, Text *t) {
     const Graph *g = m->p->g;

@@ -260,7 +260,7 @@ static Target *target_fill(Diags *d, const char *file, const char *text, size_t 
     Loc loc = {file, place_of(text, bytes, y->name, &at), NULL, NULL};
     t->name = copy(d->a, y->name), t->about = copy(d->a, y->about);
     t->cflags = copy(d->a, y->cflags), t->attribute = copy(d->a, y->attribute), t->cpu_test = copy(d->a, y->cpu_test),
-    t->include = copy(d->a, y->include);
+    t->include = copy(d->a, y->include), t->family = copy(d->a, y->family), t->guard = copy(d->a, y->guard);
     machine_fill(y, d->a, t);
     if (y->vector && (y->vector->bits < 0 || y->vector->bits > 1 << 16 || y->vector->registers < 0 || y->vector->registers > 1024))
         diag_error(d, loc, "vector: %lld bits and %lld registers; expected up to 65536 and 1024", (long long)y->vector->bits,

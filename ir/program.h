@@ -14,8 +14,12 @@ typedef struct Kernel {
     int64_t macs;
 } Kernel;
 
-typedef struct Program {
+/* One program a target; those after the first differ in nothing but kernels: the same nodes in each, and places for their scratch. */
+typedef struct Program Program;
+struct Program {
     Graph *g;
+    const struct Target *target; /* NULL: any C99 compiler */
+    Program *next;               /* for the next target, or NULL */
     Vec(Kernel *) k;
     Vec(Tensor *) consts;  /* base tensors with ST_CONST, in order of addr */
     int64_t weights_bytes; /* the constants' image, each aligned to 64 */
@@ -24,5 +28,5 @@ typedef struct Program {
     int64_t lower_bound;   /* DESIGN section 5: largest sum of bytes live during one kernel, scratch apart, state included */
     int64_t scratch_bytes; /* largest scratch of one kernel */
     int64_t macs;
-} Program;
+};
 #endif

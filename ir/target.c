@@ -22,6 +22,19 @@ double target_area(const Target *t) {
         if (!t->level[i].shares) sum += (double)target_instances(t, i) * (double)t->level[i].words * t->level[i].area_per_word;
     return sum;
 }
+const char *target_clash(Arena *a, const Target *x, const Target *y) {
+    const Target *both[2] = {x, y};
+    if (strcmp(x->name, y->name) == 0) return arena_printf(a, "%s is named twice", x->name);
+    for (int i = 0; i < 2; i++) {
+        if (!both[i]->family)
+            return arena_printf(a, "%s has no `family`, so nothing says which processors it shares code with", both[i]->name);
+        if (both[i]->cflags)
+            return arena_printf(a, "%s needs compiler flags (%s), which would hold for the code of all", both[i]->name, both[i]->cflags);
+    }
+    bool any = strcmp(x->family, "any") == 0 || strcmp(y->family, "any") == 0;
+    if (any || strcmp(x->family, y->family) == 0) return NULL;
+    return arena_printf(a, "%s is of the family %s and %s of %s: no machine runs both", x->name, x->family, y->name, y->family);
+}
 int target_level(const Target *t, const char *name) {
     for (int i = 0; i < t->nlevel; i++)
         if (strcmp(t->level[i].name, name) == 0) return i;

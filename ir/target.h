@@ -61,6 +61,7 @@ typedef struct TargetInstr {
 
 typedef struct Target {
     const char *name, *about;
+    const char *family; /* of processors: only targets of one family can share an emitted file. "any": all; NULL: it cannot share */
     int nlevel;
     TargetLevel level[QN_MAX_LEVELS]; /* outermost first */
     int64_t vector_bits;              /* 0: no vectors */
@@ -78,12 +79,15 @@ typedef struct Target {
     const char *attribute; /* before each emitted function; NULL: none */
     const char *include;   /* header that the instruction rows need; NULL: none */
     const char *cpu_test;  /* C expression, true on a machine that can run it; NULL: any machine */
+    const char *guard;     /* preprocessor condition under which its code compiles; NULL: always */
 } Target;
 
 int64_t target_instances(const Target *t, int level); /* in the whole machine; level == nlevel: multiply-adds */
 double target_area(const Target *t);                  /* sum of words * area_per_word over all instances, and of area_per_pe */
-int target_level(const Target *t, const char *name);  /* index, or -1 */
-int64_t level_fan(const TargetLevel *v);              /* units below one instance */
+/* NULL, or why code for both cannot be in one file. */
+const char *target_clash(Arena *a, const Target *x, const Target *y);
+int target_level(const Target *t, const char *name); /* index, or -1 */
+int64_t level_fan(const TargetLevel *v);             /* units below one instance */
 /* Bits of run-length code for one word that is not zero: 5 bits of zeros before it and the word, as many pairs as 64 bits hold. */
 double run_length_bits(int word_bits);
 int target_lanes(const Target *t, int elem_bits); /* elements of a vector, at least 1 */

@@ -49,6 +49,14 @@ bool fold_node(Folder *f, Node *n, Node **next);
 void rules_markdown(Text *out);
 void rules_list(Text *out);
 
+/* retarget.c: blocks of sums for a target which is not the one that layouts were made for, and back. */
+typedef struct SavedAttrs {
+    Vec(Node *) node;
+    Vec(Attr *) attr;
+} SavedAttrs;
+void retarget(Run *r, const struct Target *own, SavedAttrs *saved);
+void retarget_undo(const SavedAttrs *saved);
+
 /* names.c: a C identifier from a model's string, unique within `used`. */
 const char *kernel_name(Arena *a, Map *used, const char *model, const char *fallback);
 

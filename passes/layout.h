@@ -43,7 +43,8 @@ typedef struct ConvExtents {
     bool padded_rows; /* taps above or below the input */
 } ConvExtents;
 ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e);
-double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e); /* of all, an estimate */
+ConvBlock conv_block_given(const Target *t, int64_t lanes, const ConvExtents *e, int64_t vecs); /* vectors of a block that is settled */
+double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e);                  /* of all, an estimate */
 typedef struct WinogradBlock {
     int64_t rows, points, vecs; /* rows of tiles at once; tiles and vectors of a block of sums */
 } WinogradBlock;

@@ -144,7 +144,7 @@ static int64_t winograd_size(Layout *l, const Site *s, int64_t c, int64_t featur
     ConvExtents e = {c, features, 1, s->in[0], s->in[1], s->out[0], s->out[1], 3, 3, 1, padded_rows(s)};
     double least = conv_best_cycles(l->target, l->lanes, &e), cycles;
     int64_t best = 0;
-    for (int64_t m = 2; m <= 4; m += 2) {
+    for (int64_t m = 2; m <= (l->r->o->precise ? 2 : 4); m += 2) { /* F(4x4) loses some bits */
         WinogradExtents w = winograd_extents(s, c, features, m);
         winograd_block_of(l->target, l->lanes, &w, &cycles);
         if (cycles >= least) continue;

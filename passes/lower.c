@@ -5,6 +5,7 @@
  *   %c = Conv … kernel 1; %y = Relu(%c) kernel 1; %z = Reshape(%y) (view)     --->     one Func, params x w y
  */
 #include "internal.h"
+#include "ir/target.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -87,13 +88,13 @@ static Kernel *lower_group(Run *r, Map *used, int n, Node *const *v) {
     return k;
 }
 
-bool pass_lower(Run *r) {
+static Program *lower_program(Run *r, const struct Target *target) {
     Graph *g = r->g;
     Program *p = NEW(g->a, Program);
     Map *used = map_new(r->tmp);
     Vec(Node *) group = {0};
     bool ok = true;
-    p->g = g;
+    p->g = g, p->target = target;
     for (Node *n = g->first; n; n = n->next) {
         if (n->kernel < 0) continue;
         group.n = 0;
@@ -106,6 +107,19 @@ bool pass_lower(Run *r) {
         if (k) vec_push(g->a, &p->k, k);
         ok &= k != NULL;
     }
-    r->p = p;
-    return ok;
+    return ok ? p : NULL;
+}
+bool pass_lower(Run *r) {
+    if (!r->o || r->o->variant.n == 0) return (r->p = lower_program(r, r->o ? r->o->target : NULL)) != NULL;
+    for (int i = r->o->variant.n - 1; i >= 0; i--) {
+        const Target *t = r->o->variant.v[i], *wide = r->o->target;
+        SavedAttrs saved = {0};
+        if (t->vector_bits != wide->vector_bits || t->vector_regs != wide->vector_regs) retarget(r, t, &saved);
+        Program *p = lower_program(r, t);
+        retarget_undo(&saved);
+        if (!p) return false;
+        p->next = r->p;
+        r->p = p;
+    }
+    return true;
 }

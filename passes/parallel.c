@@ -225,6 +225,7 @@ static void parallel_kernel(Run *r, Kernel *k) {
 }
 bool pass_parallel(Run *r) {
     if (!r->o || r->o->threads < 2) return true;
-    for (int i = 0; i < r->p->k.n; i++) parallel_kernel(r, r->p->k.v[i]);
+    for (Program *p = r->p; p; p = p->next)
+        for (int i = 0; i < p->k.n; i++) parallel_kernel(r, p->k.v[i]);
     return true;
 }

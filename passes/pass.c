@@ -3,6 +3,7 @@
  * verifies after each, and gives every row its dump, its time and its line in `quern passes`.
  */
 #include "internal.h"
+#include "ir/target.h"
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -87,8 +88,10 @@ static void dump(const Run *r, const PassRow *row) {
     text_printf(&t, "# after %s\n", row->name);
     if (!r->p) graph_print(r->g, &t);
     else if (row->fn == pass_plan) plan_print(r->p, &t);
-    else
-        for (int i = 0; i < r->p->k.n; i++) func_print(r->p->k.v[i]->f, &t);
+    for (const Program *p = row->fn == pass_plan ? NULL : r->p; p; p = p->next) {
+        if (r->p->next) text_printf(&t, "# for %s\n", p->target->name);
+        for (int i = 0; i < p->k.n; i++) func_print(p->k.v[i]->f, &t);
+    }
     fwrite(t.s, 1, t.n, stdout);
     text_free(&t);
 }

@@ -7,13 +7,15 @@
 
 typedef struct PassOptions {
     const char *list; /* --passes: comma separated names to run instead of the default list; "-name" leaves one out; NULL: default */
-    Vec(const char *) no_rule;    /* --no-rule */
-    Vec(const char *) dump_after; /* --dump-after; "all" for every pass. Dumps go to stdout as graph or loop text */
-    bool time;                    /* --time-passes: a table on stderr */
-    bool verify;                  /* run the verifiers after each pass */
-    const struct Target *target;  /* what the code is for; NULL: any C99 compiler */
-    int threads;                  /* loops are shared by up to so many; 0 and 1: by none */
-    int64_t state_bytes;          /* reserved at the arena's start */
+    Vec(const char *) no_rule;          /* --no-rule */
+    Vec(const char *) dump_after;       /* --dump-after; "all" for every pass. Dumps go to stdout as graph or loop text */
+    bool time;                          /* --time-passes: a table on stderr */
+    bool verify;                        /* run the verifiers after each pass */
+    const struct Target *target;        /* what layouts are chosen for; NULL: any C99 compiler */
+    Vec(const struct Target *) variant; /* code for each of these, best first; none: for `target` */
+    bool precise;                       /* the same bits from every target: one order of sums, exact operations */
+    int threads;                        /* loops are shared by up to so many; 0 and 1: by none */
+    int64_t state_bytes;                /* reserved at the arena's start */
 } PassOptions;
 
 /* Runs the graph passes, lowers and plans. NULL after errors. */

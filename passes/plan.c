@@ -12,6 +12,7 @@ typedef struct Plan {
     Run *r;
     Program *p;
     Vec(Block) block;    /* tensors first, then scratch */
+    Vec(int) scratch;    /* per kernel: its block, with several targets */
     Vec(Tensor *) bases; /* with storage in the arena, in order of first use */
     int *of;             /* base tensor id -> block, or -1 */
     int *first, *last;   /* per base tensor id: kernels, first -1: none */
@@ -54,7 +55,14 @@ static int mentions(const Kernel *k, const Tensor *base) {
     for (int i = 0; i < k->arg.n; i++) n += k->arg.v[i] && base_of(k->arg.v[i]) == base;
     return n;
 }
+static bool is_pair(const Kernel *k, const Tensor *y, const Tensor *x) {
+    for (int i = 0; i + 1 < k->inplace.n; i += 2)
+        if (base_of(k->arg.v[k->inplace.v[i]]) == y && base_of(k->arg.v[k->inplace.v[i + 1]]) == x) return true;
+    return false;
+}
 static bool may_take(const Plan *q, int k, const Kernel *kn, Tensor *y, Tensor *x) {
+    for (const Program *p = q->p->next; p; p = p->next)
+        if (!is_pair(p->k.v[k], y, x)) return false;
     if (x->store != ST_ARENA || y->store != ST_ARENA || x == y) return false;
     if (q->first[y->id] != k || q->last[x->id] != k || q->first[x->id] == k) return false;
     if (q->block.v[q->of[x->id]].last != k) return false; /* taken already */
@@ -87,6 +95,25 @@ static int64_t scratch_bytes(const Buf *b) {
     if (!dtype_bytes(b->dt, n, &bytes)) BUG("scratch '%s' overflows", b->name);
     return align64(bytes);
 }
+/* Code for several targets: only one of them runs, so a kernel has one block for all. */
+static void shared_scratch(Plan *q) {
+    for (int k = 0; k < q->p->k.n; k++) {
+        int64_t most = 0;
+        for (Program *p = q->p; p; p = p->next) {
+            Kernel *kn = p->k.v[k];
+            int64_t sum = 0;
+            kn->scratch.n = 0;
+            for (int i = 0; i < kn->arg.n; i++) {
+                vec_push(q->r->g->a, &kn->scratch, kn->arg.v[i] ? -1 : sum); /* within the block for now */
+                if (!kn->arg.v[i]) sum += scratch_bytes(kn->f->param.v[i]);
+            }
+            most = max_i64(most, sum);
+        }
+        vec_push(q->r->tmp, &q->scratch, q->block.n);
+        vec_push(q->r->tmp, &q->block, ((Block){most, k, k, 0}));
+        q->p->scratch_bytes = max_i64(q->p->scratch_bytes, most);
+    }
+}
 static void blocks_of_scratch(Plan *q) {
     Graph *g = q->r->g;
     for (int k = 0; k < q->p->k.n; k++) {
@@ -113,6 +140,19 @@ static bool place_constants(Plan *q) {
     return true;
 }
 
+/* The other targets' programs get what is common. */
+static bool share_plan(Plan *q) {
+    const Program *p = q->p;
+    for (Program *o = q->p; p->next && o; o = o->next) {
+        Program own = *o;
+        *o = *p;
+        o->k.v = own.k.v, o->k.n = own.k.n, o->k.cap = own.k.cap, o->target = own.target, o->next = own.next;
+        for (int k = 0; k < o->k.n; k++)
+            for (int i = 0; i < o->k.v[k]->scratch.n; i++)
+                if (o->k.v[k]->scratch.v[i] >= 0) o->k.v[k]->scratch.v[i] += p->state_bytes + q->block.v[q->scratch.v[k]].addr;
+    }
+    return true;
+}
 bool pass_plan(Run *r) {
     Program *p = r->p;
     int nt = r->g->tensors.n;
@@ -128,7 +168,8 @@ bool pass_plan(Run *r) {
     blocks_of_tensors(&q);
     int ntensor = q.block.n;
     int64_t total = p->state_bytes;
-    blocks_of_scratch(&q);
+    if (p->next) shared_scratch(&q);
+    else blocks_of_scratch(&q);
     for (int i = 0; i < q.block.n; i++)
         if (!add_ok(total, q.block.v[i].bytes, &total))
             return diag_error(r->c->d, NO_LOC, "the tensors of the model together exceed 2^63 bytes; reduce its extents");
@@ -139,10 +180,10 @@ bool pass_plan(Run *r) {
     for (int k = 0; k < p->k.n; k++) {
         Kernel *kn = p->k.v[k];
         for (int i = 0; i < kn->scratch.n; i++)
-            if (kn->scratch.v[i] >= 0) kn->scratch.v[i] = p->state_bytes + q.block.v[kn->scratch.v[i]].addr;
+            if (kn->scratch.v[i] >= 0 && !p->next) kn->scratch.v[i] = p->state_bytes + q.block.v[kn->scratch.v[i]].addr;
         if (kn->macs < 0 || !add_ok(p->macs, kn->macs, &p->macs)) p->macs = INT64_MAX;
     }
-    return place_constants(&q);
+    return place_constants(&q) && share_plan(&q);
 }
 
 /* ---- the table of --dump-after plan */

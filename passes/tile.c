@@ -24,7 +24,9 @@ static const Node *anchor_of(const Kernel *k) {
         if (k->nodes.n == 1 || k->nodes.v[i]->role == ROLE_ANCHOR) return k->nodes.v[i];
     return NULL;
 }
-static bool tile_kernel(Run *r, Kernel *k) {
+/* Where layouts were made for longer vectors, loops over a block's lanes are cut afterwards. With --precise all loops are chosen for the
+ * layout's target, so that sums have one order. */
+static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     Text steps = {0};
     TileJob job = {r->c, r->o->target, k, anchor_of(k), &steps, false};
     bool ok = true;
@@ -38,7 +40,8 @@ static bool tile_kernel(Run *r, Kernel *k) {
         BUG("the schedule of kernel '%s' (%s) is not legal:\n%s", k->f->name, job.anchor->op->name, steps.s);
     }
     vecmath_expand(k->f);
-    if (!steps.n || job.rest) vectorise(k->f, r->o->target);
+    if (!steps.n || job.rest) vectorise(k->f, r->o->precise ? r->o->target : own, own);
+    if (own->vector_bits < r->o->target->vector_bits) narrow_vectors(k->f, own);
     if (r->o->verify && !func_verify(r->c, k->f)) {
         diag_print_all(r->c->d, false);
         BUG("the nest of kernel '%s' does not verify after its schedule", k->f->name);
@@ -48,7 +51,10 @@ static bool tile_kernel(Run *r, Kernel *k) {
 }
 bool pass_tile(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
-    for (int i = 0; i < r->p->k.n; i++)
-        if (!tile_kernel(r, r->p->k.v[i])) return false;
+    for (Program *p = r->p; p; p = p->next) {
+        if (p->target->vector_bits == 0 && !r->o->precise) continue;
+        for (int i = 0; i < p->k.n; i++)
+            if (!tile_kernel(r, p->target, p->k.v[i])) return false;
+    }
     return true;
 }

@@ -14,6 +14,8 @@ typedef struct TileJob {
     Text *steps; /* one step a line */
     bool rest;   /* loops that the steps leave become vectors where they can (vectorise.c) */
 } TileJob;
+/* narrow.c */
+void narrow_vectors(Func *f, const Target *t);
 typedef bool (*TileFn)(TileJob *job);
 #define TILE(domain, op, fn) bool fn(TileJob *job);
 #include "tile.def"

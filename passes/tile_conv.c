@@ -45,16 +45,11 @@ static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, 
 }
 /* Weights come from behind the second level of cache while the products run; most of that is not hidden: measured. */
 static double with_stream(double products, double bytes) { return products + 0.7 * bytes / FAR_RATE; }
-double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e) {
-    ConvBlock b = conv_block_of(t, lanes, e);
-    double c = (double)(e->channels / e->group * e->k_h * e->k_w), f = (double)e->features;
-    return with_stream(c * (double)e->group * conv_cycles(t, lanes, e, b.rows, b.cols, b.vecs), 4 * c * f);
-}
-ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) {
-    int64_t regs = t->vector_regs > 4 ? t->vector_regs : 16, max_vecs = min_i64(8, ceil_div(e->features / e->group, lanes));
+static ConvBlock best_block(const Target *t, int64_t lanes, const ConvExtents *e, int64_t given) {
+    int64_t regs = t->vector_regs > 4 ? t->vector_regs : 16, max_vecs = given ? given : min_i64(8, ceil_div(e->features / e->group, lanes));
     ConvBlock best = {1, 1, 1, 0};
     double least = -1;
-    for (int64_t vecs = 1; vecs <= max_vecs; vecs++)
+    for (int64_t vecs = given ? given : 1; vecs <= max_vecs; vecs++)
         for (int64_t cols = 1; cols <= min_i64(e->out_w, regs); cols++)
             for (int64_t rows = 1; rows <= (e->padded_rows ? 1 : min_i64(e->out_h, 8)); rows++) {
                 if (rows > 1 && cols < e->out_w) break;
@@ -73,6 +68,13 @@ ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) {
         best.strip = ceil_div(e->out_h, strips);
     }
     return best;
+}
+ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) { return best_block(t, lanes, e, 0); }
+ConvBlock conv_block_given(const Target *t, int64_t lanes, const ConvExtents *e, int64_t vecs) { return best_block(t, lanes, e, vecs); }
+double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e) {
+    ConvBlock b = conv_block_of(t, lanes, e);
+    double c = (double)(e->channels / e->group * e->k_h * e->k_w), f = (double)e->features;
+    return with_stream(c * (double)e->group * conv_cycles(t, lanes, e, b.rows, b.cols, b.vecs), 4 * c * f);
 }
 /* Cycles that strips of `rows` rows of tiles take: products; weights, which each strip reads again from the level that holds them; what
  * lies between the steps, where it leaves the second level of cache. */

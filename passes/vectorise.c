@@ -14,7 +14,7 @@ enum { HEAVY = 24, LIGHT = 8, LARGE = 400, SUMS = 8 };
 typedef struct Vectorise {
     Func *f;
     Arena *a, *tmp;
-    const Target *t;
+    const Target *t, *own;
 } Vectorise;
 
 /* ---- copies of a body: declarations are renewed, so that each has its own lanes */
@@ -321,7 +321,7 @@ static void visit(Vectorise *x, Stmt *out, Stmt *s) {
     LoopShape shp;
     int64_t lo = 0, n = 0;
     if (s->k == S_FOR) {
-        Stmt *turned = vec_transpose(x->f, x->tmp, x->t, s);
+        Stmt *turned = x->own->vector_bits >= 128 ? vec_transpose(x->f, x->tmp, x->own, s) : NULL;
         if (turned) {
             s_append(x->a, out, turned);
             return;
@@ -351,8 +351,8 @@ static void visit_block(Vectorise *x, Stmt *block) {
     for (int i = 0; i < block->u.block.n; i++) visit(x, out, block->u.block.v[i]);
     block->u.block = out->u.block;
 }
-void vectorise(Func *f, const Target *t) {
-    Vectorise x = {f, f->a, arena_new(), t};
+void vectorise(Func *f, const Target *t, const Target *own) {
+    Vectorise x = {f, f->a, arena_new(), t, own};
     vec_flatten(f);
     visit_block(&x, f->body);
     func_simplify(f);

@@ -6,7 +6,8 @@
 #include "ir/target.h"
 
 /* vectorise.c: loops over neighbouring elements become vector loops, reductions get one sum per lane. */
-void vectorise(Func *f, const Target *t);
+/* t decides which loops and in what order sums are added; transposes go through the registers of `own`. */
+void vectorise(Func *f, const Target *t, const Target *own);
 
 /* vec_flat.c: buffers become one-dimensional and loops that run over neighbours of each other one loop. */
 void vec_flatten(Func *f);

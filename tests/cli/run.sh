@@ -123,5 +123,17 @@ status 0 '--dump-after' '$quern compile $model -o $work/d --dump-after fold | gr
 prints 'fold' '--time-passes' '$quern compile $model -o $work/d --time-passes'
 status 0 '--no-rule' '$quern compile $model -o $work/d --passes -fuse'
 
+# ---- several targets in one file, and machines that lack them
+data=$root/tests/data/digits
+export data
+for lacks in '' '-Dd_HAS_X86_AVX512=0' '-Dd_HAS_X86_AVX512=0 -Dd_HAS_X86_AVX2=0'; do
+    status 0 "three targets, $lacks" "\$quern verify \$model --name d --data \$data --target c99+avx2+avx512 --cflags '-O1 $lacks'"
+done
+prints 'invoke returned: 8' 'no target fits the machine' '$quern run $model --name d --target avx2+avx512 --cflags "-O1 -Dd_HAS_X86_AVX512=0 -Dd_HAS_X86_AVX2=0"'
+status 0 'several targets are one manifest' '$quern compile $model --name d -o $work/o --target avx512+c99+x86_avx2 && grep -q "\"target\": \"c99+x86_avx2+x86_avx512\"" $work/o/d.json && grep -q "\"cflags\": \"\"" $work/o/d.json'
+status 1 'a target twice' '$quern compile $model -o $work/o --target avx2+x86_avx2'
+status 1 'a target without processors' '$quern compile $model -o $work/o --target avx2+toy_pad'
+status 1 'a missing target' '$quern compile $model -o $work/o --target avx2+'
+
 echo "cli: $passed passed, $failed failed"
 [ "$failed" = 0 ]

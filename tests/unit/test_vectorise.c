@@ -107,7 +107,7 @@ static void compare(const Nest *t, int extent, int bits) {
     }
     Target target = {.name = "t", .vector_bits = bits};
     vecmath_expand(f), vecmath_expand(g);
-    vectorise(g, &target);
+    vectorise(g, &target, &target);
     bool ok = func_verify(&c, g) && interp_run(&c, f, p, NULL) && interp_run(&c, g, q, NULL);
     if (!ok) diag_print_all(&d, false);
     Text out = {0};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* target.c: what --target says: one target, or several joined by + for one emitted file. A built-in name may leave out its family, `host`
+ * is what this machine runs. Layouts are made for the longest vectors among them.
+ *
+ *   c99+avx2+avx512   --->   code for x86_avx512, x86_avx2 and c99, tried in this order; layouts for x86_avx512
+ */
+#include "cli.h"
+#include "codegen/target_yaml.h"
+#include <string.h>
+#include <unistd.h>
+
+/* The best built-in target that this machine can run. */
+static const char *host_target(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        return "x86_avx512";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86_avx2";
+#elif defined(__aarch64__)
+    return "aarch64_neon";
+#endif
+    return "c99";
+}
+/* `avx2` for x86_avx2, if only one built-in name ends so. */
+static const char *full_name(Ctx *c, const char *name) {
+    const char *found = NULL, *t;
+    size_t n = strlen(name);
+    if (strcmp(name, "host") == 0) return host_target();
+    for (int i = 0; (t = target_builtin(c->a, i)); i++) {
+        size_t k = strlen(t);
+        if (strcmp(t, name) == 0) return t;
+        if (k > n + 1 && t[k - n - 1] == '_' && strcmp(t + k - n, name) == 0) {
+            if (found) return name;
+            found = t;
+        }
+    }
+    return found ? found : name;
+}
+/* A built-in target has the caches of the smallest cores of its kind; those of this machine's are known. */
+static void host_caches(Target *t) {
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
+    const struct {
+        const char *level;
+        int key;
+    } row[] = {{"L1", _SC_LEVEL1_DCACHE_SIZE}, {"L2", _SC_LEVEL2_CACHE_SIZE}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        int level = target_level(t, row[i].level);
+        long bytes = sysconf(row[i].key);
+        if (level > 0 && bytes >= 4096 && bytes <= 1 << 28) t->level[level].words = bytes * 8 / t->level[level].word_bits;
+    }
+#else
+    (void)t;
+#endif
+}
+static bool better(const Target *x, const Target *y) { return x->vector_bits > y->vector_bits; }
+
+bool target_option(Ctx *c, Options *o) {
+    if (o->machine) return true;
+    const char *all = o->target ? o->target : "c99";
+    Vec(const Target *) list = {0};
+    for (const char *s = all;; s += strcspn(s, "+") + 1) {
+        const char *name = arena_strndup(c->a, s, strcspn(s, "+"));
+        if (!*name) return diag_error(c->d, NO_LOC, "--target %s: a name is missing; expected NAME+NAME…", all);
+        Target *t = target_load(c, full_name(c, name));
+        if (!t) return false;
+        if (strcmp(name, "host") == 0) host_caches(t);
+        for (int i = 0; i < list.n; i++) {
+            const char *why = target_clash(c->a, t, list.v[i]);
+            if (why) return diag_error(c->d, NO_LOC, "--target %s: %s; leave one out", all, why);
+        }
+        int at = list.n;
+        vec_push(c->a, &list, t);
+        for (; at > 0 && !better(list.v[at - 1], t); at--) list.v[at] = list.v[at - 1];
+        list.v[at] = t;
+        if (!s[strcspn(s, "+")]) break;
+    }
+    o->machine = o->pass.target = list.v[0];
+    if (o->pass.precise) o->pass.target = target_load(c, "x86_avx512"); /* for layouts alone: they decide the order of sums */
+    for (int i = 0; i < list.n && (list.n > 1 || o->pass.precise); i++) vec_push(c->a, &o->pass.variant, list.v[i]);
+    return o->pass.target != NULL;
+}
