@@ -60,7 +60,7 @@ Function *function_find(const Importer *im, const Onnx__NodeProto *p) {
     return map_get(im->functions, function_key((Importer *)im, p->domain, p->op_type, p->overload));
 }
 
-static bool may_nest(Importer *im, const Scope *sc, size_t nodes, Loc loc) {
+bool may_nest(Importer *im, const Scope *sc, size_t nodes, Loc loc) {
     if (sc->depth >= NEST_MAX) return diag_error(im->c->d, loc, "functions and branches are nested more than %d deep", NEST_MAX);
     im->inlined += (int64_t)nodes;
     if (im->inlined > im->inlined_max) {

@@ -162,4 +162,9 @@ Function *function_find(const Importer *im, const Onnx__NodeProto *p);
 void function_inline(Importer *im, Scope *sc, Function *f, const Onnx__NodeProto *p, Loc loc);
 /* An If whose condition is known; false: it is not (the caller goes on). */
 bool if_inline(Importer *im, Scope *sc, const Onnx__NodeProto *p, Loc loc);
+/* Whether so many nodes of another body may be put here; else an error was told. */
+bool may_nest(Importer *im, const Scope *sc, size_t nodes, Loc loc);
+
+/* ---- flex.c: a FlexAttention with functions; false: it has none */
+bool flex_inline(Importer *im, Scope *sc, const Onnx__NodeProto *p, Loc loc);
 #endif

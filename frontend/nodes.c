@@ -230,7 +230,8 @@ void nodes_import(Importer *im, Scope *sc, size_t n, Onnx__NodeProto *const *nod
             const char *own = sc->depth ? name_unique(im, sc->prefix, name) : arena_strdup(im->c->a, name);
             Tensor *t = constant_import(im, sc, p, own, loc);
             map_set(sc->value, name, t ? t : tensor_new(im->g, own, DT_NONE, -1, NULL));
-        } else if (!(onnx && strcmp(op, "If") == 0 && if_inline(im, sc, p, loc))) {
+        } else if (!(onnx && strcmp(op, "If") == 0 && if_inline(im, sc, p, loc)) &&
+                   !(strcmp(op, "FlexAttention") == 0 && flex_inline(im, sc, p, loc))) {
             op_import(im, sc, p, (int64_t)i, loc);
         }
     }

@@ -4,6 +4,7 @@
  *   call qn_prefetch(i)(x)   --->   nothing happens
  */
 #include "loop.h"
+#include "runtime/ops/qn_bytes.h"
 #include <string.h>
 
 static int hint(const int64_t *arg, void *const *buf) {
@@ -13,7 +14,7 @@ static int hint(const int64_t *arg, void *const *buf) {
 static const struct {
     const char *name;
     InterpCall fn;
-} rows[] = {{"qn_prefetch", hint}};
+} rows[] = {{"qn_prefetch", hint}, {"qn_copy_bytes", qn_copy_bytes}};
 
 InterpCall interp_find_call(const char *name) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -102,6 +102,7 @@ static float qn_f8e5m2_to_f32(uint8_t h) { return qn_f16_to_f32((uint16_t)(h << 
 static uint8_t qn_f32_to_f8e5m2(float f) {
     uint32_t s = qn_f32_bits(f) >> 24 & 0x80u, q;
     if (f != f) return (uint8_t)(s | 0x7fu);
+    if (f - f != 0) return (uint8_t)(s | 0x7cu); /* infinite; what is only too large saturates */
     q = qn_f32_small(f, 2, 15);
     return (uint8_t)(s | (q > 0x7bu ? 0x7bu : q));
 }
@@ -139,7 +140,8 @@ static float qn_f4e2m1_to_f32(uint8_t h) {
 }
 /* @helper qn_f32_to_f4e2m1 deps: qn_f32_bits qn_f32_small */
 static uint8_t qn_f32_to_f4e2m1(float f) {
-    uint32_t s = qn_f32_bits(f) >> 28 & 8u, q = f != f ? 7u : qn_f32_small(f, 1, 1);
+    uint32_t s = qn_f32_bits(f) >> 28 & 8u, q = qn_f32_small(f, 1, 1);
+    if (f != f) return 8u; /* there is no NaN: ONNX makes it -0 */
     return (uint8_t)(s | (q > 7u ? 7u : q));
 }
 

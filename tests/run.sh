@@ -2,6 +2,7 @@
 # Installs what is missing, builds, runs all tests, ends with "N passed, N failed". Works offline when nothing is missing.
 #   tests/run.sh          unit tests, ONNX conformance data, real models, examples
 #   tests/run.sh --full   the same under gcc, clang and both sanitizers
+#   tests/run.sh --conformance   only ONNX's cases and real models; rewrites docs/conformance.md
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 shared=${QUERN_SHARED:-$root/../shared}
@@ -17,6 +18,12 @@ sh "$root/.ci/install" "$root/.ci/packages"
 
 build_dir=$root/build
 sh "$root/.ci/build" "$build_dir" all -DQUERN_TESTS=ON -DQUERN_WERROR=ON
+if [ "${1:-}" = --conformance ]; then
+    corpus_all "$build_dir" cc '-std=c99 -O1 -Wall -Wextra -Werror -pedantic' 1
+    cp "$work/conformance" "$root/docs/conformance.md"
+    total
+    exit
+fi
 unit "$build_dir"
 meta "$build_dir"
 cli "$build_dir"
@@ -24,6 +31,7 @@ inspect "$build_dir"
 hostile "$build_dir"
 abi "$build_dir"
 corpus_all "$build_dir" cc '-std=c99 -O1 -Wall -Wextra -Werror -pedantic' 1
+conformance
 digits
 every=${QUERN_TENTH:-}
 [ -z "$full" ] || every=1

@@ -28,16 +28,32 @@ skip() { say "$1: 0 passed, 0 failed, 1 skipped ($2)"; }
 
 unit() { counted "unit ($(basename "$1"))" "$1/tests/unit_tests"; }
 
-# Folders with stored data that are present here, as NAME=FOLDER.
+# Folders with stored data that are present here, as NAME=FOLDER, the newest first.
 corpora() {
+    if [ -d "$work/newest/data" ]; then echo "new=$work/newest/data"; fi
     if [ -d /usr/share/libonnx-testdata/data ]; then echo onnx=/usr/share/libonnx-testdata/data; fi
     if [ -d "$shared/models" ]; then echo "models=$shared/models"; fi
 }
 # corpus_all BUILD CC FLAGS EVERY
 corpus_all() {
     [ -d "$shared/models" ] || skip "models of $shared" "the folder is absent; set QUERN_SHARED"
-    counted "corpus ($2, every $4)" "$1/tests/corpus" --work "$work/corpus" --cc "$2" --cflags "$3" --every "$4" --status "$root/tests/onnx/status.txt" $(corpora)
+    newest=$shared/onnx-backend-tests/onnx-backend-test-data.tar.xz
+    if [ ! -f "$newest" ]; then
+        skip "newest data of ONNX" "$newest is absent; set QUERN_SHARED"
+    elif [ ! -d "$work/newest" ]; then
+        mkdir "$work/newest"
+        tar -xJf "$newest" -C "$work/newest"
+    fi
+    counted "corpus ($2, every $4)" "$1/tests/corpus" --work "$work/corpus" --cc "$2" --cflags "$3" --every "$4" --status "$root/tests/onnx/status.txt" --conformance "$work/conformance" $(corpora)
     rm -rf "$work/corpus"
+}
+# The table of all cases, after corpus_all with every one of them.
+conformance() {
+    if [ -d "$work/newest/data" ] && [ -d /usr/share/libonnx-testdata/data ]; then
+        check "docs/conformance.md is fresh" diff -u "$root/docs/conformance.md" "$work/conformance"
+    else
+        skip "docs/conformance.md is fresh" "data are missing"
+    fi
 }
 # sanitized BUILD CC EVERY: compiler and emitted code under ASan and UBSan
 sanitized() {

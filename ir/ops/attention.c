@@ -114,8 +114,7 @@ static Tensor *softcapped(R r, Tensor *s, DType dt, double cap) {
     return r_op2(r, "Mul", r_op1(r, "Tanh", r_op2(r, "Div", s, tensor_scalar(r.g, dt, cap))), tensor_scalar(r.g, dt, cap));
 }
 /* Softmax along the keys in the precision asked for; where no key is seen, the weights are 0. */
-static Tensor *weights(R r, Tensor *s, DType dt, bool masked) {
-    int64_t want = attr_i(r.n, PRECISION);
+static Tensor *weights(R r, Tensor *s, DType dt, int64_t want, bool masked) {
     bool other = dtype_valid((int)want) && dtype_is_float((DType)want) && (DType)want != dt;
     Tensor *w = other ? r_cast(r, r_op1(r, "Softmax", r_cast(r, s, (DType)want)), dt) : r_op1(r, "Softmax", s);
     if (!masked) return w;
@@ -147,7 +146,7 @@ bool rewrite_attention(Ctx *c, Graph *g, Node *n) {
         r_set_i(x, "past", s.past);
     }
     at[2] = x;
-    at[3] = x = weights(r, x, dt, masked);
+    at[3] = x = weights(r, x, dt, attr_i(n, PRECISION), masked);
     if (r_out(r, 3)) r_done(r, 3, at[mode]);
     if (s.groups != s.heads) x = r_reshape(r, x, 4, (int64_t[]){s.batch, s.groups, rows, total});
     x = r_op2(r, "MatMul", x, v);
@@ -163,6 +162,43 @@ bool rewrite_flex_attention(Ctx *c, Graph *g, Node *n) {
     Tensor *y = r_op3(r, "Attention", n->in[0], n->in[1], n->in[2]);
     r_copy_attrs(r, y);
     r_done(r, 0, y);
+    return true;
+}
+
+/* Its three parts, where functions stand between them: every operand has 4 dims, [batch, head, position, size]. */
+static bool flex_parts(Ctx *c, const Node *n, int with) {
+    const Type *x = &n->in[0]->type, *y = &n->in[1]->type;
+    bool ok = x->rank == 4 && y->rank == 4 && type_known(x) && type_known(y) && y->dim[1] > 0 && x->dim[1] % y->dim[1] == 0 &&
+              x->dim[0] == y->dim[0] && x->dim[3] == y->dim[with];
+    return ok || diag_error(c->d, n->loc, "the shapes of queries, keys or values do not fit together; 4 dims each are expected");
+}
+/* MatMul of x and y, which several heads of x share. */
+static Tensor *shared_product(R r, Tensor *x, const Type *xt, Tensor *y, int64_t groups, int64_t cols) {
+    int64_t rows = xt->dim[1] / groups * xt->dim[2];
+    if (groups != xt->dim[1]) x = r_reshape(r, x, 4, (int64_t[]){xt->dim[0], groups, rows, xt->dim[3]});
+    x = r_op2(r, "MatMul", x, y);
+    return groups != xt->dim[1] ? r_reshape(r, x, 4, (int64_t[]){xt->dim[0], xt->dim[1], xt->dim[2], cols}) : x;
+}
+bool rewrite_flex_scores(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const Type *q = &n->in[0]->type, *k = &n->in[1]->type;
+    if (!flex_parts(c, n, 3)) return false;
+    double scale = attr_has(n, 0) ? (double)attr_f(n, 0) : 1 / sqrt((double)q->dim[3]);
+    Tensor *x = r_op2(r, "Mul", n->in[0], tensor_scalar(g, q->dt, scale));
+    r_done(r, 0, shared_product(r, x, q, r_swap_last(r, n->in[1], 4), k->dim[1], k->dim[2]));
+    return true;
+}
+bool rewrite_flex_weights(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    r_done(r, 0, weights(r, n->in[0], n->in[0]->type.dt, attr_i(n, 0), true));
+    return true;
+}
+bool rewrite_flex_values(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const Type *v = &n->in[1]->type;
+    if (!flex_parts(c, n, 2)) return false;
+    r_done(r, 0, shared_product(r, n->in[0], &n->in[0]->type, n->in[1], v->dim[1], v->dim[3]));
     return true;
 }
 

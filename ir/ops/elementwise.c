@@ -95,7 +95,24 @@ Expr *compute_cast(Lower *L, Node *n, int out, Expr *const *idx) {
         return to == DT_BOOL && x->t != DT_BOOL ? e_bin(a, BIN_NE, x, e_lit_i(a, x->t, 0)) : e_cast(a, dtype_compute(to), x);
     int64_t saturate = attr_i(n, op_attr_index(n->op, "saturate"));
     x = saturating(L, to, saturate != 0, x);
+    if (dtype_is_float(x->t) && dtype_is_int(to) && dtype_info[to].bits < 8) x = e_cast(a, DT_INT32, x); /* what is out of range wraps */
     return e_cast(a, x->t == DT_FLOAT64 ? to : dtype_compute(to), x);
+}
+
+/* ---- BitCast: bytes are copied; what is computed with would have been converted */
+bool infer_bit_cast(Infer *x) {
+    int64_t to = attr_i(x->n, 0);
+    DType from = x->n->in[0]->type.dt;
+    if (to <= 0 || to >= DT_COUNT || dtype_info[to].cls == CLS_STR || dtype_info[to].cls == CLS_CPLX ||
+        dtype_info[to].bits != dtype_info[from].bits)
+        return infer_error(x, "%s cannot be seen as %s; a type of %d bits is expected", dtype_name(from), dtype_name((DType)to),
+                           dtype_info[from].bits);
+    return infer_as(x, (DType)to);
+}
+bool lower_bit_cast(Lower *L, Node *n) {
+    Expr *bytes = e_int(L->a, tensor_bytes(n->in[0]));
+    lower_call(L, "qn_copy_bytes", 1, &bytes, 2, (Buf *[]){lower_tensor(L, n->in[0]), lower_tensor(L, n->out[0])}, 2);
+    return true;
 }
 
 /* ---- quantisation. The scale is one value, one per index of an axis, or one per block along it. */

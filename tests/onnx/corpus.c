@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* corpus.c: compiles, builds and runs every model below the given folders and compares with the stored data.
- * A case is a folder with model.onnx and test_data_set_N. Each case is imported and emitted, twice with equal bytes, in a child process (a
- * crash is one failed case), many cases share one call of the C compiler, and each is called in a child of its own through the manifest
- * alone.
+ * A case is a folder with model.onnx and test_data_set_N, or NAME.onnx with NAME_output_0.pb. Each case is imported and emitted, twice with
+ * equal bytes, in a child process (a crash is one failed case), many cases share one call of the C compiler, and each is called in a child
+ * of its own through the manifest alone.
  *
- *   corpus [--work DIR] [--cc CC] [--cflags FLAGS] [--every N] [--status FILE] [--report FILE] [--only TEXT] [--target NAME] NAME=FOLDER …
+ *   corpus [--work DIR] [--cc CC] [--cflags FLAGS] [--every N] [--status FILE] [--report FILE] [--conformance FILE] [--only TEXT]
+ *          [--target NAME] NAME=FOLDER …      newer data first
  *
- * NAME is the table's first column; folders below FOLDER/<category>/<case> give `NAME/category`, FOLDER/<case> gives NAME.
- * The status file lists cases known to fail, one `NAME/…/case reason` a line: they count as skipped, and a listed case that
- * passes is a failure, so that the list can only shrink. Exit 1 if a case failed or none ran.
+ * NAME is the table's first column; folders below FOLDER/<category>/<case> give `NAME/category`, FOLDER/<case> gives NAME. A case that
+ * has the same bytes as one of the same category and name in an earlier FOLDER is not run again. Exit 1 if a case failed or none ran.
  */
 #define _GNU_SOURCE
-#include "cli/cli.h"
+#include "corpus.h"
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,26 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 24, COMPILE_SECONDS = 60, RUN_SECONDS = 120, WORKERS = 2 };
-typedef enum Stage { PASS, UNSUPPORTED, REFUSED, CRASH, CC, RUN, WRONG, STAGES } Stage;
-static const char *const stage_name[STAGES] = {"pass", "unsupported", "refused", "crash", "cc", "run", "wrong"};
-
-typedef struct Case {
-    char *category, *name, *dir; /* dir holds model.onnx */
-    char **set;                  /* folders with data for one build, */
-    int nset, first;             /* whose inputs have the same shapes */
-    char id[24];
-    Stage stage;
-    char *why;
-    bool known;
-} Case;
-typedef struct Corpus {
-    Arena *a;
-    Vec(Case) c;
-    const char *work, *cc, *cflags, *only, *report, *target;
-    int every;
-    Map *known;
-} Corpus;
+enum { BATCH = 24, COMPILE_SECONDS = 180, RUN_SECONDS = 120, WORKERS = 2 };
 
 /* ---- finding cases */
 static int by_name(const void *x, const void *y) { return strcmp(*(char *const *)x, *(char *const *)y); }
@@ -64,34 +44,91 @@ static char **subdirs(Arena *a, const char *dir, int *n) {
     *n = v.n;
     return v.v;
 }
+static uint64_t fnv(uint64_t h, const void *p, size_t n) {
+    for (size_t i = 0; i < n; i++) h = (h ^ ((const uint8_t *)p)[i]) * 0x100000001b3u;
+    return (h ^ n) * 0x100000001b3u;
+}
+/* Of the model and all files of its data sets, names included. */
+static uint64_t files_hash(Ctx *c, uint64_t h, const char *dir, int depth) {
+    Vec(char *) names = {0};
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (e->d_name[0] != '.') vec_push(c->a, &names, arena_strdup(c->a, e->d_name));
+    if (d) closedir(d);
+    if (names.n) qsort(names.v, (size_t)names.n, sizeof *names.v, by_name);
+    for (int i = 0; i < names.n; i++) {
+        struct stat st;
+        size_t n = 0;
+        char *path = arena_printf(c->a, "%s/%s", dir, names.v[i]);
+        h = fnv(h, names.v[i], strlen(names.v[i]));
+        if (stat(path, &st) != 0) continue;
+        const void *bytes = S_ISDIR(st.st_mode) ? NULL : file_read_whole(c, path, SIZE_MAX / 2, &n);
+        h = S_ISDIR(st.st_mode) && depth ? files_hash(c, h, path, depth - 1) : fnv(h, bytes, bytes ? n : 0);
+    }
+    return h;
+}
+static void case_add(Corpus *q, Case k) {
+    const char *rest = strchr(k.category, '/');
+    for (int i = 0; i < q->c.n && strcmp(k.corpus, "models") != 0; i++) {
+        const char *other = strchr(q->c.v[i].category, '/');
+        if (strcmp(q->c.v[i].name, k.name) == 0 && strcmp(q->c.v[i].corpus, k.corpus) != 0 &&
+            strcmp(other ? other : "", rest ? rest : "") == 0)
+            k.newer_at = i + 1;
+    }
+    k.same = k.newer_at && q->c.v[k.newer_at - 1].hash == k.hash;
+    if (k.same) vec_push(q->a, &q->same, k);
+    else vec_push(q->a, &q->c, k);
+}
 /* Data sets of other shapes (a free batch) make further cases, NAME@1 …: each needs a build of its own. */
-static void add_cases(Corpus *q, const char *category, char *name, char *path) {
+static void add_cases(Corpus *q, const char *corpus, const char *category, char *name, char *path) {
     Diags d = {.a = arena_new()};
     Ctx c = {d.a, &d}, keep = {q->a, &d};
     char **sets;
-    int n;
+    int n, nmade = 0;
     if (dataset_find(&keep, path, &sets, &n)) {
         DataSet *data = NEW_ARRAY(c.a, DataSet, n);
-        int first = q->c.n;
+        Case *made = NEW_ARRAY(c.a, Case, n);
+        uint64_t hash = strcmp(corpus, "models") == 0 ? 0 : files_hash(&c, 0xcbf29ce484222325u, path, 1);
         for (int i = 0; i < n; i++) {
-            int at = first;
+            int at = 0;
             if (n > 1) dataset_read(&c, sets[i], &data[i]);
-            while (at < q->c.n && i > 0 && !dataset_same_shapes(&data[i], &data[q->c.v[at].first])) at++;
-            if (at == q->c.n) {
-                Case k = {.category = arena_strdup(q->a, category),
-                          .name = i ? arena_printf(q->a, "%s@%d", name, i) : name,
-                          .dir = path,
-                          .first = i};
-                k.set = NEW_ARRAY(q->a, char *, n);
-                vec_push(q->a, &q->c, k);
-            }
-            Case *k = &q->c.v[at];
-            k->set[k->nset++] = sets[i];
+            while (at < nmade && i > 0 && !dataset_same_shapes(&data[i], &data[made[at].first])) at++;
+            if (at == nmade)
+                made[nmade++] = (Case){.corpus = corpus,
+                                       .category = arena_strdup(q->a, category),
+                                       .name = i ? arena_printf(q->a, "%s@%d", name, i) : name,
+                                       .dir = path,
+                                       .model = arena_printf(q->a, "%s/model.onnx", path),
+                                       .set = NEW_ARRAY(q->a, char *, n),
+                                       .hash = hash,
+                                       .first = i};
+            made[at].set[made[at].nset++] = sets[i];
         }
+        for (int i = 0; i < nmade; i++) case_add(q, made[i]);
     }
     arena_free(d.a);
 }
-static void find_cases(Corpus *q, const char *category, const char *dir, int depth) {
+/* NAME.onnx beside NAME_output_0.pb, without a folder. */
+static void add_light(Corpus *q, const char *corpus, const char *category, const char *dir) {
+    static const char tail[] = "_output_0.pb";
+    Vec(char *) names = {0};
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        size_t n = strlen(e->d_name);
+        if (n >= sizeof tail && strcmp(e->d_name + n - (sizeof tail - 1), tail) == 0)
+            vec_push(q->a, &names, arena_strndup(q->a, e->d_name, n - (sizeof tail - 1)));
+    }
+    if (d) closedir(d);
+    if (names.n) qsort(names.v, (size_t)names.n, sizeof *names.v, by_name);
+    for (int i = 0; i < names.n; i++) {
+        Case k = {.corpus = corpus, .category = arena_strdup(q->a, category), .name = names.v[i], .nset = 1, .light = true};
+        k.dir = k.model = arena_printf(q->a, "%s/%s.onnx", dir, names.v[i]);
+        k.set = NEW_ARRAY(q->a, char *, 1);
+        k.set[0] = arena_printf(q->a, "%s/%s%s", dir, names.v[i], tail);
+        if (access(k.model, R_OK) == 0 && (!q->only || strstr(k.model, q->only))) case_add(q, k);
+    }
+}
+static void find_cases(Corpus *q, const char *corpus, const char *category, const char *dir, int depth) {
     int n;
     char **sub = subdirs(q->a, dir, &n);
     for (int deeper = 0; deeper < 2; deeper++) /* a folder's own cases first: the table has one line per category */
@@ -99,21 +136,10 @@ static void find_cases(Corpus *q, const char *category, const char *dir, int dep
             char *path = arena_printf(q->a, "%s/%s", dir, sub[i]);
             bool is_case = access(arena_printf(q->a, "%s/model.onnx", path), R_OK) == 0 &&
                            access(arena_printf(q->a, "%s/test_data_set_0", path), R_OK) == 0;
-            if (is_case && !deeper && (!q->only || strstr(path, q->only))) add_cases(q, category, sub[i], path);
-            if (!is_case && deeper && depth < 1) find_cases(q, arena_printf(q->a, "%s/%s", category, sub[i]), path, depth + 1);
+            if (is_case && !deeper && (!q->only || strstr(path, q->only))) add_cases(q, corpus, category, sub[i], path);
+            if (!is_case && deeper && depth < 1) find_cases(q, corpus, arena_printf(q->a, "%s/%s", category, sub[i]), path, depth + 1);
         }
-}
-static void read_status(Corpus *q, const char *path) {
-    FILE *f = fopen(path, "r");
-    char line[1024];
-    while (f && fgets(line, sizeof line, f)) {
-        char *end = line + strcspn(line, " \t\n");
-        if (line[0] == '#' || end == line) continue;
-        char *why = end + strspn(end, " \t\n");
-        why[strcspn(why, "\n")] = 0;
-        map_set(q->known, arena_strndup(q->a, line, (size_t)(end - line)), arena_strdup(q->a, why));
-    }
-    if (f) fclose(f);
+    add_light(q, corpus, category, dir);
 }
 
 /* ---- children: the message comes back through a pipe, the stage as exit status */
@@ -139,13 +165,12 @@ static uint64_t emitted_hash(Ctx *c, const Corpus *q, const Case *k) {
 }
 /* The whole road once. */
 static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
-    Options o = {
-        .atol = -1, .rtol = -1, .threads = 1, .model = arena_printf(c->a, "%s/model.onnx", k->dir), .name = k->id, .target = q->target};
+    Options o = {.atol = -1, .rtol = -1, .threads = 1, .model = k->model, .name = k->id, .target = q->target};
     DataSet set = {0};
     Emitted e = {0};
     o.pass.verify = true;
     ops_init();
-    if (!dataset_read(c, k->set[0], &set)) return UNSUPPORTED;
+    if (!k->light && !dataset_read(c, k->set[0], &set)) return UNSUPPORTED;
     if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n)) return REFUSED;
     Program *p = model_build(c, &o, o.model);
     return p && model_emit(c, &o, p, k->id, q->work, &e) ? PASS : REFUSED;
@@ -169,70 +194,12 @@ static Stage emit_case(Corpus *q, Case *k, int fd) {
         Text t = {0};
         if (d.list.v[i].severity != DIAG_ERROR) continue;
         diag_format(&d.list.v[i], &t);
-        const char *at = strstr(t.s, "model.onnx: ");
+        const char *at = strncmp(t.s, k->model, strlen(k->model)) == 0 ? t.s + strlen(k->model) + 2 : NULL;
         if (strstr(t.s, "nsupported")) r = UNSUPPORTED;
-        say(fd, at ? at + 12 : t.s);
+        say(fd, at ? at : t.s);
         break;
     }
     return r;
-}
-typedef int InvokeFn(void *, const void *const *, const int64_t *const *, void *const *, int64_t *const *);
-static const char *entry_str(const json_t *e, const char *key) { return json_string_value(json_object_get(e, key)); }
-static bool entry_type(const json_t *e, Type *t) {
-    const json_t *shape = json_object_get(e, "shape");
-    t->dt = dtype_parse(entry_str(e, "dtype") ? entry_str(e, "dtype") : "");
-    t->rank = (int)json_array_size(shape);
-    for (int i = 0; i < t->rank && i < QN_MAX_RANK; i++) t->dim[i] = json_integer_value(json_array_get(shape, (size_t)i));
-    return t->dt != DT_NONE;
-}
-static Stage run_set(Ctx *c, Case *k, InvokeFn *invoke, const json_t *m, const char *dir, int fd) {
-    DataSet set = {0};
-    const json_t *ins = json_object_get(m, "inputs"), *outs = json_object_get(m, "outputs");
-    size_t nin = json_array_size(ins), nout = json_array_size(outs);
-    char why[300];
-    void *arena = NULL;
-    if (!dataset_read(c, dir, &set)) return say(fd, "data not readable"), RUN;
-    if ((size_t)set.in.n < nin) return say(fd, "fewer stored inputs than the manifest has"), RUN;
-    const void **in = NEW_ARRAY(c->a, const void *, nin + 1);
-    void **out = NEW_ARRAY(c->a, void *, nout + 1);
-    for (size_t i = 0; i < nin; i++) {
-        Type t = {0};
-        if (!entry_type(json_array_get(ins, i), &t) || !value_fit(&set.in.v[i], &t))
-            return say(fd, "stored input has another type than the manifest says"), RUN;
-        in[i] = set.in.v[i].data;
-    }
-    for (size_t i = 0; i < nout; i++)
-        out[i] = arena_alloc(c->a, (size_t)json_integer_value(json_object_get(json_array_get(outs, i), "max_bytes")) + 1);
-    if (posix_memalign(&arena, 64, (size_t)json_integer_value(json_object_get(m, "arena_bytes")) + 1)) return say(fd, "no memory"), RUN;
-    memset(arena, 0xa5, (size_t)json_integer_value(json_object_get(m, "arena_bytes")));
-    memset(arena, 0, (size_t)json_integer_value(json_object_get(m, "state_bytes")));
-    int r = invoke(arena, in, NULL, out, NULL);
-    if (r) return snprintf(why, sizeof why, "invoke returned %d", r), say(fd, why), RUN;
-    (void)k;
-    for (size_t i = 0; i < nout && i < (size_t)set.out.n; i++) {
-        Type t = {0};
-        Value *want = &set.out.v[i];
-        bool recurrent =
-            strstr(k->dir, "lstm") || strstr(k->dir, "gru") || strstr(k->dir, "rnn") || json_is_true(json_object_get(m, "recurrent"));
-        if (!entry_type(json_array_get(outs, i), &t) || !value_fit(want, &t)) {
-            Text x = {0}, y = {0};
-            type_print(&t, &x), type_print(&want->type, &y);
-            snprintf(why, sizeof why, "output %zu is %s, stored is %s", i, x.s, y.s);
-            return say(fd, why), WRONG;
-        }
-        int64_t n;
-        type_elements(&t, &n);
-        Tolerance tol = tolerance_default(&(Graph){0}, t.dt, -1, -1);
-        if (recurrent && tol.atol == 1e-4) tol = (Tolerance){1e-3, 1e-3};
-        Compared cmp = compare_values(t.dt, n, out[i], want->data, tol);
-        if (!cmp.ok) {
-            snprintf(why, sizeof why, "output %zu: %lld of %lld differ, e.g. [%lld] %.7g, expected %.7g", i, (long long)cmp.bad,
-                     (long long)n, (long long)cmp.at, dtype_get_f(t.dt, out[i], cmp.at), dtype_get_f(t.dt, want->data, cmp.at));
-            return say(fd, why), WRONG;
-        }
-    }
-    free(arena);
-    return PASS;
 }
 static Stage run_case(Corpus *q, Case *k, const char *so, int fd) {
     Arena *a = arena_new();
@@ -247,7 +214,11 @@ static Stage run_case(Corpus *q, Case *k, const char *so, int fd) {
     *(void **)&invoke = dlsym(lib, arena_printf(a, "%s_invoke", k->id));
     if (!invoke) return say(fd, "no invoke function"), RUN;
     Stage r = PASS;
-    for (int i = 0; i < k->nset && r == PASS; i++) r = run_set(&c, k, invoke, m, k->set[i], fd);
+    for (int i = 0; i < k->nset && r == PASS; i++) {
+        const char *why = "";
+        r = judge_set(&c, k, invoke, m, k->set[i], &why);
+        if (r != PASS) say(fd, why);
+    }
     json_decref(m);
     return r;
 }
@@ -359,37 +330,20 @@ static void run_all(Corpus *q) {
     }
 }
 
-static void print_table(const Corpus *q) {
-    printf("%-28s %7s", "category", "cases");
-    for (int s = 0; s < STAGES; s++) printf(" %11s", stage_name[s]);
-    puts("");
-    for (int i = 0; i < q->c.n;) {
-        int count[STAGES] = {0}, n = 0;
-        const char *cat = q->c.v[i].category;
-        for (; i < q->c.n && strcmp(q->c.v[i].category, cat) == 0; i++, n++) count[q->c.v[i].stage]++;
-        printf("%-28s %7d", cat, n);
-        for (int s = 0; s < STAGES; s++) printf(" %11d", count[s]);
-        puts("");
+/* Every n-th case, and the newer ones of their names. */
+static void select_cases(Corpus *q) {
+    int n = q->c.n, kept = 0, *to = NEW_ARRAY(q->a, int, n + 1);
+    for (int i = n - 1; i >= 0; i--) {
+        if (i % (q->every > 0 ? q->every : 1) == 0) to[i] = 1;
+        if (to[i] && q->c.v[i].newer_at) to[q->c.v[i].newer_at - 1] = 1;
     }
-}
-static int finish(Corpus *q) {
-    int passed = 0, failed = 0, skipped = 0;
-    FILE *rep = q->report ? fopen(q->report, "w") : NULL;
-    for (int i = 0; i < q->c.n; i++) {
-        Case *k = &q->c.v[i];
-        char *full = arena_printf(q->a, "%s/%s", k->category, k->name);
-        const char *known = map_get(q->known, full);
-        if (rep) fprintf(rep, "%s %s %s\n", full, stage_name[k->stage], k->why ? k->why : "");
-        if (k->stage == PASS && known)
-            printf("FAIL %s: passes, but is listed as known to fail (%s); remove the line\n", full, known), failed++;
-        else if (k->stage == PASS) passed++;
-        else if (known) skipped++;
-        else printf("FAIL %s: %s: %s\n", full, stage_name[k->stage], k->why), failed++;
+    for (int i = 0; i < n; i++) {
+        if (!to[i]) continue;
+        q->c.v[kept] = q->c.v[i];
+        to[i] = kept++;
+        if (q->c.v[to[i]].newer_at) q->c.v[to[i]].newer = &q->c.v[to[q->c.v[to[i]].newer_at - 1]];
     }
-    if (rep) fclose(rep);
-    print_table(q);
-    printf("corpus: %d passed, %d failed, %d skipped\n", passed, failed, skipped);
-    return failed || !passed;
+    q->c.n = kept;
 }
 
 int main(int argc, char **argv) {
@@ -399,26 +353,24 @@ int main(int argc, char **argv) {
     const struct {
         const char *name;
         const char **to;
-    } opts[] = {{"--work", &q.work}, {"--cc", &q.cc},         {"--cflags", &q.cflags},
-                {"--only", &q.only}, {"--report", &q.report}, {"--target", &q.target}};
+    } opts[] = {{"--work", &q.work},     {"--cc", &q.cc},         {"--cflags", &q.cflags},          {"--only", &q.only},
+                {"--report", &q.report}, {"--target", &q.target}, {"--conformance", &q.conformance}};
     for (int i = 1; i < argc; i++) {
         bool used = false;
         for (size_t k = 0; k < sizeof opts / sizeof *opts && i + 1 < argc; k++)
             if (strcmp(argv[i], opts[k].name) == 0) *opts[k].to = argv[++i], used = true;
         if (used) continue;
         if (strcmp(argv[i], "--every") == 0 && i + 1 < argc) q.every = atoi(argv[++i]);
-        else if (strcmp(argv[i], "--status") == 0 && i + 1 < argc) read_status(&q, argv[++i]);
+        else if (strcmp(argv[i], "--status") == 0 && i + 1 < argc) status_read(&q, argv[++i]);
         else if (strchr(argv[i], '=')) {
             char *eq = strchr(argv[i], '=');
-            find_cases(&q, arena_strndup(q.a, argv[i], (size_t)(eq - argv[i])), eq + 1, 0);
+            const char *corpus = arena_strndup(q.a, argv[i], (size_t)(eq - argv[i]));
+            find_cases(&q, corpus, corpus, eq + 1, 0);
         } else return fprintf(stderr, "corpus: unknown argument '%s'\n", argv[i]), 2;
     }
-    int n = 0;
-    for (int i = 0; i < q.c.n; i++)
-        if (i % (q.every > 0 ? q.every : 1) == 0) q.c.v[n++] = q.c.v[i];
-    q.c.n = n;
-    for (int i = 0; i < n; i++) snprintf(q.c.v[i].id, sizeof q.c.v[i].id, "m%05d", i);
+    select_cases(&q);
+    for (int i = 0; i < q.c.n; i++) snprintf(q.c.v[i].id, sizeof q.c.v[i].id, "m%05d", i);
     if (mkdir(q.work, 0777) && errno != EEXIST) return perror(q.work), 1;
     run_all(&q);
-    return finish(&q);
+    return corpus_finish(&q);
 }

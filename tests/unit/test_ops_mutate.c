@@ -19,6 +19,15 @@ static const struct {
     const char *in, *node; /* inputs and constants, the node */
 } rows[] = {
     {"t: float32[2,2,3], k: int64[4] = [2,1,4,5]", "AffineGrid(t, k) {align_corners=1}"},
+    {"r: float32[], t: int64[] = [3], x: float32[2], g: float32[2], h: float32[2]",
+     "\"ai.onnx.preview.training\"::Adagrad(r, t, x, g, h) {decay_factor=0.1}"},
+    {"r: float32[], t: int64[] = [3], x: float32[2], g: float32[2], v: float32[2], h: float32[2]",
+     "\"ai.onnx.preview.training\"::Adam(r, t, x, g, v, h)"},
+    {"r: float32[], t: int64[] = [0], x: float32[2], g: float32[2], v: float32[2]",
+     "\"ai.onnx.preview.training\"::Momentum(r, t, x, g, v) {alpha=0.9, beta=1, mode=\"nesterov\", norm_coefficient=0.01}"},
+    {"x: float32[2,3]", "BitCast(x) {to=6}"},
+    {"q: float32[1,4,3,2], k: float32[1,2,5,2]", "\"quern\"::FlexScores(q, k)"},
+    {"p: float32[1,4,3,5], v: float32[1,2,5,2]", "\"quern\"::FlexValues(p, v)"},
     {"x: float32[2,3,4]", "ArgMax(x) {axis=1, keepdims=0, select_last_index=1}"},
     {"x: float32[2,3,4]", "ArgMin(x) {axis=-1}"},
     {"x: uint8[2,3], y: uint8[2,1]", "BitShift(x, y) {direction=\"LEFT\"}"},
@@ -251,9 +260,11 @@ START_TEST(test_rows) { /* _i: the first of a few */
         Arena *a = arena_new();
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(rows[i].node, "("), rows[i].node);
-        const OpDef *op = op_find("", name);
+        char *colons = strstr(name, "::"), *domain = name[0] == '"' ? name + 1 : name;
+        if (colons) colons[-(name[0] == '"')] = 0;
+        const OpDef *op = colons ? op_find(domain, colons + 2) : op_find("", name);
         ck_assert_msg(op != NULL, "%s", name);
-        int outputs = strcmp(name, "Split") == 0 ? 3 : op->max_out > 2 ? 2 : op->max_out, ran = 0;
+        int outputs = strcmp(name, "Split") == 0 ? 3 : op->max_out > 2 || op->max_out < 0 ? 2 : op->max_out, ran = 0;
         if (strcmp(name, "SoftmaxCrossEntropyLoss") == 0) outputs = 1;
         const char *text = row_text(a, i, outputs);
         rnd_state = 0x9E3779B97F4A7C15ULL * (uint64_t)(i + 1);

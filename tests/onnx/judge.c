@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* judge.c: one data set through a compiled model, and whether the outputs are right. ONNX's data have one tolerance: 1e-6 and a
+ * thousandth of each expected element for floats of 16 to 64 bits; everything else, and casts and quantisation, bit for bit. Models
+ * of other folders have that of `quern verify`.
+ *
+ *   float32 expected 2.0, got 2.0019   ->   right         int8 expected 3, got 4   ->   wrong
+ */
+#include "corpus.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- exceptions: every one is here, by the name that ONNX gave it */
+static const struct {
+    const char *name;
+    bool prefix;
+    ExemptKind kind;
+    const char *why;
+} exemptions[] = {
+    {"test_bernoulli", true, EXEMPT_RANDOM, "the stored values are draws of NumPy's generator: judged by shape, domain and frequency"},
+    {"test_training_dropout", false, EXEMPT_RANDOM,
+     "the stored mask was drawn by NumPy's generator: judged by shape, domain and frequency"},
+    {"test_training_dropout_mask", false, EXEMPT_RANDOM,
+     "the stored mask was drawn by NumPy's generator: judged by shape, domain and frequency"},
+    {"test_training_dropout_default", false, EXEMPT_RANDOM,
+     "the stored mask was drawn by NumPy's generator: judged by shape, domain and frequency"},
+    {"test_training_dropout_default_mask", false, EXEMPT_RANDOM,
+     "the stored mask was drawn by NumPy's generator: judged by shape, domain and frequency"},
+    {"test_gradient_of_add", true, EXEMPT_REFUSED, "Gradient asks for a derivative of the graph around it; it is refused by name"},
+    {"test_image_decoder_decode_jpeg2k_rgb", false, EXEMPT_REFUSED, "JPEG 2000 is not among the formats that are decoded"},
+    {"test_image_decoder_decode_webp_rgb", false, EXEMPT_REFUSED, "WebP is not among the formats that are decoded"},
+};
+static bool is_models(const Case *k) { return strcmp(k->corpus, "models") == 0; }
+ExemptKind exempt(const Case *k, const char **why) {
+    for (size_t i = 0; i < sizeof exemptions / sizeof *exemptions && !is_models(k); i++) {
+        size_t n = strlen(exemptions[i].name);
+        if (strncmp(k->name, exemptions[i].name, n) != 0 || (!exemptions[i].prefix && k->name[n])) continue;
+        *why = exemptions[i].why;
+        return exemptions[i].kind;
+    }
+    return EXEMPT_NONE;
+}
+
+/* ---- comparison */
+static bool exact(const Case *k, DType t) {
+    return !dtype_is_float(t) || dtype_info[t].bits < 16 || strncmp(k->name, "test_cast", 9) == 0 || strstr(k->name, "quantize");
+}
+static bool element_ok(DType t, const void *got, const void *want, int64_t i, bool bits) {
+    if (!dtype_is_float(t)) return dtype_get_i(t, got, i) == dtype_get_i(t, want, i);
+    double x = dtype_get_f(t, got, i), w = dtype_get_f(t, want, i);
+    if (isnan(x) || isnan(w)) return isnan(x) && isnan(w);
+    if (x == w) return signbit(x) == signbit(w) || !bits;
+    return !bits && isfinite(w) && fabs(x - w) <= 1e-6 + 1e-3 * fabs(w);
+}
+static Compared compare_strict(const Case *k, DType t, int64_t n, const void *got, const void *want) {
+    Compared r = {.ok = true, .at = -1};
+    for (int64_t i = 0; i < n; i++) {
+        if (element_ok(t, got, want, i, exact(k, t))) continue;
+        if (r.at < 0) r.at = i;
+        r.bad++, r.ok = false;
+    }
+    return r;
+}
+static Compared compare_lax(const Case *k, const json_t *m, DType t, int64_t n, const void *got, const void *want) {
+    Tolerance tol = tolerance_default(&(Graph){0}, t, -1, -1);
+    bool recurrent =
+        strstr(k->dir, "lstm") || strstr(k->dir, "gru") || strstr(k->dir, "rnn") || json_is_true(json_object_get(m, "recurrent"));
+    if (recurrent && tol.atol == 1e-4) tol = (Tolerance){1e-3, 1e-3};
+    return compare_values(t, n, got, want, tol);
+}
+static const char *string_at(Ctx *c, const void *data, int64_t i) {
+    const int64_t *off = data;
+    return arena_printf(c->a, "\"%.*s\"", (int)(off[i + 1] - off[i]), (const char *)data + off[i]);
+}
+static const char *compare_strings(Ctx *c, int64_t n, const void *got, const void *want) {
+    const int64_t *x = got, *w = want;
+    for (int64_t i = 0; i < n; i++) {
+        bool same = x[i + 1] - x[i] == w[i + 1] - w[i] &&
+                    memcmp((const char *)got + x[i], (const char *)want + w[i], (size_t)(w[i + 1] - w[i])) == 0;
+        if (!same) return arena_printf(c->a, "[%lld] %s, expected %s", (long long)i, string_at(c, got, i), string_at(c, want, i));
+    }
+    return NULL;
+}
+
+/* ---- random values: in their domain, and as frequent as asked for within six standard deviations */
+static const char *check_bernoulli(Ctx *c, DType t, int64_t n, const void *got, const Value *p) {
+    double ones = 0, mean = 0, var = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double v = dtype_get_f(t, got, i), q = dtype_get_f(p->type.dt, p->data, i);
+        if (v != 0 && v != 1) return arena_printf(c->a, "[%lld] %g; 0 or 1 is expected", (long long)i, v);
+        ones += v, mean += q, var += q * (1 - q);
+    }
+    return fabs(ones - mean) <= 6 * sqrt(var) + 1 ? NULL
+                                                  : arena_printf(c->a, "%g ones of %lld; about %g are expected", ones, (long long)n, mean);
+}
+static const char *check_dropout(Ctx *c, const Type *t, int64_t n, const void *got, const DataSet *set) {
+    double ratio = set->in.n > 1 ? dtype_get_f(set->in.v[1].type.dt, set->in.v[1].data, 0) : 0.5, dropped = 0;
+    const Value *x = &set->in.v[0];
+    for (int64_t i = 0; i < n; i++) {
+        double v = dtype_get_f(t->dt, got, i), keep = t->dt == DT_BOOL ? 1 : dtype_get_f(x->type.dt, x->data, i) / (1 - ratio);
+        if (v != 0 && fabs(v - keep) > 1e-6 + 1e-3 * fabs(keep))
+            return arena_printf(c->a, "[%lld] %g; 0 or %g is expected", (long long)i, v, keep);
+        dropped += v == 0;
+    }
+    return fabs(dropped - ratio * (double)n) <= 6 * sqrt((double)n * ratio * (1 - ratio)) + 1
+               ? NULL
+               : arena_printf(c->a, "%g of %lld dropped", dropped, (long long)n);
+}
+
+/* ---- one set */
+static bool entry_type(const json_t *e, Type *t) {
+    const json_t *shape = json_object_get(e, "shape");
+    const char *dt = json_string_value(json_object_get(e, "dtype"));
+    t->dt = dtype_parse(dt ? dt : "");
+    t->rank = (int)json_array_size(shape);
+    for (int i = 0; i < t->rank && i < QN_MAX_RANK; i++) t->dim[i] = json_integer_value(json_array_get(shape, (size_t)i));
+    return t->dt != DT_NONE;
+}
+static int64_t entry_bytes(const json_t *e) { return json_integer_value(json_object_get(e, "max_bytes")); }
+static const char *type_text(Ctx *c, const Type *t) {
+    Text s = {0};
+    type_print(t, &s);
+    const char *r = arena_strdup(c->a, s.s);
+    text_free(&s);
+    return r;
+}
+static bool light_read(Ctx *c, const json_t *ins, const char *path, DataSet *set) {
+    Value out = {0};
+    for (size_t i = 0; i < json_array_size(ins); i++) {
+        Value v = {0};
+        int64_t n, bytes;
+        if (!entry_type(json_array_get(ins, i), &v.type) || !type_elements(&v.type, &n) || !dtype_bytes(v.type.dt, n, &bytes)) return false;
+        v.data = arena_alloc(c->a, (size_t)bytes + 1);
+        for (int64_t k = 0; k < n; k++) dtype_set_f(v.type.dt, v.data, k, (double)k / (double)n);
+        vec_push(c->a, &set->in, v);
+    }
+    if (!onnx_read_tensor(c, path, &out)) return false;
+    vec_push(c->a, &set->out, out);
+    return true;
+}
+static const char *judge_output(Ctx *c, const Case *k, const json_t *m, size_t i, const void *got, const DataSet *set) {
+    const json_t *e = json_array_get(json_object_get(m, "outputs"), i);
+    Type t = {0};
+    Value *want = &set->out.v[i];
+    int64_t n;
+    const char *why;
+    if (!entry_type(e, &t) || !value_fit(want, &t))
+        return arena_printf(c->a, "output %zu is %s, stored is %s", i, type_text(c, &t), type_text(c, &want->type));
+    type_elements(&t, &n);
+    if (exempt(k, &why) == EXEMPT_RANDOM)
+        return strstr(k->name, "dropout") ? check_dropout(c, &t, n, got, set) : check_bernoulli(c, t.dt, n, got, &set->in.v[0]);
+    if (t.dt == DT_STRING) return compare_strings(c, n, got, want->data);
+    Compared r = is_models(k) ? compare_lax(k, m, t.dt, n, got, want->data) : compare_strict(k, t.dt, n, got, want->data);
+    if (r.ok) return NULL;
+    return arena_printf(c->a, "output %zu: %lld of %lld differ, e.g. [%lld] %.7g, expected %.7g", i, (long long)r.bad, (long long)n,
+                        (long long)r.at, dtype_get_f(t.dt, got, r.at), dtype_get_f(t.dt, want->data, r.at));
+}
+Stage judge_set(Ctx *c, const Case *k, InvokeFn *invoke, const json_t *m, const char *dir, const char **why) {
+    DataSet set = {0};
+    const json_t *ins = json_object_get(m, "inputs"), *outs = json_object_get(m, "outputs");
+    size_t nin = json_array_size(ins), nout = json_array_size(outs),
+           arena_bytes = (size_t)json_integer_value(json_object_get(m, "arena_bytes"));
+    void *arena = NULL;
+    if (!(k->light ? light_read(c, ins, dir, &set) : dataset_read(c, dir, &set))) return *why = "data not readable", RUN;
+    if ((size_t)set.in.n < nin) return *why = "fewer stored inputs than the manifest has", RUN;
+    const void **in = NEW_ARRAY(c->a, const void *, nin + 1);
+    void **out = NEW_ARRAY(c->a, void *, nout + 1);
+    for (size_t i = 0; i < nin; i++) {
+        Type t = {0};
+        if (!entry_type(json_array_get(ins, i), &t) || !value_fit(&set.in.v[i], &t))
+            return *why = "stored input has another type than the manifest says", RUN;
+        in[i] = set.in.v[i].data;
+    }
+    for (size_t i = 0; i < nout; i++) out[i] = arena_alloc(c->a, (size_t)entry_bytes(json_array_get(outs, i)) + 1);
+    if (posix_memalign(&arena, 64, arena_bytes + 1)) return *why = "no memory", RUN;
+    memset(arena, 0xa5, arena_bytes);
+    memset(arena, 0, (size_t)json_integer_value(json_object_get(m, "state_bytes")));
+    int r = invoke(arena, in, NULL, out, NULL);
+    if (r) return *why = arena_printf(c->a, "invoke returned %d", r), RUN;
+    for (size_t i = 0; i < nout && i < (size_t)set.out.n; i++)
+        if ((*why = judge_output(c, k, m, i, out[i], &set))) return WRONG;
+    free(arena);
+    return PASS;
+}
