@@ -212,7 +212,7 @@ static bool vec_ok(const Emit *E, const Expr *e) {
     case E_CAST: {
         DType from = e->u.a[0]->t;
         if (!vec_ok(E, e->u.a[0]) || !elem_ok(E, from) || !elem_ok(E, e->to) || from == DT_BOOL) return false;
-        return dtype_is_float(e->to) || !dtype_is_float(from) || (from == DT_FLOAT32 && clamped(e->u.a[0], e->to));
+        return dtype_is_float(e->to) || !dtype_is_float(from) || ((from == DT_FLOAT32 || from == DT_FLOAT64) && clamped(e->u.a[0], e->to));
     }
     case E_CALL: {
         char kind = call_info[e->op].kind;
@@ -426,7 +426,7 @@ static void put_vec_cast(Emit *E, Text *t, const Expr *e) {
     text_puts(t, "__builtin_convertvector(");
     if (to_int) { /* NaN becomes 0 */
         const char *v = vec_constant(E, "x", x);
-        text_printf(t, "(%s)((%s == %s) & (%s)%s), %s)", vec_type(E, x->t, false), v, v, vec_type(E, DT_INT32, false), v,
+        text_printf(t, "(%s)((%s == %s) & (%s)%s), %s)", vec_type(E, x->t, false), v, v, vec_type(E, mask_type(x->t), false), v,
                     vec_type(E, DT_INT32, false));
         if (e->to != DT_INT32) text_printf(t, ", %s)", vec_type(E, e->to, false));
         return;

@@ -48,6 +48,7 @@ static bool foldable_type(const Type *t) {
 static bool may_fold(Folder *f, const Node *n) {
     int64_t in = 0, out = 0, bytes = 0, k;
     if (n->op->flags & OPF_RANDOM) return false;
+    if (f->hold && op_is(n, "DequantizeLinear")) return false;
     if (op_is(n, "Identity") && n->out[0] && n->out[0]->is_output) return false; /* what fold itself leaves at an output */
     for (int i = 0; i < n->nin; i++) {
         if (!n->in[i]) continue;
@@ -197,9 +198,10 @@ static bool check_known(Folder *f, const Tensor *t, Loc loc) {
     return false;
 }
 
-bool pass_fold(Run *r) {
+bool fold_all(Run *r, bool hold) {
     Folder f;
     folder_init(&f, r->c, r->g);
+    f.hold = hold;
     bool ok = true;
     for (int i = 0; i < r->g->in.n; i++) ok &= check_known(&f, r->g->in.v[i], (Loc){r->g->file, -1, NULL, NULL});
     for (Node *n = r->g->first, *next; n; n = next) {
@@ -212,4 +214,9 @@ bool pass_fold(Run *r) {
         for (int i = 0; i < n->nout; i++) ok &= check_known(&f, n->out[i], n->loc);
     folder_done(&f);
     return ok && r->c->d->errors == 0;
+}
+bool pass_fold(Run *r) {
+    bool quantised = false;
+    for (Node *n = r->g->first; n; n = n->next) quantised |= strstr(n->op->name, "QLinear") || strstr(n->op->name, "QuantizeLinear");
+    return fold_all(r, quantised);
 }

@@ -8,6 +8,7 @@
  *   c = Conv(x, w); s = Sigmoid(c); m = Mul(c, s); t = Add(m, x)     --->     one kernel: anchor c, points s, m, t
  */
 #include "internal.h"
+#include "ir/target.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ typedef struct Group {
 } Group;
 typedef struct Fuse {
     Graph *g;
+    const Target *target; /* NULL: any */
     Arena *tmp;
     Node **node;      /* by order */
     Group **group;    /* by order */
@@ -159,6 +161,12 @@ static int64_t growth(Fuse *f, const Group *g, Node *n) {
     }
     return min_i64(alone, stored_bytes(f, set, m) - before);
 }
+/* A vector of the kernel's lanes would not hold as many float64: it goes into a nest of its own, with half the lanes. */
+static bool too_wide(const Fuse *f, const Group *g, const Node *n) {
+    const Target *t = f->target;
+    return t && t->vector_bits > 0 && n->out[0]->type.dt == DT_FLOAT64 && g->anchor->op->kind == OP_KERNEL &&
+           g->anchor->out[0]->type.dt == DT_FLOAT32;
+}
 /* n becomes a point of the group of the operand that is computed last. */
 static bool join(Fuse *f, Node *n) {
     Group *g = NULL;
@@ -168,6 +176,7 @@ static bool join(Fuse *f, Node *n) {
     }
     if (!g || n->op->kind != OP_EXPR || !fusible(n) || !takes_points(g)) return false;
     if (!same_dims(&n->out[0]->type, &g->anchor->out[0]->type)) return false;
+    if (too_wide(f, g, n)) return false;
     for (int i = 0; i < n->nin; i++) {
         const Tensor *t = n->in[i];
         if (group_of(f, t) != g) continue;
@@ -250,7 +259,11 @@ static void arrange(Fuse *f, int n) {
 bool pass_fuse(Run *r) {
     Graph *g = r->g;
     int n = g->nnode, o = 0;
-    Fuse f = {.g = g, .tmp = r->tmp, .node = NEW_ARRAY(r->tmp, Node *, n + 1), .group = NEW_ARRAY(r->tmp, Group *, n + 1)};
+    Fuse f = {.g = g,
+              .target = r->o ? r->o->target : NULL,
+              .tmp = r->tmp,
+              .node = NEW_ARRAY(r->tmp, Node *, n + 1),
+              .group = NEW_ARRAY(r->tmp, Group *, n + 1)};
     f.size = NEW_ARRAY(r->tmp, int, n + 1);
     f.live = NEW_ARRAY(r->tmp, int64_t, n + 1);
     f.mark = NEW_ARRAY(r->tmp, int, n + 1);

@@ -40,10 +40,12 @@ typedef struct Folder {
     int nbad;
     int64_t folded, refused;
     int64_t budget; /* bytes that results may still take */
+    bool hold;      /* DequantizeLinear of constants stays, for pass_qdq to see the integers */
 } Folder;
 void folder_init(Folder *f, Ctx *c, Graph *g);
 void folder_done(Folder *f);
 bool fold_node(Folder *f, Node *n, Node **next);
+bool fold_all(Run *r, bool hold); /* every node; afterwards all types are known */
 
 /* rules.c */
 void rules_markdown(Text *out);

@@ -69,10 +69,38 @@ void layout_result(Layout *l, Node *n, Tensor *b, bool nhwc) {
 /* ---- elementwise */
 /* Operators whose value at zero (and slope or factor zero) is a number, so that the lanes beyond C stay finite. */
 static bool tame(const Node *n) {
-    static const char *const names[] = {
-        "Add",     "Sub",         "Mul",       "Max",  "Min", "Sum",  "Relu",     "LeakyRelu",       "PRelu",    "Clip",
-        "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu", "Selu", "Celu",     "Softplus",        "Softsign", "Erf",
-        "Gelu",    "Mish",        "Swish",     "Abs",  "Neg", "Exp",  "Identity", "ThresholdedRelu", "Sqrt"};
+    static const char *const names[] = {"Add",
+                                        "Sub",
+                                        "Mul",
+                                        "Max",
+                                        "Min",
+                                        "Sum",
+                                        "Relu",
+                                        "LeakyRelu",
+                                        "PRelu",
+                                        "Clip",
+                                        "Sigmoid",
+                                        "HardSigmoid",
+                                        "HardSwish",
+                                        "Tanh",
+                                        "Elu",
+                                        "Selu",
+                                        "Celu",
+                                        "Softplus",
+                                        "Softsign",
+                                        "Erf",
+                                        "Gelu",
+                                        "Mish",
+                                        "Swish",
+                                        "Abs",
+                                        "Neg",
+                                        "Exp",
+                                        "Identity",
+                                        "ThresholdedRelu",
+                                        "Sqrt",
+                                        "Cast",
+                                        "QuantizeLinear",
+                                        "DequantizeLinear"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (op_is(n, names[i])) return true;
     return false;
@@ -93,9 +121,9 @@ static Operand operand_of(Layout *l, const Tensor *t, const Type *out, bool nhwc
 }
 static Tensor *channel_const(Layout *l, Tensor *t, float fill) {
     int64_t c = tensor_elements(t), blocks = ceil_div(c, l->lanes);
-    float *v = NEW_ARRAY(l->g->a, float, blocks * l->lanes);
-    for (int64_t i = 0; i < blocks * l->lanes; i++) v[i] = i < c ? (float)dtype_get_f(t->type.dt, t->data, i) : fill;
-    return tensor_const(l->g, NULL, DT_FLOAT32, 4, (int64_t[]){blocks, 1, 1, l->lanes}, v);
+    void *v = arena_alloc(l->g->a, (size_t)(blocks * l->lanes) * sizeof(double));
+    for (int64_t i = 0; i < blocks * l->lanes; i++) dtype_set_f(t->type.dt, v, i, i < c ? dtype_get_f(t->type.dt, t->data, i) : fill);
+    return tensor_const(l->g, NULL, t->type.dt, 4, (int64_t[]){blocks, 1, 1, l->lanes}, v);
 }
 static bool any_native(Layout *l, const Node *n, bool *nhwc) {
     for (int i = 0; i < n->nin; i++)
@@ -105,17 +133,26 @@ static bool any_native(Layout *l, const Node *n, bool *nhwc) {
         }
     return false;
 }
+/* A table of values by integers, as passes/qdq.c makes them. */
+static bool look_up(const Node *n) {
+    return op_is(n, "Gather") && is_const(n->in[0]) && n->in[0]->type.rank == 1 && n->in[1]->type.rank == 4;
+}
+static bool point_type(DType t) { /* what quantised networks keep between convolutions, too */
+    return t == DT_FLOAT32 || t == DT_FLOAT64 || t == DT_INT8 || t == DT_UINT8 || t == DT_INT32;
+}
 static bool point_node(Layout *l, Node *n) {
-    bool nhwc;
+    bool nhwc, table = look_up(n);
     const Type *o = n->out[0] ? &n->out[0]->type : NULL;
-    if (n->op->kind != OP_EXPR || n->nout != 1 || !o || o->rank != 4 || o->dt != DT_FLOAT32 || n->nin > 8 || !any_native(l, n, &nhwc))
+    if ((n->op->kind != OP_EXPR && !table) || n->nout != 1 || !o || o->rank != 4 || !point_type(o->dt) || n->nin > 8 ||
+        !any_native(l, n, &nhwc))
         return false;
     int64_t c = layout_channels(n->out[0], nhwc);
-    if (c % l->lanes && !tame(n) && !op_is(n, "Div")) return false;
+    if (c % l->lanes && !table && !tame(n) && !op_is(n, "Div")) return false;
+    if ((op_is(n, "QuantizeLinear") || op_is(n, "DequantizeLinear")) && tensor_elements(n->in[1]) != 1) return false;
     Operand kind[8];
     for (int i = 0; i < n->nin; i++) {
-        if (n->in[i] && n->in[i]->type.dt != DT_FLOAT32) return false;
-        kind[i] = operand_of(l, n->in[i], o, nhwc);
+        if (n->in[i] && !point_type(n->in[i]->type.dt)) return false;
+        kind[i] = table && i == 0 ? OPERAND_KEEP : operand_of(l, n->in[i], o, nhwc);
         if (kind[i] == OPERAND_NO) return false;
         if (op_is(n, "Div") && i == 1 && c % l->lanes && kind[i] == OPERAND_BLOCK) return false;
     }

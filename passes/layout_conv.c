@@ -153,6 +153,13 @@ static int64_t winograd_size(Layout *l, const Site *s, int64_t c, int64_t featur
     }
     return best;
 }
+/* Whole numbers: sums of their products with whole numbers are exact (qdq.c relies on it); the transform's fractions would round. */
+static bool integral(const Tensor *w) {
+    const float *v = w->data;
+    for (int64_t i = 0, n = tensor_elements(w); i < n; i++)
+        if (v[i] != (float)(int)v[i]) return false;
+    return true;
+}
 static void transform_filter(const float *w, int64_t m, double *u) { /* G w G', [side][side] */
     const double *G = winograd_matrix(m, 'G');
     double t[6][3];
@@ -200,7 +207,7 @@ bool layout_conv(Layout *l, Node *n) {
     if (group > 1 && group == c && features == c) return depthwise(l, n, &s);
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge) return false;
-    int64_t small = group == 1 ? winograd_size(l, &s, c, features) : 0;
+    int64_t small = group == 1 && !integral(n->in[1]) ? winograd_size(l, &s, c, features) : 0;
     if (small) {
         winograd(l, n, &s, small);
         return true;

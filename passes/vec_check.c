@@ -154,7 +154,7 @@ static bool clamped(const Expr *e, DType to) {
 static bool cast_ok(Check *c, const Expr *e) {
     DType from = e->u.a[0]->t;
     if (!value_ok(c, e->u.a[0]) || from == DT_BOOL || !element(c, from) || !element(c, e->to)) return false;
-    return dtype_is_float(e->to) || !dtype_is_float(from) || (from == DT_FLOAT32 && clamped(e->u.a[0], e->to));
+    return dtype_is_float(e->to) || !dtype_is_float(from) || ((from == DT_FLOAT32 || from == DT_FLOAT64) && clamped(e->u.a[0], e->to));
 }
 /* Notes the loads of what is the same in all lanes too. */
 static bool value_ok(Check *c, const Expr *e) {

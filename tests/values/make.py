@@ -56,8 +56,9 @@ def case(name, op, inputs, outputs, **attrs):
 
 
 def quantize(v, scale, zero, dt):
-    i = np.iinfo(dt)
-    return np.clip(np.rint(np.asarray(v).astype(f32) / f32(scale)).astype(np.int64) + int(zero), i.min, i.max).astype(dt)
+    i, v = np.iinfo(dt), np.asarray(v)
+    t = np.float64 if v.dtype == np.float64 else f32  # values between two quantised tensors are float64, others float32
+    return np.clip(np.rint(v.astype(t) / t(f32(scale))).astype(np.int64) + int(zero), i.min, i.max).astype(dt)
 
 
 def centred(x, zero):
@@ -65,7 +66,7 @@ def centred(x, zero):
 
 
 def dequantize(x, scale, zero):
-    return centred(x, zero).astype(f32) * f32(scale)
+    return centred(x, zero).astype(np.float64) * np.float64(f32(scale))
 
 
 def scalar(v, dt):
@@ -79,7 +80,7 @@ def softmax(v, axis):
 
 def average(x, k, stride, pad, padding_counts):
     n, c, h, w = x.shape
-    out = np.zeros((n, c, (h + 2 * pad - k) // stride + 1, (w + 2 * pad - k) // stride + 1), f32)
+    out = np.zeros((n, c, (h + 2 * pad - k) // stride + 1, (w + 2 * pad - k) // stride + 1), x.dtype)
     for i in range(out.shape[2]):
         for j in range(out.shape[3]):
             top, left = i * stride - pad, j * stride - pad
@@ -306,7 +307,97 @@ def attention():
     case("deform_conv_whole", "DeformConv", [("x", x), ("w", w), ("offset", whole), ("b", bias), ("mask", mask)], [y], group=2)
 
 
+def graph(name, operands, lines, want):
+    """A few nodes: `lines` are their text, the last one defines y0."""
+    text = "".join(constant(*k) for k in operands) + constant("want0", want) + "".join("  %s\n" % line for line in lines)
+    with open(os.path.join(HERE, name + ".qir"), "w") as f:
+        f.write("# Written by make.py.\ngraph g() -> (y0)\n" + text)
+
+
+def qdq():
+    """Patterns between DequantizeLinear and QuantizeLinear, in float64: the last QuantizeLinear is the only rounding."""
+    def real(q, s, z, axis=None):
+        s, z = np.asarray(s, np.float64), np.asarray(z, np.float64)
+        if axis is not None:
+            shape = [1] * q.ndim
+            shape[axis] = -1
+            s, z = s.reshape(shape), z.reshape(shape)
+        return (q.astype(np.float64) - z) * s
+
+    def back(v, s, z):
+        i = np.iinfo(z.dtype)
+        return np.clip(np.rint(v / np.float64(s)) + np.int64(z), i.min, i.max).astype(z.dtype)
+
+    def full(dt, *shape):
+        i = np.iinfo(dt)
+        return rng.integers(i.min, i.max, shape, endpoint=True).astype(dt)
+
+    def conv(x, w, b, stride, pad, group):
+        x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+        n, c, h, wd = x.shape
+        m, cg, r, s = w.shape
+        e, f = (h - r) // stride + 1, (wd - s) // stride + 1
+        y = np.zeros((n, m, e, f))
+        for k in range(m):
+            first = k // (m // group) * cg
+            for i in range(e):
+                for j in range(f):
+                    y[:, k, i, j] = (x[:, first:first + cg, i * stride:i * stride + r, j * stride:j * stride + s] * w[k]).sum((1, 2, 3)) + b[k]
+        return y
+
+    sx, sy = f32(0.0417), f32(0.0731)
+    for dt, zx, zy in ((np.uint8, 131, 7), (np.int8, -5, -128)):
+        zx, zy, tag = dt(zx), dt(zy), np.dtype(dt).name
+        io = [("k_sx", sx), ("k_zx", zx), ("k_sy", sy), ("k_zy", zy)]
+        x, a = full(dt, 1, 4, 6, 5), full(dt, 1, 4, 6, 5)
+        v = real(x, sx, zx)
+        read, write = "r: ? = DequantizeLinear(x, k_sx, k_zx)", "y0: ? = QuantizeLinear(%s, k_sy, k_zy)"
+        w, sw, zw = full(np.int8, 6, 4, 3, 3), rng.uniform(0.001, 0.01, 6).astype(f32), np.zeros(6, np.int8)
+        bias, sb = rng.integers(-900, 900, 6).astype(np.int32), (sx * sw).astype(f32)
+        y = conv(v, real(w, sw, zw, 0), real(bias, sb, 0), 1, 1, 1)
+        graph("qdq_conv_relu_" + tag, [("x", x)] + io + [("k_w", w), ("k_sw", sw), ("k_zw", zw), ("k_b", bias), ("k_sb", sb), ("k_zb", np.zeros(6, np.int32))],
+              [read, "w: ? = DequantizeLinear(k_w, k_sw, k_zw) {axis=0}", "b: ? = DequantizeLinear(k_b, k_sb, k_zb) {axis=0}",
+               "c: ? = Conv(r, w, b) {pads=[1,1,1,1]}", "d: ? = Relu(c)", write % "d"], back(np.maximum(y, 0), sy, zy))
+        w = full(np.int8, 4, 1, 3, 3)
+        y = conv(v, real(w, f32(0.02), 0), np.zeros(4), 2, 1, 4)
+        graph("qdq_depthwise_pad_clip_" + tag, [("x", x)] + io + [("k_w", w), ("k_sw", f32(0.02)), ("k_zw", np.int8(0)), ("k_pads", np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)),
+                                                           ("k_lo", f32(0)), ("k_hi", f32(6))],
+              [read, "p: ? = Pad(r, k_pads)", "q: ? = QuantizeLinear(p, k_sx, k_zx)", "t: ? = DequantizeLinear(q, k_sx, k_zx)",
+               "w: ? = DequantizeLinear(k_w, k_sw, k_zw)", "c: ? = Conv(t, w) {group=4, strides=[2,2]}", "d: ? = Clip(c, k_lo, k_hi)", write % "d"],
+              back(np.clip(y, 0, 6), sy, zy))
+        sa, za = f32(0.0333), dt(9)
+        more = [("a", a), ("k_sa", sa), ("k_za", za)]
+        two = "s: ? = DequantizeLinear(a, k_sa, k_za)"
+        u = real(a, sa, za)
+        graph("qdq_add_relu_" + tag, [("x", x)] + more + io, [read, two, "c: ? = Add(r, s)", "d: ? = Relu(c)", write % "d"], back(np.maximum(v + u, 0), sy, zy))
+        graph("qdq_mul_" + tag, [("x", x)] + more + io, [read, two, "c: ? = Mul(r, s)", write % "c"], back(v * u, sy, zy))
+        graph("qdq_concat_" + tag, [("x", x)] + more + io, [read, two, "c: ? = Concat(r, s) {axis=1}", write % "c"], back(np.concatenate([v, u], 1), sy, zy))
+        graph("qdq_sigmoid_" + tag, [("x", x)] + io, [read, "c: ? = Sigmoid(r)", "d: ? = Mul(r, c)", write % "d"], back(v / (1 + np.exp(-v)), sy, zy))
+        graph("qdq_softmax_" + tag, [("x", x), ("k_sx", sx), ("k_zx", zx), ("k_s", f32(1 / 256)), ("k_z", dt(np.iinfo(dt).min))],
+              [read, "c: ? = Softmax(r) {axis=1}", "y0: ? = QuantizeLinear(c, k_s, k_z)"], back(softmax(v, 1), f32(1 / 256), np.array(np.iinfo(dt).min, dt)))
+        graph("qdq_mean_" + tag, [("x", x)] + io + [("k_axes", np.array([2, 3], np.int64))], [read, "c: ? = ReduceMean(r, k_axes)", write % "c"], back(v.mean((2, 3), keepdims=True), sy, zy))
+        pooled = np.stack([v[:, :, i:i + 4:2, j:j + 4:2] for i in range(3) for j in range(2)])
+        graph("qdq_average_pool_" + tag, [("x", x)] + io, [read, "c: ? = AveragePool(r) {kernel_shape=[3,2], strides=[2,2]}", write % "c"], back(pooled.mean(0), sy, zy))
+        picked = np.stack([x[:, :, i:i + 4:2, j:j + 4:2] for i in range(3) for j in range(2)]).max(0)
+        graph("qdq_max_pool_" + tag, [("x", x)] + io[:2], [read, "c: ? = MaxPool(r) {kernel_shape=[3,2], strides=[2,2]}", "d: ? = Transpose(c) {perm=[0,2,3,1]}",
+                                                          "y0: ? = QuantizeLinear(d, k_sx, k_zx)"], picked.transpose(0, 2, 3, 1))
+        graph("qdq_again_" + tag, [("x", x)] + io, [read, write % "r"], back(v, sy, zy))
+        x, w, sw = full(dt, 3, 24), full(np.int8, 7, 24), rng.uniform(0.001, 0.01, 7).astype(f32)
+        c = rng.normal(0, 1, 7).astype(f32)
+        v = real(x, sx, zx)
+        graph("qdq_gemm_" + tag, [("x", x)] + io + [("k_w", w), ("k_sw", sw), ("k_c", c)],
+              [read, "w: ? = DequantizeLinear(k_w, k_sw) {axis=0}", "c: ? = Gemm(r, w, k_c) {transB=1, alpha=1.5, beta=0.5}", write % "c"],
+              back(1.5 * (v @ real(w, sw, np.zeros(7), 0).T) + 0.5 * c.astype(np.float64), sy, zy))
+        graph("qdq_matmul_bias_" + tag, [("x", x)] + io + [("k_w", w.T), ("k_sw", sw), ("k_c", c)],
+              [read, "w: ? = DequantizeLinear(k_w, k_sw) {axis=1}", "m: ? = MatMul(r, w)", "c: ? = Add(m, k_c)", "d: ? = Relu(c)", write % "d"],
+              back(np.maximum(v @ real(w.T, sw, np.zeros(7), 1) + c.astype(np.float64), 0), sy, zy))
+        a = full(dt, 24, 5)
+        graph("qdq_matmul_two_" + tag, [("x", x), ("a", a), ("k_sa", f32(0.01)), ("k_za", za)] + io,
+              [read, two, "c: ? = MatMul(r, s)", write % "c"], back(v @ real(a, f32(0.01), za), sy, zy))
+
+
 quantised(np.uint8)
 quantised(np.int8)
 fused()
 attention()
+qdq()
