@@ -12,6 +12,11 @@ typedef struct Named { /* NAME=FILE */
     const char *name, *value;
 } Named;
 
+typedef struct Ranks { /* the runs that mpirun started together */
+    int rank, ranks;
+    int (*gather)(const void *block, size_t bytes, void *all); /* all: the blocks of all ranks in order; NULL for one rank */
+} Ranks;
+
 typedef struct Options {
     char command;
     const char *model;
@@ -23,9 +28,11 @@ typedef struct Options {
     struct {           /* of explore */
         const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep, *density, *bits, *dtype,
             *sparsity;
+        bool fuse;
         int64_t evals, seed, images;
         double time;
         Vec(const char *) check;
+        Ranks ranks;
     } x;
     Vec(Named) input;
     Vec(const char *) data;
@@ -45,6 +52,13 @@ int cmd_run(Ctx *c, Options *o);
 int cmd_verify(Ctx *c, Options *o);
 int cmd_bench(Ctx *c, Options *o);
 int cmd_inspect(Ctx *c, Options *o);
+/* ---- cache.c: answers kept between runs. NULL: none. */
+const char *cache_get(Ctx *c, const char *kind, const char *key);
+void cache_put(Ctx *c, const char *kind, const char *key, const char *value);
+
+/* ---- ranks.c */
+bool ranks_find(Ctx *c, Ranks *r);
+
 int cmd_explore(Ctx *c, Options *o);
 int cmd_targets(Ctx *c, Options *o);
 int cmd_ops(Ctx *c, Options *o);

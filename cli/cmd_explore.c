@@ -166,7 +166,10 @@ static int batch(Ctx *c, Options *o) {
         else if (x.legal) {
             MappingCounts n;
             mapping_counts_as(x.mapping, x.counting, &n);
-            printf("%-40s energy %.6g, %lld cycles, edp %.6g\n", x.id, n.energy, (long long)n.cycles, n.energy * (double)n.cycles);
+            printf("%-24s energy %.6g, %lld cycles, edp %.6g, %lld units (%.4g), DRAM %.4g MB", x.id, n.energy, (long long)n.cycles,
+                   n.energy * (double)n.cycles, (long long)n.units, n.units_mean, n.outer_bits / 8e6);
+            if (x.target->clock_mhz > 0) printf(", %.4g ms", (double)n.cycles / x.target->clock_mhz / 1e3);
+            puts("");
         } else printf("%-40s not legal\n", x.id);
         arena_free(one.a);
     }
@@ -221,12 +224,13 @@ static bool spec_of(Ctx *c, const Options *o, SearchSpec *s) {
         if (o->x.objective && strcmp(o->x.objective, objective_name[i]) == 0) s->objective = (Objective)i;
     s->seconds = o->x.evals ? 0 : o->x.time, s->seed = (uint64_t)o->x.seed;
     s->threads = o->threads_given ? o->threads : cores > 0 ? (int)cores : 1;
+    s->rank = o->x.ranks.rank, s->ranks = o->x.ranks.ranks, s->gather = o->x.ranks.gather;
     return !o->x.dataflow || explore_dataflow(c, o->x.dataflow, &s->flow);
 }
 static bool search_case(Ctx *c, const SearchSpec *spec, ExploreCase *x) {
     SearchResult *r = NEW(c->a, SearchResult);
     x->mapping = NEW(c->a, Mapping), x->counting = spec->counting;
-    x->legal = mapping_search(x->problem, x->target, spec, x->mapping, r);
+    x->legal = explore_search(c, x->problem, x->target, spec, x->mapping, r);
     if (x->legal) x->search = r;
     else x->mapping = NULL;
     return x->legal || diag_error(c->d, NO_LOC, "%s on %s: no legal mapping was found%s%s in %lld tries", x->problem->name, x->target->name,
@@ -294,7 +298,15 @@ static int whole(Ctx *c, Options *o, const Target *t, ExploreLayers *layers) {
     if (o->x.html && !explore_html(c, o->x.html, o->model, &r)) return EXIT_REFUSED;
     return explore_model_print(c, o, &r);
 }
+/* One of several ranks prints and writes. */
+static bool quiet_ranks(Ctx *c, Options *o) {
+    if (!ranks_find(c, &o->x.ranks)) return false;
+    if (o->x.ranks.rank == 0) return true;
+    o->x.html = NULL;
+    return freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr);
+}
 int cmd_explore(Ctx *c, Options *o) {
+    if (!quiet_ranks(c, o)) return EXIT_REFUSED;
     if (o->x.check.n) return check(c, o);
     if (o->x.batch) return batch(c, o);
     if (o->x.beat) return beat(c, o);
@@ -304,7 +316,7 @@ int cmd_explore(Ctx *c, Options *o) {
     if (!t) return EXIT_REFUSED;
     if (is_model(o->model)) {
         if (!explore_layers(c, o, &layers)) return EXIT_REFUSED;
-        if (layers.list.n != 1 || !o->x.layer || o->x.sweep || o->x.html) {
+        if (layers.list.n != 1 || !o->x.layer || o->x.sweep || o->x.html || o->x.fuse) {
             if (!o->x.mapping) return whole(c, o, t, &layers);
             return diag_error(c->d, NO_LOC, "--mapping is for one layer; add --layer NAME"), EXIT_REFUSED;
         }
@@ -317,6 +329,6 @@ int cmd_explore(Ctx *c, Options *o) {
     if (!p || !explore_words_option(c, o, p)) return EXIT_REFUSED;
     if (o->x.mapping) return one_mapping(c, o, p, t);
     if (!o->x.sweep && !o->x.html) return search_one(c, o, p, t);
-    vec_push(c->a, &layers.list, ((ExploreLayer){p->name, "layer", p, 0}));
+    vec_push(c->a, &layers.list, ((ExploreLayer){p->name, "layer", p, 0, -1, NULL}));
     return whole(c, o, t, &layers);
 }

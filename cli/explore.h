@@ -26,6 +26,9 @@ bool explore_words_option(Ctx *c, const Options *o, Problem *p);
 const Target *explore_zeros_option(Ctx *c, const Options *o, const Target *t);
 json_t *explore_words_json(const Problem *p, bool bits);
 
+/* ---- explore_search.c */
+bool explore_search(Ctx *c, const Problem *p, const Target *t, const SearchSpec *spec, Mapping *best, SearchResult *r);
+
 /* ---- explore_json.c: one object of the contract. */
 typedef struct ExploreCase {
     const char *id, *arch; /* as the user named them */
@@ -44,7 +47,9 @@ json_t *explore_case_json(Ctx *c, const ExploreCase *x);
 typedef struct ExploreLayer {
     const char *name, *op;
     const Problem *problem;
-    int same; /* the first layer with an equal problem; its own index if none */
+    int same;         /* the first layer with an equal problem; its own index if none */
+    int before;       /* the layer whose output it takes alone, through elementwise operators; -1: none */
+    const Node *node; /* NULL: of a file */
 } ExploreLayer;
 typedef struct ExploreLayers {
     Vec(ExploreLayer) list;
@@ -69,5 +74,8 @@ typedef struct ModelRun {
 bool explore_model(Ctx *c, ModelRun *r);
 int explore_model_print(Ctx *c, const Options *o, const ModelRun *r);
 int explore_sweep(Ctx *c, const Options *o, ModelRun *r);
+/* ---- explore_fused.c: --fuse */
+int explore_before(const Node *n, const ExploreLayers *layers);
+json_t *explore_fused(Ctx *c, const ModelRun *r, bool print);
 bool explore_html(Ctx *c, const char *path, const char *title, const ModelRun *r);
 #endif

@@ -132,8 +132,8 @@ static json_t *violations_json(const ExploreCase *x) {
 }
 static json_t *search_json(const SearchResult *s) {
     if (!s) return json_null();
-    return json_pack("{s:s, s:I, s:f, s:I, s:o}", "status", s->optimal ? "optimal" : "best", "evals", (json_int_t)s->evals, "seconds",
-                     s->seconds, "seed", (json_int_t)s->seed, "lower_bound", number(s->lower_bound));
+    return json_pack("{s:s, s:I, s:f, s:I, s:o, s:b}", "status", s->optimal ? "optimal" : "best", "evals", (json_int_t)s->evals, "seconds",
+                     s->seconds, "seed", (json_int_t)s->seed, "lower_bound", number(s->lower_bound), "cached", s->cached);
 }
 json_t *explore_case_json(Ctx *c, const ExploreCase *x) {
     json_t *j = json_object();

@@ -65,7 +65,7 @@ static bool same_problem(const Problem *a, const Problem *b) {
 static bool add_layer(Ctx *c, const Options *o, const Node *n, const ConvShape *s, ExploreLayers *out) {
     const char *name = n->loc.name && *n->loc.name ? n->loc.name : n->out[0]->name;
     Problem *p = problem_conv(c->a, name, s);
-    ExploreLayer l = {name, n->op->name, p, out->list.n};
+    ExploreLayer l = {name, n->op->name, p, out->list.n, explore_before(n, out), n};
     if (!explore_words_option(c, o, p) || !problem_check(c->d, n->loc, p)) return false;
     for (int i = 0; i < out->list.n && l.same == out->list.n; i++)
         if (same_problem(out->list.v[i].problem, l.problem)) l.same = i;

@@ -8,8 +8,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One search a layer; with several ranks and enough layers each rank takes its share, and all get all answers. */
+typedef struct Answer {
+    bool legal;
+    Mapping mapping;
+    SearchResult search;
+} Answer;
+static void search_layers(Ctx *c, const ModelRun *r, Answer *to) {
+    int n = r->layers->list.n, turn = 0, ranks = r->spec->ranks, distinct = 0;
+    SearchSpec s = *r->spec;
+    for (int i = 0; i < n; i++) distinct += r->layers->list.v[i].same == i;
+    bool share = ranks > 1 && distinct >= ranks;
+    if (share) s.rank = 0, s.ranks = 1;
+    for (int i = 0; i < n; i++) {
+        const ExploreLayer *l = &r->layers->list.v[i];
+        if (l->same != i || (share && turn++ % ranks != r->spec->rank)) continue;
+        to[i].legal = explore_search(c, l->problem, r->target, &s, &to[i].mapping, &to[i].search);
+    }
+    if (!share) return;
+    Answer *all = NEW_ARRAY(c->a, Answer, n * ranks);
+    if (!r->spec->gather(to, (size_t)n * sizeof *to, all)) BUG("MPI does not deliver");
+    turn = 0;
+    for (int i = 0; i < n; i++) {
+        if (r->layers->list.v[i].same != i) continue;
+        to[i] = all[(int64_t)(turn++ % ranks) * n + i];
+        to[i].mapping.problem = r->layers->list.v[i].problem, to[i].mapping.target = r->target;
+    }
+}
 bool explore_model(Ctx *c, ModelRun *r) {
     int n = r->layers->list.n;
+    Answer *answer = NEW_ARRAY(c->a, Answer, n);
+    search_layers(c, r, answer);
     r->found = NEW_ARRAY(c->a, ExploreCase, n), r->counts = NEW_ARRAY(c->a, MappingCounts, n);
     r->sum = (ModelCost){0};
     for (int i = 0; i < n; i++) {
@@ -18,10 +47,7 @@ bool explore_model(Ctx *c, ModelRun *r) {
         if (l->same < i) *x = r->found[l->same], r->counts[i] = r->counts[l->same];
         *x = (ExploreCase){l->name, r->target->name, l->problem, r->target, x->mapping, x->legal, {{0}}, r->spec->counting, x->search};
         if (l->same == i) {
-            SearchResult *s = NEW(c->a, SearchResult);
-            x->mapping = NEW(c->a, Mapping);
-            x->legal = mapping_search(l->problem, r->target, r->spec, x->mapping, s);
-            x->search = s;
+            x->mapping = &answer[i].mapping, x->legal = answer[i].legal, x->search = &answer[i].search;
             if (!x->legal)
                 return diag_error(c->d, NO_LOC, "layer '%s' on %s: no legal mapping was found%s%s", l->name, r->target->name,
                                   r->spec->flow ? " of dataflow " : "", r->spec->flow ? r->spec->flow->name : "");
@@ -49,6 +75,7 @@ static int print_json(Ctx *c, const Options *o, const ModelRun *r) {
     json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "model", o->model, "arch", r->target->name, "counting",
                           counting_name[r->spec->counting], "layers", layers, "total", sum_json(r), "macs_left_out",
                           (json_int_t)r->layers->macs_left_out);
+    if (o->x.fuse) json_object_set_new(j, "fused", explore_fused(c, r, false));
     json_dumpf(j, stdout, JSON_INDENT(1));
     puts("");
     json_decref(j);
@@ -77,6 +104,7 @@ int explore_model_print(Ctx *c, const Options *o, const ModelRun *r) {
     if (r->layers->left_out)
         printf("%d more layers with %lld multiply-adds are no convolution or matrix product and are left out\n", r->layers->left_out,
                (long long)r->layers->macs_left_out);
+    if (o->x.fuse) json_decref(explore_fused(c, r, true));
     return EXIT_DONE;
 }
 

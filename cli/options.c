@@ -135,9 +135,9 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     const struct {
         const char *name;
         bool *to;
-    } flags[] = {{"interpret", &o->interpret}, {"json", &o->json},           {"markdown", &o->markdown},
-                 {"emit-main", &o->emit_main}, {"per-layer", &o->per_layer}, {"time-passes", &o->pass.time},
-                 {"precise", &o->pass.precise}};
+    } flags[] = {{"interpret", &o->interpret},  {"json", &o->json},           {"markdown", &o->markdown},
+                 {"emit-main", &o->emit_main},  {"per-layer", &o->per_layer}, {"time-passes", &o->pass.time},
+                 {"precise", &o->pass.precise}, {"fuse", &o->x.fuse}};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(name, strings[i].name) == 0) return *strings[i].to = arg, *arg != 0;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

@@ -81,6 +81,15 @@ void price_counts(const Mapping *m, Counting how, MappingCounts *c) {
     double mac, cycles, part[QN_MAX_TENSORS], width[QN_MAX_TENSORS];
     zeros(p, t, &mac, &cycles, part);
     c->outer_words = 0, c->outer_bits = 0;
+    for (int i = 0; i < p->ntensor; i++) { /* what a fused neighbour leaves or takes is there already */
+        if (!p->tensor[i].on_chip) continue;
+        c->at[0][i].reads = c->at[0][i].fills = c->at[0][i].updates = 0;
+        for (int l = 1; l < t->nlevel && p->tensor[i].role == ROLE_I; l++)
+            if (m->level[l].keep >> i & 1) {
+                c->at[l][i].fills = 0;
+                break;
+            }
+    }
     for (int i = 0; i < p->ntensor; i++) {
         int64_t words = c->at[0][i].reads + c->at[0][i].updates;
         c->outer_words += words, c->outer_bits += (double)words * outer_word_bits(t, &p->tensor[i]);
@@ -111,6 +120,7 @@ void price_floor(const Problem *p, const Target *t, double *energy, double *cycl
     for (int i = 0; i < p->ntensor; i++) {
         const ProblemTensor *x = &p->tensor[i];
         double words = 1;
+        if (x->on_chip) continue;
         for (int a = 0; a < x->rank; a++) { /* strides may skip words */
             int64_t sum = 1;
             for (int k = 0; k < x->axis[a].n; k++) sum += p->extent[x->axis[a].dim[k]] - 1;

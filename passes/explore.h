@@ -41,11 +41,20 @@ typedef struct SearchSpec {
     double seconds;       /* > 0: so long instead */
     uint64_t seed;
     int threads;
-    const Mapping *start; /* NULL: none; a mapping to improve on */
+    const Mapping *start;       /* NULL: none; a mapping to improve on */
+    bool fix_outer;             /* the outermost level has just these loops: `outer` of each dim, in their order */
+    int64_t outer[QN_MAX_DIMS]; /* divisors of the extents */
+    /* With several ranks each runs every ranks-th chain, and `gather` hands all of them the blocks of all; the result is the same for any
+     * number. */
+    int rank, ranks;
+    int (*gather)(const void *block, size_t bytes, void *all);
+    void (*progress)(void *user, int64_t evals, double seconds, double value); /* NULL: none; twice a second, by one thread */
+    void *user;
 } SearchSpec;
 typedef struct SearchResult {
     bool found;   /* a legal mapping was found */
     bool optimal; /* no other mapping of the space is better */
+    bool cached;  /* found by an earlier run */
     int64_t evals;
     double seconds, value, lower_bound; /* of the objective */
     uint64_t seed;
@@ -54,6 +63,26 @@ typedef struct SearchResult {
 /* The space: whole factors of the extents at every level and along every axis, every order of the loops; levels keep what the target
  * can hold, less what the dataflow forbids. Small spaces are searched to the end. false: no legal mapping was found. */
 bool mapping_search(const Problem *p, const Target *t, const SearchSpec *s, Mapping *best, SearchResult *r);
+/* ---- fused layers (explore_fuse.c) */
+enum { QN_MAX_STACK = 4 };
+typedef struct FusedLayer {
+    const Problem *problem; /* the whole layer, alone */
+    Problem inner;          /* the same as part of the stack */
+    Mapping mapping;        /* of `inner` */
+    MappingCounts counts;
+} FusedLayer;
+typedef struct FusedStack {
+    int n, level;   /* the level that holds what is between the layers */
+    int64_t strips; /* of the rows of every layer */
+    FusedLayer layer[QN_MAX_STACK];
+    double energy;
+    int64_t cycles, dram_words;
+} FusedStack;
+int fuse_level(const Target *t);               /* the outermost shared level inside the outermost that keeps inputs and outputs; -1: none */
+int64_t fuse_next_strips(const FusedStack *s); /* the next larger number of strips that is possible; 0: none */
+/* Mappings of all layers for the given strips. false: they do not fit. */
+bool fuse_map(FusedStack *s, const Target *t, const SearchSpec *spec);
+
 double objective_value(Objective o, const MappingCounts *n);
 /* Nothing in the space is below it: the work over all units, each word moved once. */
 double objective_floor(const Problem *p, const Target *t, Objective o);

@@ -17,7 +17,7 @@ typedef struct Walk {
     Mapping *scratch;
     Choices of[QN_MAX_DIMS];
     int64_t evals, used;
-    double deadline;
+    double begin, deadline, shown;
     Point now, *best;
     double *value;
     bool stopped;
@@ -64,6 +64,7 @@ static bool choices_of(const Space *s, int d, Choices *c) {
 
 static bool out_of_budget(Walk *w) {
     if (++w->used >= w->evals) w->stopped = true;
+    if (w->used % 256 == 0) search_progress(w->s->spec, w->begin, &w->shown, w->used, *w->value);
     if (w->deadline > 0 && w->used % 256 == 0 && search_now() > w->deadline) w->stopped = true;
     return w->stopped;
 }
@@ -129,12 +130,12 @@ static void assign(Walk *w, int d) {
     }
     for (int i = 0; i < s->nslot; i++) w->now.factor[d][i] = 1;
 }
-bool space_walk(const Space *s, int64_t evals, double deadline, Point *best, double *value, int64_t *used) {
+bool space_walk(const Space *s, int64_t evals, double begin, double deadline, Point *best, double *value, int64_t *used) {
     Walk *w = calloc(1, sizeof *w);
     Mapping *scratch = calloc(1, sizeof *scratch);
     bool whole = true;
     if (!w || !scratch) BUG("out of memory");
-    w->s = s, w->scratch = scratch, w->evals = evals, w->deadline = deadline, w->best = best, w->value = value;
+    w->s = s, w->scratch = scratch, w->evals = evals, w->begin = begin, w->deadline = deadline, w->best = best, w->value = value;
     for (int d = 0; d < s->problem->ndim; d++) {
         for (int i = 0; i < s->nslot; i++) w->now.factor[d][i] = 1;
         whole = whole && choices_of(s, d, &w->of[d]);

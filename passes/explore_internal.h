@@ -36,10 +36,12 @@ void point_mapping(const Space *s, const Point *x, Mapping *scratch); /* scratch
 double point_illegal(const Space *s, const Point *x);                 /* 0: capacities and fan-outs are kept to */
 double point_value(const Space *s, const Point *x, Mapping *scratch);
 double search_now(void);
+/* At most twice a second. `last`: when it was shown. */
+void search_progress(const SearchSpec *s, double begin, double *last, int64_t evals, double value);
 /* True if the dataflow lets the dim have a factor at this level and axis. */
 bool dataflow_slot(const Dataflow *f, const Problem *p, int dim, int level, char axis, int pe);
 
 /* Walks the whole space with bounds. `best` and `value` are the best known on entry. false: `evals` or the deadline (0: none) ran out. */
-bool space_walk(const Space *s, int64_t evals, double deadline, Point *best, double *value, int64_t *used);
+bool space_walk(const Space *s, int64_t evals, double begin, double deadline, Point *best, double *value, int64_t *used);
 double space_size(const Space *s); /* factorisations, orders left out */
 #endif

@@ -39,7 +39,7 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
     mapping_default_keep(&s->shape);
     if (spec->flow) dataflow_keep(spec->flow, &s->shape);
     for (int d = 0; d < p->ndim; d++) {
-        int64_t rest = p->extent[d];
+        int64_t rest = spec->fix_outer ? p->extent[d] / spec->outer[d] : p->extent[d];
         for (int64_t f = 2; f * f <= rest; f++)
             for (; rest % f == 0; rest /= f) s->prime[s->nprime++] = (Prime){d, f};
         if (rest > 1) s->prime[s->nprime++] = (Prime){d, rest};
@@ -47,7 +47,8 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
     int pe = mapping_pe_level(t);
     for (int d = 0; d < p->ndim; d++)
         for (int i = 0; i < s->nslot; i++)
-            s->allowed[d][i] = !spec->flow || dataflow_slot(spec->flow, p, d, s->slot[i].level, s->slot[i].axis, pe);
+            s->allowed[d][i] = (!spec->fix_outer || s->slot[i].level || s->slot[i].axis) &&
+                               (!spec->flow || dataflow_slot(spec->flow, p, d, s->slot[i].level, s->slot[i].axis, pe));
 }
 void point_mapping(const Space *s, const Point *x, Mapping *m) {
     m->problem = s->problem, m->target = s->target;
@@ -56,7 +57,7 @@ void point_mapping(const Space *s, const Point *x, Mapping *m) {
         MapLevel *v = &m->level[s->slot[i].level];
         char axis = s->slot[i].axis;
         for (int k = 0; k < s->problem->ndim; k++) {
-            int d = axis ? k : x->order[s->slot[i].level][k];
+            int d = axis || (i == 0 && s->spec->fix_outer) ? k : x->order[s->slot[i].level][k];
             if (x->factor[d][i] > 1)
                 *(axis ? &v->spatial[v->nspatial++] : &v->temporal[v->ntemporal++]) = (MapLoop){d, x->factor[d][i], axis, false};
         }
@@ -135,7 +136,7 @@ static bool move(const Space *s, Point *x, Where *w, uint64_t *r) {
 static void first_point(const Space *s, Point *x, Where *w, uint64_t *r) {
     memset(x, 0, sizeof *x);
     for (int d = 0; d < s->problem->ndim; d++)
-        for (int i = 0; i < s->nslot; i++) x->factor[d][i] = 1;
+        for (int i = 0; i < s->nslot; i++) x->factor[d][i] = i || !s->spec->fix_outer ? 1 : s->spec->outer[d];
     for (int i = 0; i < s->nprime; i++) {
         int d = s->prime[i].dim, to = 0;
         while (to < s->nslot - 1 && !s->allowed[d][to]) to++;
@@ -161,7 +162,9 @@ static bool accept(double from, double to, double t, uint64_t *r) {
     if (to >= NOT_LEGAL) return false;
     return uniform(r) < exp(-log(to / from) / t);
 }
-static void chain_run(const Space *s, int number, int64_t evals, double deadline, Chain *out) {
+typedef struct Crew Crew;
+static void crew_progress(Crew *w, const Chain *now);
+static void chain_run(const Space *s, int number, int64_t evals, double deadline, Crew *show, Chain *out) {
     uint64_t r = (s->spec->seed + 1) * 0x9E3779B97F4A7C15ull ^ (uint64_t)(number + 1) * 0xBF58476D1CE4E5B9ull;
     Mapping *m = calloc(1, sizeof *m);
     Point now, next;
@@ -175,6 +178,7 @@ static void chain_run(const Space *s, int number, int64_t evals, double deadline
     for (int64_t i = 1; i < evals; i++, out->evals++) {
         if (i % 256 == 0) {
             t = hot * pow(cold / hot, (double)i / (double)evals);
+            if (show) crew_progress(show, out);
             if (deadline > 0 && search_now() > deadline) break;
         }
         next = now, wn = w;
@@ -189,46 +193,87 @@ static void chain_run(const Space *s, int number, int64_t evals, double deadline
 
 /* ---- all chains: short and long, cool and hot ones in turn; which is best differs from problem to problem */
 static int64_t chain_length(int64_t base, int number) { return number % 4 < 2 ? base : base / 4; }
-typedef struct Crew {
+struct Crew {
     const Space *s;
     pthread_mutex_t lock;
     int next, chains;
     int64_t length, evals;
-    double deadline; /* 0: none */
+    double begin, deadline, shown; /* 0: none */
     Chain best;
     int best_number;
-} Crew;
-static void *work(void *arg) {
-    Crew *c = arg;
+};
+void search_progress(const SearchSpec *s, double begin, double *last, int64_t evals, double value) {
+    double now = s->progress ? search_now() : 0;
+    if (!s->progress || now < *last + 0.5) return;
+    if (*last > 0) s->progress(s->user, evals, now - begin, value);
+    *last = now;
+}
+static void crew_progress(Crew *w, const Chain *now) {
+    if (!w->s->spec->progress) return;
+    pthread_mutex_lock(&w->lock);
+    int64_t evals = w->evals + now->evals;
+    double value = w->best_number >= 0 && w->best.value < now->value ? w->best.value : now->value;
+    pthread_mutex_unlock(&w->lock);
+    search_progress(w->s->spec, w->begin, &w->shown, evals, value);
+}
+static void join_chain(Crew *c, const Chain *x, int number) { /* the smaller number of equal ones, whoever comes first */
+    c->evals += x->evals;
+    if (c->best_number < 0 || x->value < c->best.value || (x->value == c->best.value && number < c->best_number))
+        c->best = *x, c->best_number = number;
+}
+static void crew_work(Crew *c, bool shows) {
+    int rank = c->s->spec->rank, ranks = c->s->spec->ranks > 1 ? c->s->spec->ranks : 1;
     Chain *mine = malloc(sizeof *mine);
     if (!mine) BUG("out of memory");
     for (;;) {
         pthread_mutex_lock(&c->lock);
-        int number = c->next++;
+        int turn = c->next++, number = turn * ranks + rank;
         pthread_mutex_unlock(&c->lock);
-        if (c->deadline > 0 ? number && search_now() > c->deadline : number >= c->chains) break;
-        chain_run(c->s, number, chain_length(c->length, number), c->deadline, mine);
+        if (c->deadline > 0 ? turn && search_now() > c->deadline : number >= c->chains) break;
+        chain_run(c->s, number, chain_length(c->length, number), c->deadline, shows ? c : NULL, mine);
         pthread_mutex_lock(&c->lock);
-        c->evals += mine->evals;
-        if (c->best_number < 0 || mine->value < c->best.value || (mine->value == c->best.value && number < c->best_number))
-            c->best = *mine, c->best_number = number;
+        join_chain(c, mine, number);
         pthread_mutex_unlock(&c->lock);
     }
     free(mine);
+}
+static void *work(void *arg) {
+    crew_work(arg, false);
     return NULL;
 }
-static void anneal(const Space *s, int64_t evals, double deadline, Crew *c) {
+/* The best of all ranks, on each of them. */
+static void join_ranks(Crew *c) {
+    typedef struct Block {
+        Chain best;
+        int number;
+        int64_t evals;
+    } Block;
+    const SearchSpec *s = c->s->spec;
+    Block *all = malloc((size_t)s->ranks * sizeof *all), mine;
+    if (!all) BUG("out of memory");
+    memset(&mine, 0, sizeof mine);
+    mine.best = c->best, mine.number = c->best_number, mine.evals = c->evals;
+    if (!s->gather(&mine, sizeof mine, all)) BUG("MPI does not deliver");
+    c->evals = 0, c->best_number = -1;
+    for (int i = 0; i < s->ranks; i++) {
+        all[i].best.evals = all[i].evals;
+        if (all[i].number >= 0) join_chain(c, &all[i].best, all[i].number);
+    }
+    free(all);
+}
+static void anneal(const Space *s, int64_t evals, double begin, double deadline, Crew *c) {
     enum { MAX_THREADS = 256 };
     pthread_t id[MAX_THREADS];
     int threads = s->spec->threads < 1 ? 1 : s->spec->threads > MAX_THREADS ? MAX_THREADS : s->spec->threads, started = 0;
-    *c = (Crew){.s = s, .lock = PTHREAD_MUTEX_INITIALIZER, .deadline = deadline, .best_number = -1};
+    *c = (Crew){.s = s, .lock = PTHREAD_MUTEX_INITIALIZER, .begin = begin, .deadline = deadline, .best_number = -1};
     c->length = deadline > 0 ? 200000 : max_i64(4000, min_i64(200000, evals / 5));
     for (int64_t sum = 0; deadline == 0 && c->chains < 1 << 20; c->chains++)
         if ((sum += chain_length(c->length, c->chains)) > evals && c->chains) break;
     for (; started < threads - 1; started++)
         if (pthread_create(&id[started], NULL, work, c) != 0) break;
-    work(c);
+    crew_work(c, true);
     for (int i = 0; i < started; i++) pthread_join(id[i], NULL);
+    if (s->spec->ranks > 1) join_ranks(c);
 }
 static void start_from(const Space *s, const Mapping *start, double *value, Mapping *out) {
     MappingCounts n;
@@ -244,15 +289,15 @@ bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, M
     if (!s || !c) BUG("out of memory");
     double begin = search_now(), deadline = spec->seconds > 0 ? begin + spec->seconds : 0;
     space_init(s, p, t, spec);
-    bool small = space_size(s) <= walkable;
+    bool small = !spec->fix_outer && space_size(s) <= walkable;
     *r = (SearchResult){.seed = spec->seed, .lower_bound = objective_floor(p, t, spec->objective)};
     memset(best, 0, sizeof *best);
-    anneal(s, small ? spec->evals / 4 : spec->evals, deadline > 0 && small ? begin + spec->seconds / 4 : deadline, c);
+    anneal(s, small ? spec->evals / 4 : spec->evals, begin, deadline > 0 && small ? begin + spec->seconds / 4 : deadline, c);
     r->evals = c->evals;
     if (small) {
         int64_t used = 0;
-        r->optimal =
-            space_walk(s, spec->seconds > 0 ? INT64_MAX : spec->evals - spec->evals / 4, deadline, &c->best.best, &c->best.value, &used);
+        r->optimal = space_walk(s, spec->seconds > 0 ? INT64_MAX : spec->evals - spec->evals / 4, begin, deadline, &c->best.best,
+                                &c->best.value, &used);
         r->evals += used;
     }
     r->value = c->best.value, r->found = r->value < NOT_LEGAL;

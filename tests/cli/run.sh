@@ -9,6 +9,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/quern-cli.XXXXXX")
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 passed=0 failed=0
 export quern model work root
+export QUERN_CACHE=off
 
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAIL $1"; [ ! -s "$work/log" ] || sed 's/^/    /' "$work/log" | head -n 8; }
@@ -32,7 +33,7 @@ prints() {
 status 2 'no command' '$quern'
 status 0 'help' '$quern --help'
 status 0 'version' '$quern --version'
-for c in compile run verify bench inspect ops passes; do
+for c in compile run verify bench inspect explore ops targets passes; do
     status 0 "$c --help" "\$quern $c --help"
     prints 'usage: quern' "$c --help" "\$quern $c --help"
 done
@@ -134,6 +135,24 @@ status 0 'several targets are one manifest' '$quern compile $model --name d -o $
 status 1 'a target twice' '$quern compile $model -o $work/o --target avx2+x86_avx2'
 status 1 'a target without processors' '$quern compile $model -o $work/o --target avx2+toy_pad'
 status 1 'a missing target' '$quern compile $model -o $work/o --target avx2+'
+status 0 'targets' '$quern targets | grep -q eyeriss'
+
+# ---- exploring: what was found is remembered, and the same for any number of threads and ranks
+explore='$quern explore $root/tests/data/networks/lenet_survey.onnx --target eyeriss --evals 5000'
+status 0 'explore' "$explore > \$work/found"
+status 0 'explore --threads 3' "$explore --threads 3 | cmp - \$work/found"
+export QUERN_CACHE="$work/cache.sqlite"
+status 0 'explore, empty cache' "$explore --json > \$work/j && ! grep -q '\"cached\": true' \$work/j && $explore | cmp - \$work/found"
+if [ -s "$QUERN_CACHE" ]; then status 0 'explore, cached' "$explore --json | grep -q '\"cached\": true'"; fi
+echo damaged > "$work/damaged"
+status 0 'explore, damaged cache' "QUERN_CACHE=\$work/damaged; export QUERN_CACHE; $explore | cmp - \$work/found"
+QUERN_CACHE=off
+if command -v mpirun > /dev/null 2>&1 && [ -e "$(dirname "$quern")/libquern_mpi.so" ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    status 0 'mpirun -n 3 quern explore' "mpirun -n 3 $explore | cmp - \$work/found"
+    one="$explore --layer conv3"
+    status 0 'mpirun, one layer' "$one --json > \$work/1 && mpirun -n 2 $one --json > \$work/2 && grep -v seconds \$work/1 > \$work/3 && grep -v seconds \$work/2 | cmp - \$work/3"
+fi
 
 echo "cli: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -240,6 +240,49 @@ START_TEST(test_eyeriss_chip) {
 }
 END_TEST
 
+/* ---- fused layers: DRAM words are those of the first input, the weights and the last output, exactly */
+static const struct {
+    int n;
+    ConvShape shape[3];
+} stacks[] = {
+    {2, {{.m = 64, .c = 64, .e = 56, .f = 56}, {.m = 64, .c = 64, .e = 56, .f = 56, .r = 3, .s = 3}}},
+    {2, {{.n = 2, .m = 16, .c = 3, .e = 28, .f = 28, .r = 3, .s = 3}, {.n = 2, .m = 24, .c = 16, .e = 28, .f = 28, .r = 5, .s = 5}}},
+    {3,
+     {{.m = 96, .c = 16, .e = 56, .f = 56},
+      {.c = 96, .e = 28, .f = 28, .r = 3, .s = 3, .stride_e = 2, .stride_f = 2, .depthwise = true},
+      {.m = 24, .c = 96, .e = 28, .f = 28}}},
+};
+START_TEST(test_fused) {
+    Case x;
+    case_open(&x, "survey_rs", &stacks[_i].shape[0], "DRAM[]");
+    FusedStack *s = NEW(x.a, FusedStack);
+    SearchSpec spec = {.objective = OBJ_ENERGY, .evals = 4000, .threads = 1};
+    s->n = stacks[_i].n, s->level = fuse_level(x.t);
+    int64_t want = 0, energy_alone = 0;
+    for (int i = 0; i < s->n; i++) {
+        Problem *p = problem_conv(x.a, "layer", &stacks[_i].shape[i]);
+        s->layer[i].problem = p;
+        for (int t = 0; t < 3; t++) /* W I O */
+            if (t == 0 || (t == 1 && i == 0) || (t == 2 && i == s->n - 1)) want += problem_box(p, t, p->extent);
+        Mapping m;
+        MappingCounts n;
+        SearchResult r;
+        ck_assert(mapping_search(p, x.t, &spec, &m, &r));
+        mapping_counts(&m, &n);
+        energy_alone += (int64_t)n.energy;
+    }
+    while ((s->strips = fuse_next_strips(s)) && !fuse_map(s, x.t, &spec)) {}
+    ck_assert_int_ge(s->strips, 1);
+    ck_assert_msg(s->dram_words == want, "%lld DRAM words, expected %lld", (long long)s->dram_words, (long long)want);
+    ck_assert((int64_t)s->energy < energy_alone);
+    for (int i = 0; i < s->n; i++) {
+        s->layer[i].mapping.problem = &s->layer[i].inner;
+        ck_assert(mapping_legal(&s->layer[i].mapping));
+    }
+    arena_free(x.a);
+}
+END_TEST
+
 Suite *cost_suite(void) {
     Suite *s = suite_create("cost");
     TCase *t = tcase_create("cost");
@@ -251,6 +294,7 @@ Suite *cost_suite(void) {
     tcase_add_test(t, test_network);
     tcase_add_loop_test(t, test_memories, 0, sizeof memories / sizeof *memories);
     tcase_add_loop_test(t, test_eyeriss_chip, 0, sizeof chip / sizeof *chip);
+    tcase_add_loop_test(t, test_fused, 0, sizeof stacks / sizeof *stacks);
     suite_add_tcase(s, t);
     return s;
 }

@@ -114,5 +114,17 @@ def googlenet(d):
     n.write(d, n.fc(x, 1024, 1000, False), [1, 1000])
 
 
-for make in (alexnet, lenet, vgg16, overfeat, resnet50, googlenet):
+def squeezenet(d):  # 1.0; the first plane is 109 x 109, as published counts have it
+    n = Net("squeezenet_survey", [1, 3, 224, 224])
+    x, c = n.pool(n.conv("x", 3, 96, 7, 2), 3, 2, 0, 1), 96
+    for i, (q, m) in enumerate(((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))):
+        x = n.conv(x, c, q, 1)
+        x, c = n.op("Concat", [n.conv(x, q, m, 1), n.conv(x, q, m, 3, 1, 1)], axis=1), 2 * m
+        if i in (2, 6):
+            x = n.pool(x, 3, 2, 0, 1)
+    x = n.op("GlobalAveragePool", [n.conv(x, c, 1000, 1)])
+    n.write(d, n.op("Flatten", [x]), [1, 1000])
+
+
+for make in (alexnet, lenet, vgg16, overfeat, resnet50, googlenet, squeezenet):
     make(sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__)))
