@@ -35,7 +35,7 @@ static void note(Uses *u, const Stmt *s) {
         break;
     case S_ALLOC: u->buf[s->u.alloc->id] |= 2; break;
     case S_CALL: /* a routine's status would have to end the loop: only hints may be inside */
-        u->calls |= strcmp(s->u.call.name, "qn_prefetch") != 0;
+        u->calls |= !call_is_hint(s->u.call.name);
         for (int i = 0; i < s->u.call.nbuf; i++) u->buf[s->u.call.buf[i]->id] |= 1;
         break;
     case S_BLOCK:

@@ -189,7 +189,9 @@ static void put_alloc(Emit *E, const Buf *b, const Stmt *block, int at) {
     if (dtype_info[b->dt].bits < 8) n = ceil_div(n * dtype_info[b->dt].bits, 8);
     i->name = scope_name(E, b->name);
     Text line = {0};
-    text_printf(&line, "%s %s[%lld]%s;", c_type(b->dt), i->name, (long long)n, dtype_info[b->dt].bits < 8 ? " = {0}" : "");
+    bool lines = E->style.vectors && n * dtype_info[b->dt].bits >= 512; /* vectors in it do not cross lines of a cache */
+    text_printf(&line, "%s %s[%lld]%s%s;", c_type(b->dt), i->name, (long long)n, lines ? " __attribute__((aligned(64)))" : "",
+                dtype_info[b->dt].bits < 8 ? " = {0}" : "");
     flush_line(E, &line);
     if (i->loads || i->calls) return;
     text_printf(&line, "(void)%s;", i->name);
@@ -329,6 +331,12 @@ static void put_call_stmt(Emit *E, const Stmt *s) {
         put_index(E, &line, s->u.call.arg[0], P_TOP);
         text_puts(&line, "], 0, 2);");
         flush_line(E, &line);
+        return;
+    }
+    if (!strcmp(s->u.call.name, "qn_fence")) {
+        text_puts(&line, "__asm__ volatile(\"\" ::: \"memory\");");
+        if (E->style.vectors) flush_line(E, &line);
+        text_free(&line);
         return;
     }
     E->returns = true;

@@ -121,7 +121,7 @@ static void find_shared(Model *m, Variant *v) {
 static void routines_of(Model *m, Text *t, const Stmt *s) {
     switch (s->k) {
     case S_CALL:
-        if (strcmp(s->u.call.name, "qn_prefetch") && !helper_text_put(m->helpers, t, s->u.call.name))
+        if (!call_is_hint(s->u.call.name) && !helper_text_put(m->helpers, t, s->u.call.name))
             BUG("no embedded file defines the routine '%s'", s->u.call.name);
         break;
     case S_FOR: routines_of(m, t, s->u.loop.body); break;

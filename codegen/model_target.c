@@ -45,6 +45,7 @@ void target_pragmas(const Model *m, Text *t) {
                      "#if defined(__FAST_MATH__)\n#error \"compile without -ffast-math, or without --precise\"\n#endif\n");
     text_printf(t,
                 "#if defined(__clang__)\n#pragma STDC FP_CONTRACT %s\n#elif defined(__GNUC__)\n#pragma GCC optimize(\"fp-contract=%s\")\n"
+                "#pragma GCC optimize(\"no-gcse\") /* it keeps constants of other loops in registers that the sums of inner ones need */\n"
                 "#endif\n",
                 m->o->precise ? "OFF" : "ON", m->o->precise ? "off" : "fast");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* interp_calls.c: the C routines that a nest may call by name: those of runtime/, and hints which compute nothing.
  *
- *   call qn_prefetch(i)(x)   --->   nothing happens
+ *   call qn_prefetch(i)(x)   --->   nothing happens: that x[i] will be needed soon
+ *   call qn_fence()()        --->   nothing happens: what is behind it should not be computed earlier
  */
 #include "loop.h"
 #include "runtime/ops/qn_bytes.h"
@@ -14,10 +15,11 @@ static int hint(const int64_t *arg, void *const *buf) {
 static const struct {
     const char *name;
     InterpCall fn;
-} rows[] = {{"qn_prefetch", hint}, {"qn_copy_bytes", qn_copy_bytes}};
+} rows[] = {{"qn_prefetch", hint}, {"qn_fence", hint}, {"qn_copy_bytes", qn_copy_bytes}};
 
 InterpCall interp_find_call(const char *name) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, name) == 0) return rows[i].fn;
     return NULL;
 }
+bool call_is_hint(const char *name) { return interp_find_call(name) == hint; }

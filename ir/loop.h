@@ -236,4 +236,5 @@ bool interp_run(Ctx *c, const Func *f, void *const *param, InterpStats *stats /*
 /* A callback for S_CALL of runtime routines: the same C source that emitted code uses. */
 typedef int (*InterpCall)(const int64_t *arg, void *const *buf);
 InterpCall interp_find_call(const char *name);
+bool call_is_hint(const char *name); /* of a routine that computes nothing and may be left out */
 #endif

@@ -107,7 +107,7 @@ static void look(Look *w, Stmt *s) {
         look(w, s->u.cond.then);
         if (s->u.cond.other) look(w, s->u.cond.other);
         break;
-    case S_CALL: w->ok &= strcmp(s->u.call.name, "qn_prefetch") == 0; break;
+    case S_CALL: w->ok &= call_is_hint(s->u.call.name); break;
     case S_BLOCK:
         for (int i = 0; i < s->u.block.n && w->ok; i++) look(w, s->u.block.v[i]);
         break;

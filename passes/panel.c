@@ -8,62 +8,94 @@
 #include "internal.h"
 #include <string.h>
 
-/* Rows of a block: sums, the vectors of a panel's line and one broadcast fill the registers, and few rows are left over. */
-static int64_t block_rows(int64_t regs, int64_t rows, int64_t vectors) {
-    int64_t most = (regs - 1 - vectors) / vectors, blocks;
-    if (most < 1) most = 1;
-    if (rows <= most) return rows;
-    blocks = ceil_div(rows, most);
-    return ceil_div(rows, blocks);
+/* ---- how a product is cut */
+/* Cycles of one step of the depth for a block: two multiply-adds or two loads a cycle; a panel that comes from the second level of
+ * cache; the loop. */
+static double step_cycles(int64_t rows, int64_t vectors) {
+    double r = (double)rows, v = (double)vectors, fma = r * v / 2, loads = (r + v) / 2;
+    if (vectors == 1) fma *= 1.33;
+    return (fma > loads ? fma : loads) + 0.5 + 0.17 * v;
 }
-/* One row: as many sums as the adders need, lest they wait; a step of the depth costs a broadcast more. */
-static int64_t most_vectors(int64_t regs, int64_t rows) { return rows == 1 ? PANEL_CHAINS : regs >= 32 ? 4 : 2; }
-/* The time that columns take, in units of one vector at full speed: one vector wide blocks are bound by their loads. */
-static double panel_cost(int64_t rows, int64_t vectors) {
-    if (rows == 1) return (double)vectors + 1;
-    return vectors == 1 ? 1.33 : vectors == 2 ? 2.04 : (double)vectors;
+typedef struct Product {
+    int64_t lanes, regs, rows, cols, depth;
+} Product;
+static double rows_cycles(int64_t rows, int64_t block, int64_t vectors) {
+    double c = (double)(rows / block) * step_cycles(block, vectors);
+    return rows % block ? c + step_cycles(rows % block, vectors) : c;
 }
-/* The narrower last panel takes the columns that do not fill one of the others. */
-static PanelChoice choose(const Target *t, int64_t rows, int64_t cols) {
-    PanelChoice best = {.lanes = target_lanes(t, 32)};
+/* The most rows with which the sums fill three quarters of the registers, so that a panel's lines and broadcasts can be loaded ahead;
+ * fewer where fewer are left over. */
+static int64_t block_rows(const Product *p, int64_t vectors) {
+    enum { MOST = 12, ALIASED = 8, WAY = 4096 };
+    int64_t most = p->depth * 4 % WAY ? MOST : ALIASED; /* rows so far apart fall into the same few lines of the first level of cache */
+    int64_t best = 1;
+    for (int64_t r = min_i64(min_i64(p->rows, most), p->regs * 3 / 4 / vectors); r > 1; r--)
+        if (rows_cycles(p->rows, r, vectors) < rows_cycles(p->rows, best, vectors)) best = r;
+    return best;
+}
+/* One row: as many sums as the adders need, lest they wait. */
+static int64_t most_vectors(const Product *p) { return p->rows == 1 ? PANEL_CHAINS : p->regs >= 32 ? 4 : 3; }
+static double panels_cycles(const Product *p, int64_t vectors, int64_t full, int64_t rest) {
+    double c = (double)full * rows_cycles(p->rows, block_rows(p, vectors), vectors);
+    return rest ? c + rows_cycles(p->rows, block_rows(p, vectors), rest) : c;
+}
+/* Wider panels first: the others must be better by more than the estimate is worth. The narrower last panel takes the columns that do
+ * not fill one of the others; without one the last is filled up. */
+static PanelChoice choose(const Product *p, bool equal) {
+    PanelChoice best = {.lanes = p->lanes};
     double least = 0;
-    int64_t total = ceil_div(cols, best.lanes);
-    for (int64_t v = most_vectors(t->vector_regs, rows); v >= 1; v--) {
-        int64_t full = total / v, rest = total % v;
-        double cost = (double)full * panel_cost(rows, v) + (rest ? panel_cost(rows, rest) : 0);
-        if (cols < v * best.lanes && total < v) continue;
-        if (best.width && cost >= least) continue;
+    int64_t total = ceil_div(p->cols, best.lanes);
+    for (int64_t v = most_vectors(p); v >= 1; v--) {
+        int64_t full = equal ? ceil_div(total, v) : total / v, rest = equal ? 0 : total % v;
+        double cost = panels_cycles(p, v, full, rest);
+        if (full == 0 || (best.width && cost >= least * 0.985)) continue;
         least = cost;
-        bool ragged = cols % best.lanes && rest == 0 && full > 1; /* the last panel alone has columns that are none */
+        bool ragged = !equal && p->cols % best.lanes && rest == 0 && full > 1; /* the last panel alone has columns that are none */
         best.width = v * best.lanes;
         best.tail = ragged ? best.width : rest * best.lanes;
-        best.block = block_rows(t->vector_regs, rows, v);
+        best.block = block_rows(p, v);
     }
     return best;
 }
-PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols) {
-    PanelChoice best = {.lanes = target_lanes(t, 32)};
-    double least = 0;
-    for (int64_t v = most_vectors(t->vector_regs, rows); v >= 1; v--) {
-        double cost = (double)ceil_div(cols, v * best.lanes) * panel_cost(rows, v);
-        if (best.width && cost >= least) continue;
-        least = cost;
-        best.width = v * best.lanes, best.block = block_rows(t->vector_regs, rows, v);
-    }
-    return best;
+static Product product_of(const Target *t, int64_t rows, int64_t cols, int64_t depth) {
+    return (Product){target_lanes(t, 32), t->vector_regs, rows, cols, depth};
+}
+PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols, int64_t depth) {
+    Product p = product_of(t, rows, cols, depth);
+    return choose(&p, true);
 }
 
-/* Columns [from, from + panels*width) of w, zeros behind the last one, as [panels][depth][width]. */
-static Tensor *pack(Graph *g, const Tensor *w, const char *what, int64_t from, int64_t panels, int64_t width) {
-    int64_t depth = w->type.dim[0], cols = w->type.dim[1], dim[3] = {panels, depth, width}, all;
-    if (!mul_ok(panels * width, depth, &all)) return NULL;
+/* A deep product is cut in chunks of at most this depth, as even as its divisors allow: a panel and the rows it meets stay near. */
+static int64_t depth_chunks(int64_t rows, int64_t depth) {
+    enum { DEEP = 1536, CHUNK = 1280, CHUNKS = 64, FEW = 32 };
+    if (depth <= DEEP || rows < FEW) return 1;
+    for (int64_t c = ceil_div(depth, CHUNK); c <= CHUNKS && depth / c >= CHUNK / 2; c++)
+        if (depth % c == 0) return c;
+    return 1;
+}
+/* The largest divisor of `pieces`, each `bytes` of the left operand, that fits in half of the second level of cache; 0: all do. */
+static int64_t strip_of(const Target *t, int64_t pieces, int64_t bytes) {
+    int l2 = target_level(t, "L2");
+    int64_t budget = (l2 >= 0 ? t->level[l2].words * t->level[l2].word_bits / 8 : 512 << 10) / 2,
+            n = max_i64(budget / max_i64(bytes, 1), 1);
+    if (pieces <= n) return 0;
+    while (pieces % n) n--;
+    return n;
+}
+
+/* Columns [from, from + panels*width) of w, zeros behind the last one, as [chunk, panel][depth][width]. */
+static Tensor *pack(Graph *g, const Tensor *w, const char *what, int64_t from, int64_t panels, int64_t width, int64_t chunks) {
+    int64_t depth = w->type.dim[0] / chunks, cols = w->type.dim[1], dim[3] = {chunks * panels, depth, width}, all;
+    if (!mul_ok(panels * width, w->type.dim[0], &all)) return NULL;
     float *to = NEW_ARRAY(g->a, float, all);
     const char *src = w->data;
-    for (int64_t p = 0; p < panels; p++)
-        for (int64_t k = 0; k < depth; k++) {
-            int64_t c = from + p * width, n = min_i64(width, cols - c);
-            memcpy(to + (p * depth + k) * width, src + (size_t)(k * cols + c) * sizeof *to, (size_t)n * sizeof *to);
-        }
+    for (int64_t h = 0; h < chunks; h++)
+        for (int64_t p = 0; p < panels; p++)
+            for (int64_t k = 0; k < depth; k++) {
+                int64_t c = from + p * width, n = min_i64(width, cols - c);
+                memcpy(to + ((h * panels + p) * depth + k) * width, src + (size_t)((h * depth + k) * cols + c) * sizeof *to,
+                       (size_t)n * sizeof *to);
+            }
     return tensor_const(g, arena_printf(g->a, "%s.%s%d", w->name, what, g->tensors.n), w->type.dt, 3, dim, to);
 }
 
@@ -81,14 +113,18 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
     int64_t rows = 1, cols = w->type.dim[1];
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
-    PanelChoice c = choose(r->o->target, rows, cols);
-    const char *key = arena_printf(r->tmp, "%d %lld %lld", w->id, (long long)c.width, (long long)c.tail);
+    Product q = product_of(r->o->target, rows, cols, w->type.dim[0]);
+    PanelChoice c = choose(&q, false);
+    int64_t chunks = depth_chunks(rows, w->type.dim[0]), outer = 1;
+    for (int d = 0; d < o->rank - 2 && outer == 1; d++) outer = o->dim[d];
+    int64_t pieces = outer > 1 ? outer : rows / c.block, all = tensor_elements(x) / chunks;
+    const char *key = arena_printf(r->tmp, "%d %lld %lld %lld", w->id, (long long)c.width, (long long)c.tail, (long long)chunks);
     Packed *p = map_get(done, key);
     if (!p) {
         p = NEW(r->tmp, Packed);
         int64_t panels = c.tail ? (cols - 1) / c.width : ceil_div(cols, c.width);
-        p->w = pack(g, w, "panels", 0, panels, c.width);
-        p->tail = c.tail && p->w ? pack(g, w, "panel", panels * c.width, 1, c.tail) : NULL;
+        p->w = pack(g, w, "panels", 0, panels, c.width, chunks);
+        p->tail = c.tail && p->w ? pack(g, w, "panel", panels * c.width, 1, c.tail, chunks) : NULL;
         map_set(done, key, p);
     }
     if (!p->w || (c.tail && !p->tail)) return;
@@ -99,6 +135,8 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
     node_set_i(k, op_attr_index(op, "rows"), c.block);
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
     node_set_i(k, op_attr_index(op, "chains"), PANEL_CHAINS);
+    node_set_i(k, op_attr_index(op, "chunks"), chunks);
+    node_set_i(k, op_attr_index(op, "strip"), strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * 4));
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];
     node_set_out(k, 0, y);
     if (op_is(n, "Gemm") && n->nin > 2 && n->in[2]) {

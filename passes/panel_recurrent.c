@@ -74,7 +74,7 @@ bool panel_recurrent(Run *r, Node *n) {
     int64_t hidden = n->in[R]->type.dim[2], gates = n->in[R]->type.dim[1] / hidden, own = apart ? 2 : gates;
     bool batch_first = attr_i(n, op_attr_index(op, "layout")) != 0;
     int64_t batch = n->in[X]->type.dim[!batch_first];
-    PanelChoice c = panel_equal(r->o->target, batch, own * hidden), last = panel_equal(r->o->target, batch, hidden);
+    PanelChoice c = panel_equal(r->o->target, batch, own * hidden, hidden), last = panel_equal(r->o->target, batch, hidden, hidden);
     Tensor *scaled, *z = product(g, n, n->in[W]);
     z = add_bias(g, n, z, hidden, gates, lbr, &scaled);
     Tensor *in[OPERANDS] = {z, pack(g, n->in[R], hidden, 0, own, c.width), apart ? pack(g, n->in[R], hidden, 2, 1, last.width) : NULL,

@@ -192,7 +192,7 @@ static void walk(Walk *w, const Stmt *s) {
         break;
     case S_CALL:
         for (int i = 0; i < s->u.call.nbuf; i++)
-            if (w->of[s->u.call.buf[i]->id].b && strcmp(s->u.call.name, "qn_prefetch") != 0) w->ok = false;
+            if (w->of[s->u.call.buf[i]->id].b && !call_is_hint(s->u.call.name)) w->ok = false;
         break;
     case S_BLOCK:
         for (int i = 0; i < s->u.block.n && w->ok; i++) walk(w, s->u.block.v[i]);

@@ -3,13 +3,15 @@
  * it for targets with vectors. Naive nests per block of rows and panel (sums set, summed, stored) over a temporary; the pass `tile`
  * brings the temporary into registers. What follows the product is part of the nest that stores.
  *
- *   w: [panels][K][width];   for panel, block:  for m,n: s = 0;  for k,m,n: s[m,n] += x[m,k]*w[panel,k,n];  for m,n: y[m,panel*width+n] =
- * s[m,n] Rows that do not fill a block are a second set of nests behind the loop over blocks, columns that do not fill a panel a narrower
- * one.
+ *   w: [panels][K][width];   for panel, block:  for m,n: s = 0;  for k,m,n: s[m,n] += x[m,k]*w[panel,k,n];  for m,n: y[m,panel*width+n] = …
+ *
+ * Rows that do not fill a block are a second set of nests behind the loop over blocks, columns that do not fill a panel a narrower
+ * one. A strip of rows goes through all panels before the next one, so that it stays near. A deep product is cut in chunks of the depth,
+ * one behind another in w; all but the last leave their sums in a temporary.
  */
 #include "panel.h"
 
-enum { COLS, ROWS, LANES, CHAINS };
+enum { COLS, ROWS, LANES, CHAINS, CHUNKS, STRIP };
 enum { IN_X, IN_W, IN_TAIL };
 
 /* The axis of the result that blocks of rows run along: the last one, unless it is short and another is longer. */
@@ -24,17 +26,20 @@ bool infer_matmul_panel(Infer *x) {
     const Node *n = x->n;
     const Type *a = &n->in[IN_X]->type, *w = &n->in[IN_W]->type, *t = n->nin > IN_TAIL && n->in[IN_TAIL] ? &n->in[IN_TAIL]->type : NULL;
     int64_t dim[QN_MAX_RANK], cols = attr_i(n, COLS), lanes = attr_i(n, LANES), full;
-    if (a->rank < 1 || w->rank != 3 || (t && (t->rank != 3 || t->dim[0] != 1)))
-        return infer_error(x, "the operands have %d and %d dims, expected at least 1 and 3 (of the last panel: 1 x K x columns)", a->rank,
-                           w->rank);
-    int64_t k = a->dim[a->rank - 1];
-    if (w->dim[1] != k || (t && t->dim[1] != k))
-        return infer_error(x, "a panel has %lld rows, expected %lld", (long long)w->dim[1], (long long)k);
+    if (a->rank < 1 || w->rank != 3 || (t && t->rank != 3))
+        return infer_error(x, "the operands have %d and %d dims, expected at least 1 and 3 (of the last panel as well)", a->rank, w->rank);
+    int64_t k = a->dim[a->rank - 1], chunks = attr_i(n, CHUNKS), depth;
+    if (chunks < 1 || chunks > w->dim[0] || w->dim[0] % chunks || (t && t->dim[0] != chunks))
+        return infer_error(x, "the panels are expected to be of %lld chunks", (long long)chunks);
+    if (!mul_ok(w->dim[1], chunks, &depth) || depth != k || (t && t->dim[1] != w->dim[1]))
+        return infer_error(x, "the panels have %lld rows in %lld chunks, expected %lld", (long long)w->dim[1], (long long)chunks,
+                           (long long)k);
     if (lanes < 1 || w->dim[2] % lanes || (t && t->dim[2] % lanes))
         return infer_error(x, "panels are expected to be whole vectors of %lld", (long long)lanes);
-    if (!mul_ok(w->dim[0], w->dim[2], &full)) return infer_error(x, "the panels are too large");
-    bool fits = t ? cols > full && cols - full <= t->dim[2] : cols > full - w->dim[2] && cols <= full && (w->dim[0] == 1 || cols == full);
-    if (!fits || attr_i(n, ROWS) < 1 || attr_i(n, CHAINS) < 1 || attr_i(n, CHAINS) > CHAINS_MAX)
+    if (!mul_ok(w->dim[0] / chunks, w->dim[2], &full)) return infer_error(x, "the panels are too large");
+    bool fits =
+        t ? cols > full && cols - full <= t->dim[2] : cols > full - w->dim[2] && cols <= full && (w->dim[0] == chunks || cols == full);
+    if (!fits || attr_i(n, ROWS) < 1 || attr_i(n, STRIP) < 0 || attr_i(n, CHAINS) < 1 || attr_i(n, CHAINS) > CHAINS_MAX)
         return infer_error(x, "%lld columns and blocks of %lld rows do not fit the panels", (long long)cols, (long long)attr_i(n, ROWS));
     for (int i = 0; i < a->rank - 1; i++) dim[i] = a->dim[i];
     dim[a->rank - 1] = cols;
@@ -52,28 +57,31 @@ int64_t panel_splits(int64_t chains, int64_t vectors, int64_t depth) {
     while (n * vectors < chains && 4 * n <= depth) n *= 2;
     return n;
 }
+/* A fence between steps: compilers that mix them run out of registers for the sums. */
 static void products(const PanelPart *p, Buf *sum, const char *const *names, int64_t count, Expr *from) {
     Lower *L = p->L;
     Arena *a = L->a;
-    Expr *s = lower_loop(L, panel_name(L, names[0], p->number), count), *i = lower_loop(L, panel_name(L, names[1], p->number), p->rows),
-         *j = lower_loop(L, panel_name(L, names[2], p->number), p->width), *k = e_add(a, from, s);
-    lower_put(L, sum, (Expr *[]){s, i, j}, e_mul(a, p->x(p->user, i, k), p->w(p->user, k, j)), RED_ADD);
+    Expr *s = lower_loop(L, panel_name(L, names[0], p->number), count), *k = e_add(a, from, s);
+    if (count > 1) lower_call(L, "qn_fence", 0, NULL, 0, NULL, 0);
+    Expr *i = lower_loop(L, panel_name(L, names[1], p->number), p->rows), *j = lower_loop(L, panel_name(L, names[2], p->number), p->width);
+    lower_put(L, sum, (Expr *[]){p->splits > 1 ? s : e_int(a, 0), i, j}, e_mul(a, p->x(p->user, i, k), p->w(p->user, k, j)), RED_ADD);
     lower_ends(L, 3);
 }
 Buf *panel_sums(const PanelPart *p) {
+    enum { TURNS = 2 }; /* products of so many steps stand behind each other: fewer operations for the loop */
     Lower *L = p->L;
     Arena *a = L->a;
     Buf *sum = lower_temp(L, panel_name(L, "sum", p->number), p->t, 3, (int64_t[]){p->splits, p->rows, p->width});
     Expr *s = lower_loop(L, panel_name(L, "si", p->number), p->splits), *i = lower_loop(L, panel_name(L, "mi", p->number), p->rows),
          *j = lower_loop(L, panel_name(L, "ni", p->number), p->width);
-    lower_put(L, sum, (Expr *[]){s, i, j}, e_lit(a, p->t, 0), RED_NONE);
+    lower_put(L, sum, (Expr *[]){s, i, j}, p->start ? p->start(p->user, i, j) : e_lit(a, p->t, 0), RED_NONE);
     lower_ends(L, 3);
-    int64_t whole = p->depth / p->splits, rest = p->depth % p->splits;
-    Expr *k = lower_loop(L, panel_name(L, "k", p->number), whole), *from = e_mul(a, k, e_int(a, p->splits));
-    if (p->step) p->step(p->user, from);
-    products(p, sum, (const char *const[]){"sa", "ma", "na"}, p->splits, from);
+    int64_t turn = p->splits > 1 || p->depth < 2 * TURNS ? p->splits : TURNS, whole = p->depth / turn, rest = p->depth % turn;
+    Expr *k = lower_loop(L, panel_name(L, "k", p->number), whole), *from = e_mul(a, k, e_int(a, turn));
+    if (p->step) p->step(p->user, from, turn);
+    products(p, sum, (const char *const[]){"sa", "ma", "na"}, turn, from);
     lower_end(L);
-    if (rest) products(p, sum, (const char *const[]){"sr", "mr", "nr"}, rest, e_int(a, whole * p->splits));
+    if (rest) products(p, sum, (const char *const[]){"sr", "mr", "nr"}, rest, e_int(a, whole * turn));
     return sum;
 }
 Expr *panel_total(const PanelPart *p, Buf *sum, Expr *row, Expr *column) {
@@ -88,103 +96,169 @@ Expr *panel_total(const PanelPart *p, Buf *sum, Expr *row, Expr *column) {
 typedef struct Part { /* a block of rows, from `row` on, times one panel */
     Lower *L;
     Node *n;
-    int input, axis;             /* which operand the panel is of; the axis of the rows, -1: there is one row */
-    int64_t rows, width, blocks; /* blocks of rows in all */
-    int64_t cols;                /* of the panel, those that are results */
-    Expr *row, *block;           /* the first row; the number of the block */
-    Expr *panel, *first;         /* number of the panel; the column it starts at */
-    Expr *lead[QN_MAX_RANK];     /* indices of the result's other axes */
+    int input, axis;                 /* which operand the panel is of; the axis of the rows, -1: there is one row */
+    int64_t rows, width, blocks;     /* blocks of rows in a strip */
+    int64_t panels, first_col, cols; /* of the operand, per chunk; the column they start at; columns of a panel that are results */
+    Expr *row, *block;               /* the first row; the number of the block in its strip */
+    Expr *panel, *first;             /* number of the panel; the column it starts at */
+    Expr *lead[QN_MAX_RANK];         /* indices of the result's other axes */
+    Expr *strip;                     /* NULL: all rows are one */
+    int outer;                       /* the axis that strips are cut from */
+    Expr *chunk;
+    bool last;  /* the last chunk: results are stored */
+    Buf *parts; /* sums so far; NULL: there is one chunk */
+    int number; /* of the next part */
 } Part;
-static void store_part(Lower *L, const Part *p, int part, Buf *from) {
-    Arena *a = L->a;
-    Expr *idx[QN_MAX_RANK];
+static void place(const Part *p, Expr *row, Expr *col, Expr **idx) {
     int rank = p->n->out[0]->type.rank;
     for (int d = 0; d < rank - 1; d++) idx[d] = p->lead[d];
-    Expr *i = lower_loop(L, panel_name(L, "m", part), p->rows), *j = lower_loop(L, panel_name(L, "n", part), p->cols);
-    if (p->axis >= 0) idx[p->axis] = e_add(a, p->row, i);
-    idx[rank - 1] = e_add(a, p->first, j);
-    lower_store(L, p->n, 0, idx, lower_get(L, from, (Expr *[]){i, j}));
-    lower_ends(L, 2);
+    if (p->axis >= 0) idx[p->axis] = e_add(p->L->a, p->row, row);
+    idx[rank - 1] = e_add(p->L->a, p->first, col);
 }
 /* Each block of rows brings its share of the next panel nearer, a line at a time. */
-static void fetch_next(void *user, Expr *k) {
-    enum { LINE = 16, FEW = 4 };
+static void fetch_next(void *user, Expr *k, int64_t steps) {
+    enum { LINE = 16 };
     const Part *p = user;
     Lower *L = p->L;
     Arena *a = L->a;
     const Type *w = &p->n->in[p->input]->type;
-    int64_t depth = w->dim[1], lines = depth * p->width / LINE;
-    if (p->blocks < FEW || w->dim[0] < 2 || p->width % LINE) return;
-    Expr *line = e_div(a, e_mul(a, e_add(a, e_mul(a, p->block, e_int(a, depth)), k), e_int(a, p->width / LINE)), e_int(a, p->blocks));
+    int64_t depth = w->dim[1], wide = p->width / LINE, lines = depth * wide;
+    if (p->blocks < 2 || w->dim[0] < 2 || p->width % LINE) return;
+    Expr *line = e_div(a, e_mul(a, e_add(a, e_mul(a, p->block, e_int(a, depth)), k), e_int(a, wide)), e_int(a, p->blocks));
     Expr *at = e_mul(a, e_add(a, e_mul(a, e_add(a, p->panel, e_int(a, 1)), e_int(a, lines)), line), e_int(a, LINE));
-    at = e_min(a, at, e_int(a, w->dim[0] * lines * LINE - 1));
-    lower_call(L, "qn_prefetch", 1, &at, 1, (Buf *[]){lower_tensor(L, p->n->in[p->input])}, 0);
+    int64_t share = ceil_div(wide * steps, p->blocks), end = w->dim[0] * lines * LINE - share * LINE;
+    if (end < 0) return;
+    at = e_min(a, at, e_int(a, end)); /* behind the last panel there is nothing to ask for */
+    if (share > 1) at = lower_let(L, "next", at);
+    for (int64_t i = 0; i < share; i++) {
+        Expr *e = e_add(a, at, e_int(a, i * LINE));
+        lower_call(L, "qn_prefetch", 1, &e, 1, (Buf *[]){lower_tensor(L, p->n->in[p->input])}, 0);
+    }
 }
 static Expr *part_x(void *user, Expr *row, Expr *k) {
     const Part *p = user;
-    const Type *x = &p->n->in[IN_X]->type;
     Expr *at[QN_MAX_RANK];
-    for (int d = 0; d < x->rank - 1; d++) at[d] = p->lead[d];
-    if (p->axis >= 0) at[p->axis] = e_add(p->L->a, p->row, row);
-    at[x->rank - 1] = k;
+    place(p, row, k, at);
+    at[p->n->in[IN_X]->type.rank - 1] = e_add(p->L->a, e_mul(p->L->a, p->chunk, e_int(p->L->a, p->n->in[p->input]->type.dim[1])), k);
     return lower_load(p->L, p->n, IN_X, at);
 }
 static Expr *part_w(void *user, Expr *k, Expr *column) {
     const Part *p = user;
     return lower_load(p->L, p->n, p->input, (Expr *[]){p->panel, k, column});
 }
-static void lower_part(Lower *L, Part *p, int part) {
-    const Type *x = &p->n->in[IN_X]->type;
-    int64_t depth = x->dim[x->rank - 1];
-    PanelPart one = {L,
-                     part,
-                     p->rows,
-                     p->width,
-                     depth,
-                     panel_splits(attr_i(p->n, CHAINS), p->rows * p->width / attr_i(p->n, LANES), depth),
-                     dtype_compute(p->n->out[0]->type.dt),
-                     p,
-                     part_x,
-                     part_w,
-                     fetch_next};
-    Buf *sum = panel_sums(&one);
-    Buf *edge = lower_temp(L, panel_name(L, "edge", part), one.t, 2,
-                           (int64_t[]){p->rows, p->width}); /* for what vectors cannot store; else inlined */
-    Expr *i = lower_loop(L, panel_name(L, "me", part), p->rows), *j = lower_loop(L, panel_name(L, "ne", part), p->width);
-    lower_put(L, edge, (Expr *[]){i, j}, panel_total(&one, sum, i, j), RED_NONE);
-    lower_ends(L, 2);
-    store_part(L, p, part, edge);
+static Expr *part_start(void *user, Expr *row, Expr *col) {
+    const Part *p = user;
+    Expr *at[QN_MAX_RANK];
+    place(p, row, col, at);
+    return lower_get(p->L, p->parts, at);
 }
-/* All rows of the panels of one operand. */
-static void lower_panels(Lower *L, Part *p, int64_t first, int64_t cols, int *part) {
-    Arena *a = L->a;
-    const Type *w = &p->n->in[p->input]->type, *o = &p->n->out[0]->type;
-    p->width = w->dim[2];
-    p->cols = min_i64(cols, p->width);
-    p->panel = lower_loop(L, panel_name(L, "p", *part), w->dim[0]);
-    p->first = e_add(a, e_mul(a, p->panel, e_int(a, p->width)), e_int(a, first));
-    for (int d = 0; d < o->rank - 1; d++)
-        if (d != p->axis) p->lead[d] = lower_loop(L, arena_printf(a, "b%d_%d", d, *part), o->dim[d]);
-    int64_t all = p->axis >= 0 ? o->dim[p->axis] : 1, block = min_i64(attr_i(p->n, ROWS), all);
-    p->rows = block, p->blocks = ceil_div(all, block);
-    p->block = lower_loop(L, panel_name(L, "mo", *part), all / block);
-    p->row = e_mul(a, p->block, e_int(a, block));
-    lower_part(L, p, (*part)++);
-    lower_end(L);
-    if (all % block) {
-        p->rows = all % block, p->block = e_int(a, all / block), p->row = e_int(a, all / block * block);
-        lower_part(L, p, (*part)++);
+static void lower_part(Part *p, int64_t rows, Expr *row, Expr *block) {
+    Lower *L = p->L;
+    int64_t depth = p->n->in[p->input]->type.dim[1];
+    int part = p->number++;
+    PanelPart one = {L, part, rows, p->width, depth, 1, dtype_compute(p->n->out[0]->type.dt), p, part_x, part_w, fetch_next, NULL};
+    p->rows = rows, p->row = row, p->block = block;
+    if (p->parts) one.start = part_start;
+    else one.splits = panel_splits(attr_i(p->n, CHAINS), rows * p->width / attr_i(p->n, LANES), depth);
+    Buf *sum = panel_sums(&one), *from = sum;
+    Expr *i, *j, *at[QN_MAX_RANK];
+    if (p->last) { /* for what vectors cannot store; else it is inlined */
+        from = lower_temp(L, panel_name(L, "edge", part), one.t, 2, (int64_t[]){rows, p->width});
+        i = lower_loop(L, panel_name(L, "me", part), rows), j = lower_loop(L, panel_name(L, "ne", part), p->width);
+        lower_put(L, from, (Expr *[]){i, j}, panel_total(&one, sum, i, j), RED_NONE);
+        lower_ends(L, 2);
     }
-    lower_ends(L, 1 + o->rank - 1 - (p->axis >= 0));
+    i = lower_loop(L, panel_name(L, "m", part), rows), j = lower_loop(L, panel_name(L, "n", part), p->last ? p->cols : p->width);
+    place(p, i, j, at);
+    if (p->last) lower_store(L, p->n, 0, at, lower_get(L, from, (Expr *[]){i, j}));
+    else lower_put(L, p->parts, at, panel_total(&one, sum, i, j), RED_NONE);
+    lower_ends(L, 2);
+}
+typedef enum Which { ALL, ONE_STRIP, LAST_ROWS } Which; /* which rows: LAST_ROWS fill no block */
+/* The panel that is open, times the rows. */
+static void lower_rows(Part *p, Which which) {
+    Lower *L = p->L;
+    Arena *a = L->a;
+    const Type *o = &p->n->out[0]->type;
+    int64_t strip = attr_i(p->n, STRIP), loops = 0;
+    for (int d = 0; d < o->rank - 1; d++) {
+        if (d == p->axis) continue;
+        bool cut = which == ONE_STRIP && d == p->outer;
+        Expr *i = lower_loop(L, arena_printf(a, "b%d_%d", d, p->number), cut ? strip : o->dim[d]);
+        p->lead[d] = cut ? e_add(a, e_mul(a, p->strip, e_int(a, strip)), i) : i;
+        loops++;
+    }
+    int64_t all = p->axis >= 0 ? o->dim[p->axis] : 1, block = min_i64(attr_i(p->n, ROWS), all), rest = all % block;
+    bool cut = which == ONE_STRIP && p->outer == p->axis;
+    p->blocks = cut ? strip : ceil_div(all, block);
+    if (which != LAST_ROWS) {
+        Expr *m = lower_loop(L, panel_name(L, "mo", p->number), cut ? strip : all / block);
+        Expr *whole = cut ? e_add(a, e_mul(a, p->strip, e_int(a, strip)), m) : m;
+        lower_part(p, block, e_mul(a, whole, e_int(a, block)), m);
+        lower_end(L);
+    }
+    if (rest && !cut) lower_part(p, rest, e_int(a, all - rest), e_int(a, all / block));
+    lower_ends(L, (int)loops);
+}
+/* The panels of one operand, from a column on. */
+static void lower_panels(Part *p, int input, int64_t first, int64_t cols, Which which) {
+    Lower *L = p->L;
+    Arena *a = L->a;
+    const Type *w = &p->n->in[input]->type;
+    int64_t panels = w->dim[0] / attr_i(p->n, CHUNKS);
+    p->input = input, p->width = w->dim[2], p->cols = min_i64(cols, w->dim[2]);
+    Expr *panel = lower_loop(L, panel_name(L, "p", p->number), panels);
+    p->panel = e_add(a, e_mul(a, p->chunk, e_int(a, panels)), panel);
+    p->first = e_add(a, e_mul(a, panel, e_int(a, p->width)), e_int(a, first));
+    lower_rows(p, which);
+    lower_end(L);
+}
+static void lower_all_panels(Part *p, Which which) {
+    const Type *w = &p->n->in[IN_W]->type;
+    int64_t full = w->dim[0] / attr_i(p->n, CHUNKS) * w->dim[2], cols = attr_i(p->n, COLS);
+    lower_panels(p, IN_W, 0, min_i64(cols, full), which);
+    if (cols > full) lower_panels(p, IN_TAIL, full, cols - full, which);
+}
+static void lower_chunks(Part *p, Which which) {
+    int64_t chunks = attr_i(p->n, CHUNKS);
+    p->last = false;
+    if (chunks > 1) {
+        p->chunk = lower_loop(p->L, panel_name(p->L, "c", p->number), chunks - 1);
+        lower_all_panels(p, which);
+        lower_end(p->L);
+    }
+    p->chunk = e_int(p->L->a, chunks - 1), p->last = true;
+    lower_all_panels(p, which);
+}
+static Buf *clear_parts(Lower *L, Node *n) {
+    Type o = n->out[0]->type;
+    const Type *w = &n->in[IN_W]->type;
+    int64_t chunks = attr_i(n, CHUNKS), width = w->dim[0] / chunks * w->dim[2];
+    Expr *idx[QN_MAX_RANK];
+    if (chunks == 1) return NULL;
+    o.dim[o.rank - 1] = width + (attr_i(n, COLS) > width ? n->in[IN_TAIL]->type.dim[2] : 0);
+    Buf *b = lower_temp(L, "parts", dtype_compute(o.dt), o.rank, o.dim);
+    lower_loops(L, NULL, &o, idx);
+    lower_put(L, b, idx, e_lit(L->a, b->dt, 0), RED_NONE);
+    lower_ends(L, o.rank);
+    return b;
 }
 bool lower_matmul_panel(Lower *L, Node *n) {
-    const Type *w = &n->in[IN_W]->type;
-    int part = 0;
-    Part p = {.L = L, .n = n, .input = IN_W, .axis = row_axis(&n->out[0]->type, attr_i(n, ROWS))};
-    int64_t full = w->dim[0] * w->dim[2], cols = attr_i(n, COLS);
-    lower_panels(L, &p, 0, min_i64(cols, full), &part);
-    if (cols <= full) return true;
-    p.input = IN_TAIL;
-    lower_panels(L, &p, full, cols - full, &part);
+    const Type *o = &n->out[0]->type;
+    Part p = {.L = L, .n = n, .axis = row_axis(o, attr_i(n, ROWS))};
+    int64_t strip = attr_i(n, STRIP), block = attr_i(n, ROWS);
+    p.outer = p.axis;
+    for (int d = o->rank - 2; d >= 0; d--)
+        if (d != p.axis && o->dim[d] > 1) p.outer = d;
+    int64_t pieces = p.outer < 0 ? 1 : p.outer == p.axis ? o->dim[p.axis] / min_i64(block, o->dim[p.axis]) : o->dim[p.outer];
+    p.parts = clear_parts(L, n);
+    if (strip < 1 || strip >= pieces || pieces % strip) {
+        lower_chunks(&p, ALL);
+        return true;
+    }
+    p.strip = lower_loop(L, "st", pieces / strip);
+    lower_chunks(&p, ONE_STRIP);
+    lower_end(L);
+    if (p.outer == p.axis && o->dim[p.axis] % block) lower_chunks(&p, LAST_ROWS);
     return true;
 }

@@ -74,9 +74,10 @@ static void product(const char *target, int b, int m, int n, int k, int act) {
     arena_free(t.a);
 }
 START_TEST(test_product) {
-    static const int shapes[][4] = {{1, 1, 4, 1},  {1, 1, 64, 9},  {1, 7, 16, 3},   {1, 6, 65, 5}, {1, 13, 100, 4},
-                                    {2, 5, 40, 3}, {9, 1, 33, 2},  {1, 20, 128, 2}, {3, 8, 17, 6}, {1, 29, 1020, 1},
-                                    {1, 2, 9, 40}, {40, 2, 48, 2}, {1, 1, 300, 70}, {1, 1, 20, 35}};
+    static const int shapes[][4] = {{1, 1, 4, 1},      {1, 1, 64, 9},    {1, 7, 16, 3},     {1, 6, 65, 5},  {1, 13, 100, 4},
+                                    {2, 5, 40, 3},     {9, 1, 33, 2},    {1, 20, 128, 2},   {3, 8, 17, 6},  {1, 29, 1020, 1},
+                                    {1, 2, 9, 40},     {40, 2, 48, 2},   {1, 1, 300, 70},   {1, 1, 20, 35}, {1, 33, 40, 1540},
+                                    {1, 301, 20, 500}, {6, 50, 20, 500}, {1, 300, 20, 1600}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int act = 0; act < 3; act++) {
             product("x86_avx512", shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], act);
