@@ -35,7 +35,7 @@ bool layout_pool(Layout *l, Node *n);
 
 /* tile_conv.c: the block of sums in registers and the strip of rows, for a convolution or a window over channels. */
 typedef struct ConvBlock {
-    int64_t rows, cols, vecs, strip;
+    int64_t rows, cols, vecs, strip, chunk;
 } ConvBlock;
 typedef struct ConvExtents {
     int64_t channels, features, group; /* in all; group after merging */

@@ -46,7 +46,7 @@ static void window_attributes(Layout *l, Node *n, const Site *s, int64_t channel
         node_set_is(l->g, n, BLK_DILATIONS, s->dil, 2);
     node_set_is(l->g, n, BLK_PADS, s->pad, 2), node_set_is(l->g, n, BLK_OUT, s->out, 2);
     node_set_is(l->g, n, BLK_TILE, (int64_t[]){b->rows, b->cols, b->vecs}, 3);
-    node_set_i(n, BLK_STRIP, b->strip);
+    node_set_i(n, BLK_STRIP, b->strip), node_set_i(n, BLK_CHUNK, b->chunk);
 }
 
 /* ---- weights */

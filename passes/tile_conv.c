@@ -11,11 +11,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { FAR_RATE = 5 }; /* bytes a cycle from behind the second level of cache */
-static int64_t cache_bytes(const Target *t) {
-    int l2 = target_level(t, "L2");
-    return l2 >= 0 ? t->level[l2].words * t->level[l2].word_bits / 8 : 512 << 10;
+enum { MAX_BLOCK_TAPS = 9 }; /* blocks of several rows at the upper and lower edge write out their taps: not too many */
+enum { FAR_RATE = 5 };       /* bytes a cycle from behind the second level of cache */
+static int64_t level_bytes(const Target *t, const char *name, int64_t def) {
+    int i = target_level(t, name);
+    return i >= 0 ? t->level[i].words * t->level[i].word_bits / 8 : def;
 }
+static int64_t cache_bytes(const Target *t) { return level_bytes(t, "L2", 512 << 10); }
 static double larger(double a, double b) { return a > b ? a : b; }
 /* Cycles of one step of the sum for a block; far: the panel comes from the second level of cache. */
 static double step_cycles(int64_t points, int64_t vecs, bool far) {
@@ -31,9 +33,9 @@ static double columns_cycles(int64_t out_w, int64_t cols, int64_t rows, int64_t 
     return (double)wider * step_cycles(rows * (base + 1), vecs, far) + (double)(blocks - wider) * step_cycles(rows * base, vecs, far);
 }
 static double plane_cycles(const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs, bool far) {
-    double t = (double)(e->out_h / rows) * columns_cycles(e->out_w, cols, rows, vecs, far);
-    if (e->out_h % rows) t += columns_cycles(e->out_w, cols, e->out_h % rows, vecs, far);
-    return t;
+    int64_t blocks = ceil_div(e->out_h, rows), base = e->out_h / blocks, wider = e->out_h % blocks;
+    double t = (double)(blocks - wider) * columns_cycles(e->out_w, cols, base, vecs, far);
+    return wider ? t + (double)wider * columns_cycles(e->out_w, cols, base + 1, vecs, far) : t;
 }
 static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs) {
     int64_t blocks = ceil_div(e->features / e->group, lanes), full = blocks / vecs, rest = blocks % vecs;
@@ -45,19 +47,28 @@ static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, 
 }
 /* Weights come from behind the second level of cache while the products run; most of that is not hidden: measured. */
 static double with_stream(double products, double bytes) { return products + 0.7 * bytes / FAR_RATE; }
+/* Blocks of channels whose weights fill most of the first level of cache, where all blocks of outputs find them; 0: all fit, or the
+ * sums, which wait in memory, would not stay near. */
+static int64_t chunk_of(const Target *t, int64_t lanes, const ConvExtents *e, const ConvBlock *b) {
+    int64_t near = level_bytes(t, "L1", 32 << 10) * 3 / 4, width = b->vecs * lanes * 4;
+    int64_t channels = e->channels / e->group, blocks = ceil_div(channels, lanes), one = e->k_h * e->k_w * lanes * width;
+    int64_t sums = (b->strip ? b->strip : e->out_h) * e->out_w * width, chunk = max_i64(near / one, 1);
+    if (channels < lanes || chunk >= blocks || e->out_h * e->out_w <= b->rows * b->cols || sums > near) return 0;
+    return ceil_div(blocks, ceil_div(blocks, chunk));
+}
 static ConvBlock best_block(const Target *t, int64_t lanes, const ConvExtents *e, int64_t given) {
     int64_t regs = t->vector_regs > 4 ? t->vector_regs : 16, max_vecs = given ? given : min_i64(8, ceil_div(e->features / e->group, lanes));
-    ConvBlock best = {1, 1, 1, 0};
+    ConvBlock best = {1, 1, 1, 0, 0};
     double least = -1;
     for (int64_t vecs = given ? given : 1; vecs <= max_vecs; vecs++)
         for (int64_t cols = 1; cols <= min_i64(e->out_w, regs); cols++)
-            for (int64_t rows = 1; rows <= (e->padded_rows ? 1 : min_i64(e->out_h, 8)); rows++) {
+            for (int64_t rows = 1; rows <= (e->padded_rows && e->k_h * e->k_w > MAX_BLOCK_TAPS ? 1 : min_i64(e->out_h, 8)); rows++) {
                 if (rows > 1 && cols < e->out_w) break;
                 if (rows * cols * vecs + vecs + 1 > regs) break;
                 double c = conv_cycles(t, lanes, e, rows, cols, vecs);
                 if (least >= 0 && c >= least) continue;
                 least = c;
-                best = (ConvBlock){rows, cols, vecs, 0};
+                best = (ConvBlock){rows, cols, vecs, 0, 0};
             }
     int64_t in_row = e->channels / e->group * e->in_w * 4 * e->stride, budget = cache_bytes(t) / 2;
     int64_t panel = e->channels / e->group * e->k_h * e->k_w * best.vecs * lanes * 4;
@@ -67,6 +78,7 @@ static ConvBlock best_block(const Target *t, int64_t lanes, const ConvExtents *e
         int64_t strips = ceil_div(e->out_h, rows);
         best.strip = ceil_div(e->out_h, strips);
     }
+    best.chunk = chunk_of(t, lanes, e, &best);
     return best;
 }
 ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e) { return best_block(t, lanes, e, 0); }
@@ -113,7 +125,7 @@ ConvBlock channel_block_of(const Target *t, const ConvExtents *e) {
     int64_t most = t->vector_regs >= 32 ? 7 : 4;
     if (e->out_w <= most + 1) most = e->out_w;
     int64_t blocks = ceil_div(e->out_w, most);
-    return (ConvBlock){1, ceil_div(e->out_w, blocks), 1, 0};
+    return (ConvBlock){1, ceil_div(e->out_w, blocks), 1, 0, 0};
 }
 
 /* ---- modes: a nest of many blocks has some hundred of these loops, and each step of a schedule renews the whole nest; so the modes,

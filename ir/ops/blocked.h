@@ -8,9 +8,11 @@
 /* ConvBlocked, DepthwiseBlocked and PoolBlocked share the first ones. channels and features are the true ones, without the lanes that
  * fill the last block; out: the extents H and W of the result; pads: top and left. tile: rows, columns and vectors of the
  * block of sums in registers; strip: rows of the result for which all panels are computed before the next ones (0: all).
+ * chunk: blocks of input channels that all blocks of outputs go through before the next ones, their sums in memory meanwhile (0: all);
  * source: what the input is. */
 enum {
     BLK_CHANNELS,
+    BLK_CHUNK,
     BLK_DILATIONS,
     BLK_FEATURES,
     BLK_GROUP,

@@ -74,15 +74,27 @@ START_TEST(test_conv_shapes) {
         Shape s;
         const char *op;
     } rows[] = {
-        {{32, 48, 7, 7, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},         {{16, 16, 9, 13, 3, 3, 1, 1, 1, 1}, "ConvBlocked"},
-        {{3, 20, 17, 17, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},        {{1, 8, 15, 15, 5, 5, 1, 1, 2, 1}, "ConvBlocked"},
-        {{3, 64, 21, 21, 7, 7, 2, 1, 3, 1}, "ConvBlocked"},        {{24, 40, 8, 8, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},
-        {{19, 5, 6, 6, 3, 3, 1, 2, 2, 1}, "ConvBlocked"},          {{40, 80, 1, 1, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},
-        {{32, 32, 5, 30, 1, 5, 1, 1, 0, 1}, "ConvBlocked"},        {{64, 64, 6, 5, 3, 3, 1, 1, 1, 2}, "ConvBlocked"},
-        {{64, 64, 5, 5, 3, 3, 1, 1, 1, 16}, "ConvBlocked"},        {{24, 24, 9, 10, 3, 3, 1, 1, 1, 24}, "DepthwiseBlocked"},
-        {{33, 33, 14, 14, 5, 5, 2, 1, 2, 33}, "DepthwiseBlocked"}, {{16, 16, 4, 3, 3, 3, 1, 2, 2, 16}, "DepthwiseBlocked"},
-        {{32, 32, 12, 12, 3, 3, 1, 1, 1, 1}, "WinogradBlocked"},   {{40, 56, 11, 14, 3, 3, 1, 1, 1, 1}, "WinogradBlocked"},
-        {{32, 24, 25, 26, 3, 3, 1, 1, 0, 1}, "WinogradBlocked"},   {{20, 20, 5, 5, 3, 3, 1, 1, 1, 5}, "Conv"},
+        {{32, 48, 7, 7, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},
+        {{16, 16, 9, 13, 3, 3, 1, 1, 1, 1}, "ConvBlocked"},
+        {{3, 20, 17, 17, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},
+        {{1, 8, 15, 15, 5, 5, 1, 1, 2, 1}, "ConvBlocked"},
+        {{3, 64, 21, 21, 7, 7, 2, 1, 3, 1}, "ConvBlocked"},
+        {{24, 40, 8, 8, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},
+        {{19, 5, 6, 6, 3, 3, 1, 2, 2, 1}, "ConvBlocked"},
+        {{40, 80, 1, 1, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},
+        {{32, 32, 5, 30, 1, 5, 1, 1, 0, 1}, "ConvBlocked"},
+        {{64, 64, 6, 5, 3, 3, 1, 1, 1, 2}, "ConvBlocked"},
+        {{64, 64, 5, 5, 3, 3, 1, 1, 1, 16}, "ConvBlocked"},
+        {{24, 24, 9, 10, 3, 3, 1, 1, 1, 24}, "DepthwiseBlocked"},
+        {{33, 33, 14, 14, 5, 5, 2, 1, 2, 33}, "DepthwiseBlocked"},
+        {{16, 16, 4, 3, 3, 3, 1, 2, 2, 16}, "DepthwiseBlocked"},
+        {{32, 32, 12, 12, 3, 3, 1, 1, 1, 1}, "WinogradBlocked"},
+        {{40, 56, 11, 14, 3, 3, 1, 1, 1, 1}, "WinogradBlocked"},
+        {{32, 24, 25, 26, 3, 3, 1, 1, 0, 1}, "WinogradBlocked"},
+        {{272, 40, 7, 7, 3, 3, 1, 1, 1, 1}, "ConvBlocked"},
+        {{520, 33, 9, 6, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},
+        {{96, 64, 15, 9, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},
+        {{20, 20, 5, 5, 3, 3, 1, 1, 1, 5}, "Conv"},
     };
     char text[2048];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

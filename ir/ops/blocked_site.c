@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blocked_site.c: see blocked_site.h. Padding costs no tests: where some taps of a block read outside, the block has a nest of its own
+ * in which each tap has its own range of outputs. A block of one row may also have its rows of taps clamped at run time.
+ *
+ *   3 x 3, pad 1, 28 columns in blocks of 14  --->  columns 0..14 (left edge), 14..28 (right edge), rows of taps clamped
+ */
+#include "blocked_site.h"
+
+void site_init(Site *s, Lower *L, Node *n, int64_t lanes) {
+    *s = (Site){.L = L, .n = n, .lanes = lanes, .vecs = 1};
+    const Type *in = &n->in[0]->type;
+    int64_t source = n->op->nattr > BLK_SOURCE ? attr_i(n, BLK_SOURCE) : 0;
+    int h = source == BLK_SOURCE_NHWC ? 1 : 2;
+    Window *w[2] = {&s->h, &s->w};
+    for (int k = 0; k < 2; k++)
+        *w[k] = (Window){.in = in->dim[h + k],
+                         .out = n->attr[BLK_OUT].is[k],
+                         .k = n->attr[BLK_KERNEL].is[k],
+                         .stride = n->attr[BLK_STRIDES].is[k],
+                         .dil = n->attr[BLK_DILATIONS].is[k],
+                         .lo = n->attr[BLK_PADS].is[k]};
+}
+/* Names tell the tile pass what a loop is for: u1, u2 … are written out, vl1, vl2 … are the lanes. */
+static Expr *unrolled(Site *s, int64_t from, int64_t to) {
+    if (to - from == 1) {
+        lower_loop(s->L, "u", 1);
+        return e_int(s->L->a, from);
+    }
+    return lower_loop_range(s->L, arena_printf(s->L->a, "u%d", s->L->f->nvar), e_int(s->L->a, from), e_int(s->L->a, to));
+}
+Expr *site_lane(Site *s) { return lower_loop(s->L, arena_printf(s->L->a, "vl%d", s->L->f->nvar), s->lanes); }
+Part site_whole(const Site *s) { return (Part){0, s->rows, 0, s->cols}; }
+void site_open(Site *s, int64_t top, int64_t bottom, int64_t from, int64_t to) {
+    s->i[0] = unrolled(s, top, bottom), s->i[1] = unrolled(s, from, to), s->i[2] = unrolled(s, 0, s->vecs), s->i[3] = site_lane(s);
+}
+void site_open_acc(Site *s, int64_t from, int64_t to) { site_open(s, 0, s->rows, from, to); }
+void site_close(Site *s) { lower_ends(s->L, 4); }
+void site_make_acc(Site *s) {
+    int64_t dim[] = {s->rows, s->cols, s->vecs, s->lanes};
+    DType t = dtype_compute(s->n->out[0]->type.dt);
+    s->acc = buf_new(s->L->f, arena_printf(s->L->a, "acc%d", s->L->f->nbuf), t, 4, dim, MEM_REG);
+    s_append(s->L->a, s->L->open.v[s->L->open.n - 1], s_alloc(s->L->a, s->acc));
+}
+Expr *site_out_row(const Site *s) { return e_add(s->L->a, s->row, s->i[0]); }
+Expr *site_out_col(const Site *s) { return e_add(s->L->a, s->col, s->i[1]); }
+bool reads_inside(const Window *w, int64_t o, int64_t tap) {
+    int64_t p = o * w->stride + tap * w->dil - w->lo;
+    return p >= 0 && p < w->in;
+}
+static bool inside(const Window *w, int64_t from, int64_t to) { return reads_inside(w, from, 0) && reads_inside(w, to - 1, w->k - 1); }
+void edge_range(const Window *w, int64_t first, int64_t n, int64_t tap, int64_t *from, int64_t *to) {
+    for (*from = 0; *from < n && !reads_inside(w, first + *from, tap);) ++*from;
+    for (*to = *from; *to < n && reads_inside(w, first + *to, tap);) ++*to;
+}
+
+static void columns(Site *s, int64_t width, Expr *nth_row, BlockFn fn, void *user) {
+    Arena *a = s->L->a;
+    int64_t blocks = ceil_div(s->w.out, width), base = s->w.out / blocks, wider = s->w.out % blocks;
+    for (int64_t b = 0, at = 0, run; b < blocks; b += run) {
+        s->cols = base + (b < wider);
+        s->edge = !inside(&s->w, at, at + s->cols);
+        for (run = 1; !s->edge && b + run < blocks && base + (b + run < wider) == s->cols &&
+                      inside(&s->w, at + run * s->cols, at + (run + 1) * s->cols);)
+            run++;
+        Expr *fo = lower_loop(s->L, "fo", run);
+        s->col = e_add(a, e_int(a, at), e_mul(a, fo, e_int(a, s->cols)));
+        s->col0 = at;
+        s->part = e_add(a, e_mul(a, nth_row, e_int(a, blocks)), e_add(a, e_int(a, b), fo));
+        fn(s, user);
+        lower_end(s->L);
+        at += run * s->cols;
+    }
+}
+void site_rows(Site *s, Expr *lo, Expr *hi, BlockFn fn, void *user) {
+    Arena *a = s->L->a;
+    int64_t height = s->n->attr[BLK_TILE].is[0], width = s->n->attr[BLK_TILE].is[1], end;
+    s->rows = 1, s->row_edge = false;
+    if (height > 1 && e_is_int(hi, &end)) { /* several rows at once: over all rows */
+        int64_t blocks = ceil_div(end, height), base = end / blocks, wider = end % blocks;
+        s->parts = blocks * ceil_div(s->w.out, width);
+        for (int64_t b = 0, at = 0, run; b < blocks; b += run) {
+            s->rows = base + (b < wider);
+            s->row_edge = !inside(&s->h, at, at + s->rows);
+            for (run = 1; !s->row_edge && b + run < blocks && base + (b + run < wider) == s->rows &&
+                          inside(&s->h, at + run * s->rows, at + (run + 1) * s->rows);)
+                run++;
+            Expr *eo = lower_loop(s->L, "eo", run);
+            s->row = e_add(a, e_int(a, at), e_mul(a, eo, e_int(a, s->rows)));
+            s->row0 = at;
+            columns(s, width, e_add(a, e_int(a, b), eo), fn, user);
+            lower_end(s->L);
+            at += run * s->rows;
+        }
+        return;
+    }
+    s->row = lower_loop_range(s->L, "e", lo, hi);
+    columns(s, width, e_sub(a, s->row, lo), fn, user);
+    lower_end(s->L);
+}
