@@ -53,4 +53,18 @@ typedef struct WinogradExtents {
 } WinogradExtents;
 WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, double *cycles);
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e);
+
+/* layout_pack.c: weights [features, channels of a group, rows, columns] in panels for in_lanes input channels at a time. */
+typedef struct Pack {
+    int64_t features, channels, group;     /* as in the model: channels per group */
+    int64_t merged, lanes, in_lanes, vecs; /* groups after merging */
+} Pack;
+Tensor *pack_weights(Layout *l, const Tensor *w, const Pack *p);
+Tensor *pack_vector(Layout *l, const Tensor *b, int64_t count); /* [blocks, lanes] */
+/* How many groups become one so that groups are whole blocks; 0: none does. */
+int64_t merge_groups(int64_t group, int64_t channels, int64_t features, int64_t lanes);
+/* A convolution's input in the form that it is read in; source: that form (blocked.h). */
+Tensor *conv_source(Layout *l, Node *n, int64_t *source);
+/* layout_transpose.c */
+bool layout_conv_transpose(Layout *l, Node *n);
 #endif

@@ -9,7 +9,7 @@
 #include "blocked_site.h"
 
 /* ---- inference: shapes were computed when the node was made */
-static bool infer_result(Infer *x, int64_t blocks, int64_t lanes) {
+bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes) {
     const Node *n = x->n;
     const int64_t *out = n->attr[BLK_OUT].is;
     if (n->attr[BLK_OUT].n != 2 || n->attr[BLK_KERNEL].n != 2 || n->attr[BLK_STRIDES].n != 2 || n->attr[BLK_DILATIONS].n != 2 ||
@@ -23,12 +23,12 @@ bool infer_conv_blocked(Infer *x) {
     int rank = attr_i(n, BLK_SOURCE) == BLK_SOURCE_BLOCKED ? 5 : 4;
     if (w->rank != 7 || n->in[0]->type.rank != rank)
         return infer_error(x, "the weights have %d dims, expected 7, and the input %d, expected %d", w->rank, n->in[0]->type.rank, rank);
-    return infer_result(x, ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), w->dim[6]);
+    return infer_blocked_result(x, ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), w->dim[6]);
 }
 bool infer_channelwise_blocked(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     if (t->rank != 5) return infer_error(x, "the input has %d dims, expected 5", t->rank);
-    return infer_result(x, t->dim[1], t->dim[4]);
+    return infer_blocked_result(x, t->dim[1], t->dim[4]);
 }
 int64_t macs_blocked(const Node *n) {
     const int64_t *k = n->attr[BLK_KERNEL].is, *o = n->attr[BLK_OUT].is;

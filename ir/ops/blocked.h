@@ -4,6 +4,7 @@
 #ifndef QN_BLOCKED_H
 #define QN_BLOCKED_H
 #include "../ops.h"
+#include "window.h"
 
 /* ConvBlocked, DepthwiseBlocked and PoolBlocked share the first ones. channels and features are the true ones, without the lanes that
  * fill the last block; out: the extents H and W of the result; pads: top and left. tile: rows, columns and vectors of the
@@ -28,6 +29,9 @@ enum {
 enum { BLK_SOURCE_BLOCKED, BLK_SOURCE_NCHW, BLK_SOURCE_NHWC };
 enum { BLK_POOL_MAX, BLK_POOL_AVERAGE, BLK_POOL_AVERAGE_PADDED }; /* BLK_MODE of PoolBlocked */
 enum { TOB_CHANNELS, TOB_LANES, TOB_NHWC };                       /* ToBlocked and FromBlocked */
+/* ConvTransposeBlocked (x, bias, weights of phase (0,0), (0,1) … (strides[0]-1, strides[1]-1)): the window over its input that the outputs
+ * of a phase have; its tap j is tap first + stride * (k - 1 - j) of the operator, first = (phase + pad) % stride. */
+Window transposed_window(int64_t in, int64_t out, int64_t k, int64_t stride, int64_t pad, int64_t phase);
 /* WinogradBlocked. tile: outputs m of a tile's side (2 or 4), rows of tiles that are in work at once, tiles and vectors of the block of
  * sums in registers. Weights: [panel][(m+2)^2][block][channel][vector][lane], transformed. */
 enum { WGD_CHANNELS, WGD_FEATURES, WGD_OUT, WGD_PADS, WGD_TILE };

@@ -9,11 +9,13 @@
 
 enum { FAR_WEIGHTS = 8192 }; /* elements which are not worth asking for in advance */
 typedef struct ConvSite {
+    int weight, bias;            /* operands; bias -1: there is none */
     Expr *panel, *block, *group; /* of weights; of outputs, the first of the panel; NULL: one group */
     int64_t channels, in_lanes;  /* per group; in a block of the input */
     int64_t ahead;               /* elements from a part of the weights to the one that is asked for while it is in use; 0: none is */
     int64_t chunk;               /* blocks of channels of a part */
     Buf *sums;                   /* with chunks: [row of the strip][column][vector][lane] */
+    int64_t step[2], phase[2];   /* rows and columns of the result: every step-th from phase on */
     Expr *from, *first;          /* the chunk's first block; the strip's first row */
 } ConvSite;
 static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, const Part *p) {
@@ -26,7 +28,7 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
     if (c->ahead) {
         int64_t lines = c->in_lanes * s->vecs * s->lanes * 4 / 64;
         Expr *first[] = {c->panel, cb, r, t, e_int(a, 0), e_int(a, 0), e_int(a, 0)};
-        lower_prefetch(L, s->n, 1, first, c->ahead, lines, e_min(a, s->part, e_int(a, min_i64(lines, s->parts) - 1)), s->parts);
+        lower_prefetch(L, s->n, c->weight, first, c->ahead, lines, e_min(a, s->part, e_int(a, min_i64(lines, s->parts) - 1)), s->parts);
     }
     Expr *ch = lower_loop_range(L, "c", e_int(a, 0), end);
     site_open(s, p->top, p->bottom, p->from, p->to);
@@ -39,7 +41,7 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
     } else if (source == BLK_SOURCE_NCHW) x[1] = ch, x[2] = ih, x[3] = iw;
     else x[1] = ih, x[2] = iw, x[3] = ch;
     Expr *v = lower_load(L, s->n, 0, x);
-    Expr *w = lower_load(L, s->n, 1, (Expr *[]){c->panel, cb, r, t, ch, s->i[2], s->i[3]});
+    Expr *w = lower_load(L, s->n, c->weight, (Expr *[]){c->panel, cb, r, t, ch, s->i[2], s->i[3]});
     lower_put(L, s->acc, s->i, e_mul(a, v, w), RED_ADD);
     site_close(s);
     lower_end(L);
@@ -58,8 +60,12 @@ static void conv_row(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
     lower_end(s->L);
 }
 static Expr *conv_start(Site *s, const ConvSite *c, Expr *v, Expr *lane) {
-    if (s->n->nin <= 2) return e_lit(s->L->a, dtype_compute(s->n->out[0]->type.dt), 0);
-    return lower_load(s->L, s->n, 2, (Expr *[]){e_add(s->L->a, c->block, v), lane});
+    if (c->bias < 0) return e_lit(s->L->a, dtype_compute(s->n->out[0]->type.dt), 0);
+    return lower_load(s->L, s->n, c->bias, (Expr *[]){e_add(s->L->a, c->block, v), lane});
+}
+/* Where output i of the window's lies in the result. */
+static Expr *placed(const ConvSite *c, Arena *a, int axis, Expr *i) {
+    return e_add(a, e_mul(a, i, e_int(a, c->step[axis])), e_int(a, c->phase[axis]));
 }
 static void conv_block(Site *s, void *user) {
     const ConvSite *c = user;
@@ -93,7 +99,7 @@ static void conv_block(Site *s, void *user) {
         Expr *to[] = {e_sub(a, site_out_row(s), c->first), site_out_col(s), s->i[2], s->i[3]};
         lower_put(L, c->sums, to, sum, RED_NONE);
     } else {
-        Expr *to[] = {s->at_n, e_add(a, c->block, s->i[2]), site_out_row(s), site_out_col(s), s->i[3]};
+        Expr *to[] = {s->at_n, e_add(a, c->block, s->i[2]), placed(c, a, 0, site_out_row(s)), placed(c, a, 1, site_out_col(s)), s->i[3]};
         lower_store(L, s->n, 0, to, sum);
     }
     site_close(s);
@@ -104,8 +110,10 @@ static void conv_sums(Site *s, const ConvSite *c, Expr *end, bool store) {
     Arena *a = L->a;
     Expr *row = lower_loop_range(L, "e", c->first, end), *f = lower_loop(L, "f", s->w.out), *v = lower_loop(L, "v", s->vecs);
     Expr *lane = site_lane(s), *at[] = {e_sub(a, row, c->first), f, v, lane};
-    if (store) lower_store(L, s->n, 0, (Expr *[]){s->at_n, e_add(a, c->block, v), row, f, lane}, lower_get(L, c->sums, at));
-    else lower_put(L, c->sums, at, conv_start(s, c, v, lane), RED_NONE);
+    if (store) {
+        Expr *to[] = {s->at_n, e_add(a, c->block, v), placed(c, a, 0, row), placed(c, a, 1, f), lane};
+        lower_store(L, s->n, 0, to, lower_get(L, c->sums, at));
+    } else lower_put(L, c->sums, at, conv_start(s, c, v, lane), RED_NONE);
     lower_ends(L, 4);
 }
 /* All outputs of a panel, chunk by chunk or at once. */
@@ -122,38 +130,93 @@ static void conv_panel(Site *s, ConvSite *c, Expr *end) {
     lower_end(L);
     conv_sums(s, c, end, true);
 }
-bool lower_conv_blocked(Lower *L, Node *n) {
+/* The outputs of one image that the site's windows have. */
+static void conv_nest(Site *s, ConvSite *c) {
+    Lower *L = s->L;
     Arena *a = L->a;
-    Site s;
-    ConvSite c = {0};
-    const Type *w = &n->in[1]->type, *o = &n->out[0]->type;
+    Node *n = s->n;
+    const Type *w = &n->in[c->weight]->type, *o = &n->out[0]->type;
     int64_t group = attr_i(n, BLK_GROUP), strip = attr_i(n, BLK_STRIP), vecs = w->dim[5], panels = w->dim[0] / group;
-    site_init(&s, L, n, w->dim[6]);
-    c.channels = attr_i(n, BLK_CHANNELS) / group, c.in_lanes = w->dim[4];
+    c->channels = attr_i(n, BLK_CHANNELS) / group, c->in_lanes = w->dim[4];
     int64_t blocks = o->dim[1] / group, full = blocks / vecs;
-    if (strip <= 0 || strip >= s.h.out) strip = s.h.out;
-    s.parts = strip * ceil_div(s.w.out, n->attr[BLK_TILE].is[1]);
-    if (w->dim[0] > 1 && tensor_elements(n->in[1]) >= FAR_WEIGHTS) c.ahead = tensor_elements(n->in[1]) / w->dim[0];
-    c.chunk = attr_i(n, BLK_CHUNK);
-    if (c.chunk > 0 && c.chunk < w->dim[1]) {
-        c.sums = lower_temp(L, "sums", dtype_compute(o->dt), 4, (int64_t[]){strip, s.w.out, vecs, s.lanes});
-        if (c.ahead) c.ahead = c.ahead / w->dim[1] * c.chunk;
+    if (strip <= 0 || strip >= s->h.out) strip = s->h.out;
+    s->parts = strip * ceil_div(s->w.out, n->attr[BLK_TILE].is[1]);
+    c->ahead = w->dim[0] > 1 && tensor_elements(n->in[c->weight]) >= FAR_WEIGHTS ? tensor_elements(n->in[c->weight]) / w->dim[0] : 0;
+    c->chunk = attr_i(n, BLK_CHUNK);
+    if (c->chunk > 0 && c->chunk < w->dim[1]) {
+        c->sums = lower_temp(L, "sums", dtype_compute(o->dt), 4, (int64_t[]){strip, s->w.out, vecs, s->lanes});
+        if (c->ahead) c->ahead = c->ahead / w->dim[1] * c->chunk;
     }
-    s.at_n = lower_loop(L, "n", o->dim[0]);
-    c.group = group > 1 ? lower_loop(L, "g", group) : NULL;
-    c.first = e_mul(a, lower_loop(L, "ro", ceil_div(s.h.out, strip)), e_int(a, strip));
-    Expr *end = strip == s.h.out ? e_int(a, strip) : e_min(a, e_add(a, c.first, e_int(a, strip)), e_int(a, s.h.out));
+    c->group = group > 1 ? lower_loop(L, "g", group) : NULL;
+    c->first = e_mul(a, lower_loop(L, "ro", ceil_div(s->h.out, strip)), e_int(a, strip));
+    Expr *end = strip == s->h.out ? e_int(a, strip) : e_min(a, e_add(a, c->first, e_int(a, strip)), e_int(a, s->h.out));
     for (int part = 0; part < 2; part++) { /* whole panels, and the one that is left */
         int64_t count = part ? blocks > full * vecs : full;
         if (!count) continue;
-        s.vecs = part ? blocks - full * vecs : vecs;
+        s->vecs = part ? blocks - full * vecs : vecs;
         Expr *p = part ? e_int(a, full) : lower_loop(L, "mo", count);
-        c.panel = c.group ? e_add(a, e_mul(a, c.group, e_int(a, panels)), p) : p;
-        c.block = e_mul(a, p, e_int(a, vecs));
-        if (c.group) c.block = e_add(a, e_mul(a, c.group, e_int(a, blocks)), c.block);
-        conv_panel(&s, &c, end);
+        c->panel = c->group ? e_add(a, e_mul(a, c->group, e_int(a, panels)), p) : p;
+        c->block = e_mul(a, p, e_int(a, vecs));
+        if (c->group) c->block = e_add(a, e_mul(a, c->group, e_int(a, blocks)), c->block);
+        conv_panel(s, c, end);
         if (!part) lower_end(L);
     }
-    lower_ends(L, group > 1 ? 3 : 2);
+    lower_ends(L, group > 1 ? 2 : 1);
+}
+bool lower_conv_blocked(Lower *L, Node *n) {
+    Site s;
+    ConvSite c = {.weight = 1, .bias = n->nin > 2 ? 2 : -1, .step = {1, 1}};
+    site_init(&s, L, n, n->in[1]->type.dim[6]);
+    s.at_n = lower_loop(L, "n", n->out[0]->type.dim[0]);
+    conv_nest(&s, &c);
+    lower_end(L);
+    return true;
+}
+
+/* ---- transposed: the outputs of each phase (their row and column modulo the strides) are a convolution with every stride-th tap */
+Window transposed_window(int64_t in, int64_t out, int64_t k, int64_t stride, int64_t pad, int64_t phase) {
+    int64_t first = (phase + pad) % stride, taps = first < k ? ceil_div(k - first, stride) : 1; /* no tap: one of zeros */
+    return (Window){.in = in,
+                    .out = phase < out ? ceil_div(out - phase, stride) : 0,
+                    .k = taps,
+                    .stride = 1,
+                    .dil = 1,
+                    .lo = taps - 1 - (phase + pad) / stride};
+}
+bool infer_conv_transpose_blocked(Infer *x) {
+    const Node *n = x->n;
+    const Type *w = &n->in[2]->type;
+    int rank = attr_i(n, BLK_SOURCE) == BLK_SOURCE_BLOCKED ? 5 : 4;
+    if (w->rank != 7 || n->in[0]->type.rank != rank)
+        return infer_error(x, "the weights have %d dims, expected 7, and the input %d, expected %d", w->rank, n->in[0]->type.rank, rank);
+    if (!infer_blocked_result(x, ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), w->dim[6])) return false;
+    const int64_t *u = n->attr[BLK_STRIDES].is;
+    if (u[0] < 1 || u[1] < 1 || u[0] * u[1] != n->nin - 2)
+        return infer_error(x, "%d operands, expected 2 and one for each of %lld x %lld phases", n->nin, (long long)u[0], (long long)u[1]);
+    return true;
+}
+int64_t macs_conv_transpose_blocked(const Node *n) {
+    const int64_t *k = n->attr[BLK_KERNEL].is;
+    const Type *t = &n->in[0]->type;
+    int h = attr_i(n, BLK_SOURCE) == BLK_SOURCE_NHWC ? 1 : 2;
+    int64_t m = t->dim[0],
+            factor[] = {attr_i(n, BLK_FEATURES), attr_i(n, BLK_CHANNELS) / attr_i(n, BLK_GROUP), k[0], k[1], t->dim[h], t->dim[h + 1]};
+    for (size_t i = 0; i < sizeof factor / sizeof *factor; i++)
+        if (!mul_ok(m, factor[i], &m)) return -1;
+    return m;
+}
+bool lower_conv_transpose_blocked(Lower *L, Node *n) {
+    Site s;
+    const int64_t *k = n->attr[BLK_KERNEL].is, *u = n->attr[BLK_STRIDES].is, *pad = n->attr[BLK_PADS].is, *out = n->attr[BLK_OUT].is;
+    site_init(&s, L, n, n->in[2]->type.dim[6]);
+    int64_t in[2] = {s.h.in, s.w.in};
+    s.at_n = lower_loop(L, "n", n->out[0]->type.dim[0]);
+    for (int64_t p = 0; p < u[0] * u[1]; p++) {
+        ConvSite c = {.weight = 2 + (int)p, .bias = 1, .step = {u[0], u[1]}, .phase = {p / u[1], p % u[1]}};
+        s.h = transposed_window(in[0], out[0], k[0], u[0], pad[0], c.phase[0]);
+        s.w = transposed_window(in[1], out[1], k[1], u[1], pad[1], c.phase[1]);
+        if (s.h.out > 0 && s.w.out > 0) conv_nest(&s, &c);
+    }
+    lower_end(L);
     return true;
 }

@@ -26,6 +26,8 @@ typedef struct Part { /* of a block's outputs: those for which a tap reads insid
     int64_t top, bottom, from, to;
 } Part;
 
+/* The result [N, blocks, out, lanes], and the lengths of the attributes that all share. */
+bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes);
 void site_init(Site *s, Lower *L, Node *n, int64_t lanes);
 Part site_whole(const Site *s);
 /* A temporary of the block's extents, in registers; loops over a part of its elements, whose indices are s->i then. */

@@ -105,6 +105,27 @@ START_TEST(test_conv_shapes) {
     }
 }
 END_TEST
+START_TEST(test_conv_transpose) { /* strides, paddings, taps that a phase lacks, groups, what follows */
+    static const struct {
+        int c, m, h, w, k, stride, lo, hi, extra, group;
+    } rows[] = {{32, 24, 5, 6, 2, 2, 0, 0, 0, 1}, {16, 40, 7, 7, 3, 2, 1, 1, 1, 1}, {48, 16, 4, 9, 4, 2, 1, 1, 0, 1},
+                {20, 33, 6, 5, 3, 1, 1, 1, 0, 1}, {3, 16, 8, 8, 5, 3, 2, 1, 2, 1},  {64, 64, 5, 5, 4, 2, 1, 1, 0, 2},
+                {32, 16, 3, 3, 1, 2, 0, 0, 1, 1}, {272, 48, 7, 7, 2, 2, 0, 0, 0, 1}};
+    char text[2048];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int oh = (rows[i].h - 1) * rows[i].stride + rows[i].k + rows[i].extra - rows[i].lo - rows[i].hi;
+        int ow = (rows[i].w - 1) * rows[i].stride + rows[i].k + rows[i].extra - rows[i].lo - rows[i].hi;
+        snprintf(text, sizeof text,
+                 "graph g(x: float32[2,%d,%d,%d]) -> (y)\n  w: float32[%d,%d,%d,%d] = rand(1)\n  b: float32[%d] = rand(2)\n"
+                 "  c: float32[2,%d,%d,%d] = ConvTranspose(x, w%s) {group=%d, output_padding=[%d, %d], pads=[%d, %d, %d, %d], "
+                 "strides=[%d, %d]}\n  y: float32[2,%d,%d,%d] = Relu(c)\n",
+                 rows[i].c, rows[i].h, rows[i].w, rows[i].c, rows[i].m / rows[i].group, rows[i].k, rows[i].k, rows[i].m, rows[i].m, oh, ow,
+                 i % 2 ? ", b" : "", rows[i].group, rows[i].extra, rows[i].extra, rows[i].lo, rows[i].lo, rows[i].hi, rows[i].hi,
+                 rows[i].stride, rows[i].stride, rows[i].m, oh, ow);
+        same(text, "ConvTransposeBlocked", 1);
+    }
+}
+END_TEST
 /* While a panel of weights is in use the next one is asked for, if there are several and they are too many for the first cache. */
 START_TEST(test_prefetch) {
     static const struct {
@@ -187,6 +208,7 @@ Suite *layout_suite(void) {
     Suite *s = suite_create("layout");
     TCase *c = tcase_create("networks");
     tcase_add_test(c, test_conv_shapes);
+    tcase_add_test(c, test_conv_transpose);
     tcase_add_test(c, test_prefetch);
     tcase_add_test(c, test_neighbours);
     tcase_add_test(c, test_plane);

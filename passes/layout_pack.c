@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layout_pack.c: operands of convolutions on channel-blocked tensors. Weights are packed in the order in which the inner loops read
+ * them: [panel][block of input channels][row][column][input channel][output vector][lane], zeros where channels end. Small groups
+ * are merged: a block of 16 channels with groups of 4 is one dense 16 x 16 product with zeros outside the groups.
+ *
+ *   w[64,64,3,3]  --->  w'[2,4,3,3,16,2,16]
+ */
+#include "layout.h"
+#include "rules.h"
+#include <string.h>
+
+enum { MAX_MERGE = 8 };
+static float weight_at(const float *w, const Pack *p, int64_t taps, int64_t m, int64_t c, int64_t tap) { /* c: within the merged group */
+    int64_t per = p->group / p->merged, mg = p->features / p->group, g = m / mg, first = g % per * p->channels;
+    if (c < first || c >= first + p->channels) return 0;
+    return w[(m * p->channels + c - first) * taps + tap];
+}
+Tensor *pack_weights(Layout *l, const Tensor *w, const Pack *p) {
+    int64_t kh = w->type.dim[2], kw = w->type.dim[3], taps = kh * kw, mg = p->features / p->merged,
+            cg = p->channels * (p->group / p->merged);
+    int64_t panels = ceil_div(ceil_div(mg, p->lanes), p->vecs), blocks = ceil_div(cg, p->in_lanes), width = p->vecs * p->lanes;
+    int64_t dim[] = {p->merged * panels, blocks, kh, kw, p->in_lanes, p->vecs, p->lanes};
+    float *v = NEW_ARRAY(l->g->a, float, dim[0] * blocks * taps * p->in_lanes * width), *to = v;
+    const float *from = w->data;
+    for (int64_t panel = 0; panel < dim[0]; panel++)
+        for (int64_t b = 0; b < blocks; b++)
+            for (int64_t t = 0; t < taps; t++)
+                for (int64_t c = b * p->in_lanes; c < (b + 1) * p->in_lanes; c++, to += width) {
+                    int64_t first = panel % panels * width, count = c < cg ? min_i64(width, mg - first) : 0;
+                    for (int64_t j = 0; j < count; j++) to[j] = weight_at(from, p, taps, panel / panels * mg + first + j, c, t);
+                }
+    return tensor_const(l->g, NULL, DT_FLOAT32, 7, dim, v);
+}
+Tensor *pack_vector(Layout *l, const Tensor *b, int64_t count) { /* [blocks, lanes] */
+    int64_t blocks = ceil_div(count, l->lanes);
+    float *v = NEW_ARRAY(l->g->a, float, blocks * l->lanes);
+    memcpy(v, b->data, (size_t)count * sizeof *v);
+    return tensor_const(l->g, NULL, DT_FLOAT32, 2, (int64_t[]){blocks, l->lanes}, v);
+}
+int64_t merge_groups(int64_t group, int64_t channels, int64_t features, int64_t lanes) {
+    if (group == 1) return 1;
+    for (int64_t q = 1; q <= MAX_MERGE && q <= group; q++)
+        if (group % q == 0 && q * (channels / group) % lanes == 0 && q * (features / group) % lanes == 0) return q;
+    return 0;
+}
+
+static bool is_to_nchw(const Node *n) {
+    int64_t count;
+    const int64_t *p = n && op_is(n, "Transpose") ? get_is(n, "perm", &count) : NULL;
+    return p && count == 4 && p[0] == 0 && p[1] == 3 && p[2] == 1 && p[3] == 2;
+}
+Tensor *conv_source(Layout *l, Node *n, int64_t *source) {
+    Tensor *x = n->in[0];
+    bool turned = is_to_nchw(x->def);
+    *source = BLK_SOURCE_BLOCKED;
+    if (layout_of(l, x)->b) return layout_of(l, x)->b;
+    if (x->type.dim[1] < l->lanes) {
+        *source = turned ? BLK_SOURCE_NHWC : BLK_SOURCE_NCHW;
+        return turned ? x->def->in[0] : x;
+    }
+    return turned ? layout_block(l, x->def->in[0], true, n) : layout_block(l, x, false, n);
+}
