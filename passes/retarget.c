@@ -44,7 +44,16 @@ static void conv_tile(Run *r, Node *n, const Target *t) {
     ConvExtents e = extents_of(n, attr_i(n, BLK_SOURCE) == BLK_SOURCE_NHWC);
     ConvBlock b = conv_block_given(t, w->dim[6], &e, w->dim[5]);
     node_set_is(r->g, n, BLK_TILE, (int64_t[]){b.rows, b.cols, w->dim[5]}, 3);
-    node_set_i(n, BLK_STRIP, b.strip);
+    if (!attr_i(n, BLK_CHUNK)) node_set_i(n, BLK_STRIP, b.strip); /* else sums of a strip wait in memory, which all targets share */
+}
+static void transposed_tile(Run *r, Node *n, const Target *t) {
+    const Type *w = &n->in[2]->type;
+    ConvExtents e = extents_of(n, attr_i(n, BLK_SOURCE) == BLK_SOURCE_NHWC);
+    const int64_t *stride = n->attr[BLK_STRIDES].is;
+    e.out_h = ceil_div(e.out_h, stride[0]), e.out_w = ceil_div(e.out_w, stride[1]);
+    e.k_h = w->dim[2], e.k_w = w->dim[3], e.stride = 1, e.padded_rows = true;
+    ConvBlock b = conv_block_given(t, w->dim[6], &e, w->dim[5]);
+    node_set_is(r->g, n, BLK_TILE, (int64_t[]){b.rows, b.cols, w->dim[5]}, 3);
 }
 static void channel_tile(Run *r, Node *n, const Target *t) {
     ConvExtents e = extents_of(n, false);
@@ -81,8 +90,9 @@ static void attention_rows(Run *r, Node *n, const Target *t) {
 static const struct {
     const char *op;
     void (*fn)(Run *r, Node *n, const Target *t);
-} rows[] = {{"MatMulPanel", panel_rows},   {"ConvBlocked", conv_tile},         {"DepthwiseBlocked", channel_tile},
-            {"PoolBlocked", channel_tile}, {"WinogradBlocked", winograd_tile}, {"FusedAttention", attention_rows}};
+} rows[] = {{"ConvTransposeBlocked", transposed_tile}, {"MatMulPanel", panel_rows},   {"ConvBlocked", conv_tile},
+            {"DepthwiseBlocked", channel_tile},        {"PoolBlocked", channel_tile}, {"WinogradBlocked", winograd_tile},
+            {"FusedAttention", attention_rows}};
 
 void retarget(Run *r, const Target *own, SavedAttrs *saved) {
     int64_t bits = r->o->target->vector_bits;
