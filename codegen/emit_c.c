@@ -58,6 +58,11 @@ static void put_signature(Emit *E, Text *out, const EmitFunc *o, const char *nam
         put_param(E, &p, E->f->param.v[i], !o->restrict_ok || o->restrict_ok[i]);
         put_one_param(&head, width, &column, &p);
     }
+    for (int i = 0; E->self && i < E->self->fixed.n; i++) {
+        const Var *v = E->self->fixed.v[i];
+        text_printf(&p, "%s %s", fixed_type(E, v), E->var[v->id].name);
+        put_one_param(&head, width, &column, &p);
+    }
     if (E->ranged) {
         const char *type = E->var[E->ranged->u.loop.v->id].wide == 32 ? "int32_t" : "int64_t";
         text_printf(&p, "%s %s, %s %s", type, E->first, type, E->end);
@@ -91,6 +96,7 @@ static void emit_one(Text *out, Emit *E, const EmitFunc *o, const char *name, Em
     }
     if (E->ranged) E->first = scope_name(E, "first"), E->end = scope_name(E, "end");
     emit_analyse(E);
+    for (int i = 0; E->self && i < E->self->fixed.n; i++) E->var[E->self->fixed.v[i]->id].name = scope_name(E, E->self->fixed.v[i]->name);
     scope_open(E);
     put_block(E, E->f->body);
     scope_close(E);
@@ -121,9 +127,8 @@ static void emit_part(Text *out, const Emit *whole, const Part *p, const EmitFun
         restrict_ok[i] = !o->restrict_ok || o->restrict_ok[p->param.v[i]];
     }
     own.restrict_ok = restrict_ok;
-    f.body = s_block(a);
-    s_append(a, f.body, p->loop);
-    Emit e = {.a = a, .f = &f, .style = whole->style, .ranged = p->loop};
+    f.body = p->body;
+    Emit e = {.a = a, .f = &f, .style = whole->style, .ranged = p->loop, .self = p};
     emit_one(out, &e, &own, p->name, needs);
     put_part_entry(&e, out, p, p->name);
     text_puts(out, o->canonical ? "" : "\n");

@@ -275,10 +275,23 @@ static void put_vector_loop(Emit *E, const Stmt *s) {
     E->vec = NULL, E->lanes = 0;
     E->memo->shape_gen++;
 }
+/* Is the part's loop inside? Then this one's iteration is given. */
+static bool around_range(const Emit *E, const Stmt *s) {
+    while (s->k == S_FOR && s != E->ranged) {
+        const Stmt *body = s->u.loop.body;
+        if (!body->u.block.n) return false;
+        s = body->u.block.v[body->u.block.n - 1];
+    }
+    return s == E->ranged;
+}
 static void put_loop(Emit *E, const Stmt *s) {
     const Part *part = s->u.loop.mode == LOOP_PAR ? part_of(E, s) : NULL;
     if (part) {
         put_part_call(E, part);
+        return;
+    }
+    if (E->self && s != E->ranged && around_range(E, s)) {
+        put_nested(E, s->u.loop.body);
         return;
     }
     if (s->u.loop.mode == LOOP_VEC && E->style.vectors && !E->vec) {

@@ -71,8 +71,10 @@ typedef struct VecRow { /* emit_rows.c: a vector operation which the target has 
 typedef struct Part { /* emit_par.c: a parallel loop which becomes a function of its own */
     Stmt *loop;
     const char *name;
-    int64_t lo, n;  /* first iteration, how many */
-    Vec(int) param; /* of the Func: those it uses */
+    int64_t lo, n;          /* first iteration, how many */
+    Vec(int) param;         /* of the Func: those it uses */
+    Stmt *body;             /* the loop within what stands around it: loops, of one iteration here, and lets */
+    Vec(const Var *) fixed; /* variables of those loops that it uses: arguments */
 } Part;
 
 typedef struct Emit {
@@ -103,6 +105,7 @@ typedef struct Emit {
     bool rows_loaded;
     Vec(Part) part;     /* of a kernel: its parallel loops */
     const Stmt *ranged; /* in a part: its loop, which runs from `first` to `end` */
+    const Part *self;   /* the part */
     const char *first, *end;
     bool math, limits; /* needs <math.h>, names of <stdint.h> */
 } Emit;
@@ -175,6 +178,7 @@ bool red_bin(RedOp r, BinOp *op); /* false: RED_NONE */
 void emit_parts(Emit *E);                             /* fills E->part but for the names */
 const Part *part_of(const Emit *E, const Stmt *loop); /* NULL: an ordinary loop */
 void put_part_call(Emit *E, const Part *p);
+const char *fixed_type(const Emit *E, const Var *v);
 void put_part_entry(const Emit *E, Text *out, const Part *p, const char *name);
 
 /* emit_c.c */

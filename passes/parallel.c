@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* parallel.c: which loops are shared by threads. Of each nest in a kernel with enough work the outermost loop whose iterations are
  * independent is marked, after fusing it with loops inside when its extent does not divide well, or in strips of an inner loop when
- * the outer ones depend on themselves. Whether a step is legal is for ir/sched.h to say: here steps are tried in order of preference.
- * No sum is cut, so that results are the same bits for every number of threads.
+ * the outer ones depend on themselves. Where that leaves threads idle, the nests in a loop's body become tasks of one loop
+ * (tasks.c), or are shared one by one while the loop around them stays sequential: the plan that an estimate of time finds best. Whether a
+ * step is legal is for ir/sched.h to say: here steps are tried in order of preference. No sum is cut, so that results are the same bits for
+ * every number of threads.
  *
  *   for n in 0..1: for c in 0..3: for h in 0..32: …   --->   fuse c h c_h; parallelise c_h      (3 does not divide well by 2)
  */
 #include "ir/sched.h"
 #include "parallel.h"
+#include <math.h>
 #include <string.h>
 
-enum { MAX_CHAIN = 8, EXPR_NODES = 400 };
-/* Estimates in nanoseconds: one scalar operation, one of a vector, and what a nest must take to be worth two threads. */
-static const double SCALAR_NS = 0.25, VECTOR_NS = 0.1, WORTH_NS = 10000;
+enum { MAX_CHAIN = 8, EXPR_NODES = 400, MAX_DEPTH = 3 };
+/* Estimates in nanoseconds: one scalar operation, one of a vector, a byte from memory, and what a nest must take to be worth two
+ * threads. */
+static const double SCALAR_NS = 0.25, VECTOR_NS = 0.1, STREAM_NS = 0.05, WORTH_NS = 8000;
+/* A loop is shared well above this use of the threads; what iterations of different length leave of it; starting and joining. */
+static const double GOOD_USE = 0.95, RAGGED_USE = 0.85, REGION_NS = 1000;
 
 /* ---- how much a statement does */
+static double larger(double a, double b) { return a > b ? a : b; }
 static int expr_nodes(const Expr *e, int *left) {
     if (--*left <= 0) return 0;
     switch (e->k) {
@@ -60,6 +67,38 @@ static double stmt_ns(Arena *tmp, const Stmt *s, Ranges *r, bool vec) {
     }
 }
 
+typedef struct Mentioned {
+    Arena *tmp;
+    uint8_t *buf;
+} Mentioned;
+/* Constants and what comes from outside are seldom in a near cache: the bytes of the parameters that a nest mentions. */
+static Expr *mention_load(void *user, Expr *e) {
+    Mentioned *m = user;
+    if (e->k == E_LOAD) m->buf[e->u.ld.buf->id] = 1;
+    return e;
+}
+static Expr *mention_expr(void *user, Expr *e) { return expr_map(((Mentioned *)user)->tmp, e, mention_load, user); }
+static void mention_stores(Mentioned *m, const Stmt *s) {
+    if (s->k == S_FOR) mention_stores(m, s->u.loop.body);
+    if (s->k == S_STORE) m->buf[s->u.st.buf->id] = 1;
+    if (s->k == S_IF) mention_stores(m, s->u.cond.then);
+    if (s->k == S_IF && s->u.cond.other) mention_stores(m, s->u.cond.other);
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) mention_stores(m, s->u.block.v[i]);
+}
+static double stream_ns(Arena *tmp, const Func *f, Stmt *s) {
+    Mentioned m = {tmp, NEW_ARRAY(tmp, uint8_t, f->nbuf + 1)};
+    double bytes = 0;
+    stmt_map_exprs(s, mention_expr, &m);
+    mention_stores(&m, s);
+    for (int i = 0; i < f->param.n; i++) {
+        const Buf *b = f->param.v[i];
+        double n = dtype_info[b->dt].bits / 8.0;
+        for (int d = 0; d < b->rank; d++) n *= (double)b->dim[d];
+        if (m.buf[b->id]) bytes += n;
+    }
+    return bytes * STREAM_NS;
+}
+
 /* ---- names: steps name loops by their variables */
 static void name_loops(Arena *a, Map *names, Stmt *s) {
     switch (s->k) {
@@ -90,6 +129,7 @@ typedef struct Nest {
     const char *name[MAX_CHAIN]; /* loops with nothing but the next in each body, outermost first; those of one iteration left out */
     int64_t extent[MAX_CHAIN];
     bool free[MAX_CHAIN]; /* iterations are independent */
+    bool leaf;            /* there is no loop in the last one's body */
 } Nest;
 static bool const_extent(const Stmt *loop, int64_t *n) {
     int64_t lo, hi;
@@ -102,7 +142,8 @@ static void find_chain(Nest *q, const Stmt *s) {
     int64_t n;
     q->n = 0;
     while (q->n < MAX_CHAIN && const_extent(s, &n)) {
-        if (n > 1) q->name[q->n] = s->u.loop.v->name, q->extent[q->n++] = n;
+        if (n > 1) q->name[q->n] = s->u.loop.v->name, q->extent[q->n++] = n, q->leaf = true;
+        for (int i = 0; i < s->u.loop.body->u.block.n; i++) q->leaf &= s->u.loop.body->u.block.v[i]->k != S_FOR;
         if (s->u.loop.body->u.block.n != 1) break;
         s = s->u.loop.body->u.block.v[0];
     }
@@ -116,14 +157,15 @@ static bool try_steps(Nest *q, const char *steps, bool keep) {
     if (!ok || !keep) *q->f = before;
     return ok;
 }
+static void mark_shared(Func *f, Stmt *loop) {
+    loop->u.loop.mode = LOOP_PAR;
+    vec_push(f->a, &f->schedule, arena_printf(f->a, "parallelise %s", loop->u.loop.v->name));
+}
 /* Marks a loop whose iterations are independent, by its addresses or by the tests of a step. */
 static bool mark(Nest *q, const char *name, bool keep) {
     Stmt *loop = find_loop(q->f->body, name);
     if (!loop || !iterations_apart(q->r->tmp, q->f, loop, NULL)) return try_steps(q, arena_printf(q->r->tmp, "parallelise %s", name), keep);
-    if (keep) {
-        loop->u.loop.mode = LOOP_PAR;
-        vec_push(q->f->a, &q->f->schedule, arena_printf(q->f->a, "parallelise %s", name));
-    }
+    if (keep) mark_shared(q->f, loop);
     return true;
 }
 /* How much of the threads' time is used when n equal iterations are dealt out. */
@@ -133,17 +175,17 @@ typedef struct Choice {
     int first, count; /* loops fused, from q->name[first] on */
     double use;
 } Choice;
-/* The outermost loop that uses the threads well, alone or fused with the next ones; a loop inside stays for the body. */
+/* The outermost loop that uses the threads well, alone or fused with the next ones; an innermost loop stays for the body. */
 static Choice choose(const Nest *q, int threads) {
     Choice best = {0};
     for (int i = 0; i < q->n; i++) {
         int64_t n = 1;
         for (int k = i; k < q->n && q->free[k]; k++) {
-            if (k > i && k + 1 == q->n) break; /* the innermost keeps its plain index */
+            if (k > i && k + 1 == q->n && q->leaf) break; /* the innermost keeps its plain index */
             if (!mul_ok(n, q->extent[k], &n) || n > INT32_MAX) break;
             double use = use_of(n, threads);
             if (use > best.use + 0.02) best = (Choice){i, k - i + 1, use};
-            if (best.use >= 0.9) return best;
+            if (best.use >= GOOD_USE) return best;
         }
     }
     return best;
@@ -151,9 +193,8 @@ static Choice choose(const Nest *q, int threads) {
 static void put_names(Text *t, const Nest *q, int from, int to) {
     for (int i = from; i < to; i++) text_printf(t, " %s", q->name[i]);
 }
-static bool share(Nest *q, int threads) {
-    Choice w = choose(q, threads);
-    if (w.count == 0 || w.use * threads < 1.2) return false;
+/* Each of the fused loops has independent iterations, so the fused one has. */
+static bool share(Nest *q, Choice w, int threads, bool keep) {
     Text t = {0};
     Arena *tmp = q->r->tmp;
     const char *name = q->name[w.first];
@@ -172,32 +213,147 @@ static bool share(Nest *q, int threads) {
         text_puts(&t, "\n");
     }
     Func before = *q->f;
-    bool ok = (!t.n || try_steps(q, t.s, true)) && mark(q, name, true);
-    if (!ok) *q->f = before;
+    bool ok = !t.n || try_steps(q, t.s, true);
+    Stmt *loop = ok ? find_loop(q->f->body, name) : NULL;
+    if (loop && keep) mark_shared(q->f, loop);
+    else *q->f = before;
     text_free(&t);
-    return ok;
+    return loop != NULL;
 }
 /* Temporaries outside the nest stand in the way: one strip for each thread, with copies of its own. */
-static bool share_strips(Nest *q, int at, int threads) {
-    Privates p;
+static bool find_strips(Nest *q, Privates *p) {
+    return find_privates(q->r->tmp, q->f, q->name[0], p) && iterations_apart(q->r->tmp, q->f, find_loop(q->f->body, q->name[0]), p);
+}
+static bool share_strips(Nest *q, const Privates *p, int threads) {
     int64_t rows = ceil_div(q->extent[0], threads), strips = ceil_div(q->extent[0], rows);
     const char *name = q->name[0];
-    if (strips < 2 || !find_privates(q->r->tmp, q->f, at, name, &p)) return false;
-    if (!iterations_apart(q->r->tmp, q->f, find_loop(q->f->body, name), &p)) return false;
     const char *strip = arena_printf(q->f->a, "%s_strip", name), *row = arena_printf(q->f->a, "%s_row", name);
     if (!try_steps(q, arena_printf(q->r->tmp, "split %s %lld %s %s", name, (long long)rows, strip, row), true)) return false;
-    make_private(q->f, &p, strip, row, strips);
+    make_private(q->f, p, strip, row, strips);
     find_loop(q->f->body, strip)->u.loop.mode = LOOP_PAR;
     vec_push(q->f->a, &q->f->schedule, arena_printf(q->f->a, "parallelise %s, with temporaries of its own", strip));
     return true;
 }
-/* Fusing and moving loops is not always possible: then the outermost one alone will do. */
-static void share_nest(Nest *q, int at, int threads) {
+
+/* ---- plans: the best way to share a loop, by an estimate of what it takes then */
+typedef enum PlanKind { PLAN_NONE, PLAN_SHARE, PLAN_STRIPS, PLAN_TASKS, PLAN_INSIDE } PlanKind;
+typedef struct Plan {
+    PlanKind kind;
+    double ns;
+    Choice choice;
+    Privates privates;
+} Plan;
+static Plan plan_loop(Run *r, Kernel *k, const char *name, int depth);
+
+static bool uses_var(const Expr *e, const Var *v) {
+    switch (e->k) {
+    case E_VAR: return e->u.v == v;
+    case E_BIN: return uses_var(e->u.a[0], v) || uses_var(e->u.a[1], v);
+    default: return false;
+    }
+}
+/* Do bounds inside depend on the loop? Then its iterations differ. */
+static bool ragged(const Stmt *s, const Var *v) {
     bool any = false;
-    if (!q->n || share_strips(q, at, threads)) return;
-    for (int i = 0; i < q->n; i++) any |= q->free[i] = mark(q, q->name[i], false);
-    if (any && share(q, threads)) return;
-    if (q->free[0] && use_of(q->extent[0], threads) * threads >= 1.2) mark(q, q->name[0], true);
+    if (s->k == S_FOR) any = s->u.loop.mode != LOOP_VEC && (uses_var(s->u.loop.hi, v) || ragged(s->u.loop.body, v));
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n && !any; i++) any = ragged(s->u.block.v[i], v);
+    return any;
+}
+static double shared_ns(const Stmt *loop, const char *name, double ns, double use, int threads) {
+    const Stmt *s = find_loop((Stmt *)loop, name);
+    if (use * threads < 1.2) return ns;
+    if (s && ragged(s->u.loop.body, s->u.loop.v)) use *= RAGGED_USE;
+    return ns / (use * threads) + REGION_NS;
+}
+/* Sequentially through the loop, its nests shared one by one. */
+static double inside_ns(Run *r, Kernel *k, const Stmt *loop, int depth) {
+    Ranges around = {0};
+    int64_t n;
+    double sum = 0;
+    const Stmt *body = loop->u.loop.body;
+    if (!const_extent(loop, &n)) return HUGE_VAL;
+    ranges_around(r->tmp, k->f->body, body, &around);
+    for (int i = 0; i < body->u.block.n; i++) {
+        const Stmt *s = body->u.block.v[i];
+        if (s->k == S_FOR) sum += plan_loop(r, k, s->u.loop.v->name, depth + 1).ns;
+        else sum += stmt_ns(r->tmp, s, &around, false);
+    }
+    return sum * (double)n;
+}
+/* The nests in the last loop's body as tasks, together with the loops around that are free. */
+static bool share_tasks(Nest *q, int threads, bool keep, double *use) {
+    Func before = *q->f;
+    Text t = {0};
+    const char *name;
+    int64_t n;
+    bool ok = !q->leaf && make_tasks(q->r->tmp, q->f, q->name[q->n - 1], &name, &n);
+    int first = q->n;
+    while (ok && first > 0 && q->free[first - 1] && mul_ok(n, q->extent[first - 1], &n) && n < INT32_MAX) first--;
+    for (int i = q->n - 1; ok && i >= first; i--) {
+        const char *fused = arena_printf(q->r->tmp, "%s_%s", q->name[i], name);
+        text_printf(&t, "fuse %s %s %s\n", q->name[i], name, fused);
+        name = fused;
+    }
+    *use = use_of(n, threads);
+    if (ok && keep) ok = !t.n || try_steps(q, t.s, true);
+    if (ok && keep) mark_shared(q->f, find_loop(q->f->body, name));
+    if (!ok || !keep) *q->f = before;
+    text_free(&t);
+    return ok;
+}
+static Nest nest_at(Run *r, Kernel *k, const Stmt *loop) {
+    Nest q = {.r = r, .f = k->f};
+    find_chain(&q, loop);
+    for (int i = 0; i < q.n; i++) q.free[i] = mark(&q, q.name[i], false);
+    return q;
+}
+static Plan plan_loop(Run *r, Kernel *k, const char *name, int depth) {
+    Ranges around = {0};
+    const Stmt *loop = find_loop(k->f->body, name);
+    const int threads = r->o->threads;
+    double ns = loop && ranges_around(r->tmp, k->f->body, loop, &around) ? stmt_ns(r->tmp, loop, &around, false) : 0;
+    const double stream = loop && depth == 0 ? stream_ns(r->tmp, k->f, find_loop(k->f->body, name)) : 0;
+    const double beyond = larger(stream - ns, 0); /* waits for memory */
+    ns += beyond;
+    Plan best = {.kind = PLAN_NONE, .ns = ns};
+    if (ns < WORTH_NS || loop->u.loop.mode != LOOP_SEQ) return best;
+    Nest q = nest_at(r, k, loop);
+    if (!q.n) return best;
+    Choice c = choose(&q, threads);
+    if (c.first + c.count > 1 && !share(&q, c, threads, false)) c = (Choice){0, q.free[0], use_of(q.extent[0], threads)};
+    double t = c.count ? shared_ns(loop, q.name[c.first], ns, c.use, threads) : ns;
+    if (t < best.ns) best.kind = PLAN_SHARE, best.ns = t, best.choice = c;
+    if (!q.free[0]) {
+        Privates p;
+        t = shared_ns(loop, q.name[0], ns, use_of(q.extent[0], threads), threads) + stream * (1 - 1.0 / threads); /* all read all */
+        if (t < best.ns * 0.95 && find_strips(&q, &p)) best.kind = PLAN_STRIPS, best.ns = t, best.privates = p;
+    }
+    double well = ns / threads / GOOD_USE + REGION_NS;
+    if (best.ns <= well) return best;
+    double use;
+    t = share_tasks(&q, threads, false, &use) ? shared_ns(loop, q.name[0], ns, use, threads) : ns;
+    if (t < best.ns * 0.95) best.kind = PLAN_TASKS, best.ns = t;
+    if (best.ns <= well || depth >= MAX_DEPTH) return best;
+    t = inside_ns(r, k, loop, depth) + beyond;
+    if (t < best.ns * 0.95) best.kind = PLAN_INSIDE, best.ns = t;
+    return best;
+}
+static void share_loop(Run *r, Kernel *k, const char *name, int depth) {
+    Plan p = plan_loop(r, k, name, depth);
+    if (p.kind == PLAN_NONE) return;
+    const Stmt *loop = find_loop(k->f->body, name);
+    Nest q = nest_at(r, k, loop);
+    if (p.kind == PLAN_SHARE && !share(&q, p.choice, r->o->threads, true)) BUG("a plan for loop '%s' cannot be carried out", name);
+    if (p.kind == PLAN_STRIPS) share_strips(&q, &p.privates, r->o->threads);
+    double use;
+    if (p.kind == PLAN_TASKS) share_tasks(&q, r->o->threads, true, &use);
+    if (p.kind != PLAN_INSIDE) return;
+    Vec(const char *) inner = {0};
+    for (int i = 0; i < loop->u.loop.body->u.block.n; i++) {
+        const Stmt *s = loop->u.loop.body->u.block.v[i];
+        if (s->k == S_FOR) vec_push(r->tmp, &inner, s->u.loop.v->name);
+    }
+    for (int i = 0; i < inner.n; i++) share_loop(r, k, inner.v[i], depth + 1);
 }
 
 /* Neighbours in a byte would be written by two threads. */
@@ -208,7 +364,7 @@ static bool packed_stores(const Func *f) {
 }
 static void parallel_kernel(Run *r, Kernel *k) {
     Ranges none = {0};
-    if (packed_stores(k->f) || stmt_ns(r->tmp, k->f->body, &none, false) < WORTH_NS) return;
+    if (packed_stores(k->f) || larger(stmt_ns(r->tmp, k->f->body, &none, false), stream_ns(r->tmp, k->f, k->f->body)) < WORTH_NS) return;
     Func *own = func_copy(r->c->a, k->f); /* variables are renamed */
     own->param = k->f->param, own->schedule = k->f->schedule;
     name_loops(r->c->a, map_new(r->tmp), own->body);
@@ -216,10 +372,7 @@ static void parallel_kernel(Run *r, Kernel *k) {
     for (int i = 0; i < k->f->body->u.block.n; i++) {
         const Stmt *s = k->f->body->u.block.v[i];
         const int before = k->f->body->u.block.n;
-        Nest q = {.r = r, .f = k->f};
-        if (s->k != S_FOR || stmt_ns(r->tmp, s, &none, false) < WORTH_NS) continue;
-        find_chain(&q, s);
-        share_nest(&q, i, r->o->threads);
+        if (s->k == S_FOR) share_loop(r, k, s->u.loop.v->name, 0);
         i -= before - k->f->body->u.block.n; /* declarations that moved into the nest */
     }
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parallel.h: what parallel.c, private.c and apart.c share. */
+/* parallel.h: what parallel.c, private.c, apart.c and tasks.c share. */
 #ifndef QN_PASSES_PARALLEL_H
 #define QN_PASSES_PARALLEL_H
 #include "internal.h"
 
-/* The temporaries of f which live outside the loop named `loop`, are used in the top-level statement `at` alone, and which each
- * iteration of the loop writes before it reads. false: there are none, or one of them carries values between iterations. */
+/* The temporaries of f which live outside the loop named `loop`, which each iteration of it writes before it reads, and of which
+ * nobody reads what the loop leaves. false: there are none, or one of them carries values between iterations. */
 typedef struct Privates {
     Vec(Buf *) scratch, local; /* parameters; allocated in the function's outermost block */
 } Privates;
-bool find_privates(Arena *tmp, const Func *f, int at, const char *loop, Privates *out);
+bool find_privates(Arena *tmp, const Func *f, const char *loop, Privates *out);
 /* After `split loop F strip …`: strips get a copy of each scratch buffer, iterations declare the local ones. */
 void make_private(Func *f, const Privates *p, const char *strip, const char *row, int64_t strips);
 Stmt *find_loop(Stmt *s, const char *name);
@@ -17,4 +17,9 @@ Stmt *find_loop(Stmt *s, const char *name);
 /* apart.c: whether two iterations of the loop, at whatever depth of f, never meet at an element that one of them writes; p: buffers
  * that do not count, or NULL. A refusal means nothing was found. */
 bool iterations_apart(Arena *tmp, const Func *f, Stmt *loop, const Privates *p);
+/* Adds the ranges of the loops in s that stand around `inner`. false: it is not in s. */
+bool ranges_around(Arena *tmp, const Stmt *s, const Stmt *inner, Ranges *r);
+
+/* tasks.c: the body of the loop becomes one loop, *task, of *n independent iterations. false: it is not such a body, f is as it was. */
+bool make_tasks(Arena *tmp, Func *f, const char *loop, const char **task, int64_t *n);
 #endif

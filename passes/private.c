@@ -233,13 +233,6 @@ static void mentions(Arena *tmp, const Stmt *s, uint8_t *buf) {
     mention(&m, s);
     stmt_map_exprs((Stmt *)s, mention_expr, &m);
 }
-static const Stmt *only_loop(const Stmt *s, const char *name) {
-    while (s->k == S_FOR && strcmp(s->u.loop.v->name, name) != 0) {
-        if (s->u.loop.body->u.block.n != 1) return NULL;
-        s = s->u.loop.body->u.block.v[0];
-    }
-    return s->k == S_FOR ? s : NULL;
-}
 static bool track(Walk *w, const Buf *b) {
     int64_t n = 1;
     for (int d = 0; d < b->rank; d++)
@@ -247,22 +240,66 @@ static bool track(Walk *w, const Buf *b) {
     w->of[b->id] = (Tracked){b, NEW_ARRAY(w->tmp, uint8_t, n + 1), n};
     return true;
 }
-bool find_privates(Arena *tmp, const Func *f, int at, const char *name, Privates *out) {
-    const Stmt *top = f->body, *loop = only_loop(top->u.block.v[at], name);
-    uint8_t *here = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1), *elsewhere = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1);
+static Walk walk_new(Arena *tmp, const Func *f) {
     Walk w = {.tmp = tmp,
               .of = NEW_ARRAY(tmp, Tracked, f->nbuf + 1),
               .value = NEW_ARRAY(tmp, int64_t, f->nvar + 1),
               .left = MAX_STEPS,
               .ok = true};
     w.known = NEW_ARRAY(tmp, uint8_t, f->nvar + 1), w.matters = NEW_ARRAY(tmp, uint8_t, f->nvar + 1);
+    return w;
+}
+/* ---- where the loop stands: from the function's body inwards, the block and the statement of it that holds the loop */
+typedef struct Level {
+    const Stmt *block;
+    int at;
+} Level;
+typedef Vec(Level) Levels;
+static const Stmt *find_levels(Arena *tmp, const Stmt *block, const char *name, Levels *out) {
+    for (int i = 0; i < block->u.block.n; i++) {
+        const Stmt *s = block->u.block.v[i];
+        if (s->k != S_FOR) continue;
+        vec_push(tmp, out, ((Level){block, i}));
+        const Stmt *found = strcmp(s->u.loop.v->name, name) == 0 ? s : find_levels(tmp, s->u.loop.body, name, out);
+        if (found) return found;
+        out->n--;
+    }
+    return NULL;
+}
+/* Statements from … to-1 of a block read nothing of the temporary that they have not written. */
+static bool starts_anew(Arena *tmp, const Func *f, const Buf *b, const Stmt *block, int from, int to) {
+    Walk w = walk_new(tmp, f);
+    if (!track(&w, b)) return false;
+    for (int i = to - 1; i >= from; i--) mark_stmt(&w, block->u.block.v[i]);
+    for (int i = from; i < to && w.ok; i++) walk(&w, block->u.block.v[i]);
+    return w.ok;
+}
+/* Whether nobody reads what the loop leaves in the temporary: neither those behind it nor, a round later, those before. */
+static bool left_alone(Arena *tmp, const Func *f, const Buf *b, const Levels *l) {
+    for (int i = 0; i < l->n; i++)
+        if (!starts_anew(tmp, f, b, l->v[i].block, l->v[i].at + 1, l->v[i].block->u.block.n) ||
+            (i > 0 && !starts_anew(tmp, f, b, l->v[i].block, 0, l->v[i].at)))
+            return false;
+    return true;
+}
+bool find_privates(Arena *tmp, const Func *f, const char *name, Privates *out) {
+    const Stmt *top = f->body;
+    Levels level = {0};
+    const Stmt *loop = find_levels(tmp, top, name, &level);
+    uint8_t *here = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1), *elsewhere = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1);
+    Mention stores = {tmp, NEW_ARRAY(tmp, uint8_t, f->nbuf + 1)};
+    Walk w = walk_new(tmp, f);
     *out = (Privates){{0}, {0}};
     if (!loop) return false;
-    for (int i = 0; i < top->u.block.n; i++) mentions(tmp, top->u.block.v[i], i == at ? here : elsewhere);
+    mentions(tmp, loop, here), mention(&stores, loop);
+    for (int i = 0; i < level.n; i++)
+        for (int k = 0; k < level.v[i].block->u.block.n; k++)
+            if (k != level.v[i].at) mentions(tmp, level.v[i].block->u.block.v[k], elsewhere);
     for (int i = 0; i < f->param.n; i++) {
         Buf *b = f->param.v[i];
-        if (b->space != MEM_SCRATCH || b->tensor || !here[b->id]) continue;
-        if (elsewhere[b->id] || b->rank == QN_MAX_RANK || b->offset || !track(&w, b)) return false;
+        if (b->space != MEM_SCRATCH || b->tensor || !here[b->id] || !stores.buf[b->id]) continue;
+        if (elsewhere[b->id] && !left_alone(tmp, f, b, &level)) continue;
+        if (b->rank == QN_MAX_RANK || b->offset || !track(&w, b)) return false;
         vec_push(tmp, &out->scratch, b);
     }
     for (int i = 0; i < top->u.block.n; i++) {
@@ -290,11 +327,11 @@ bool find_privates(Arena *tmp, const Func *f, int at, const char *name, Privates
 typedef struct Swap {
     Arena *a;
     Buf *from, *to;
-    const Var *strip;
+    Expr *strip; /* which copy */
 } Swap;
 static Expr *const *with_strip(const Swap *w, Expr *const *idx) {
     Expr **out = NEW_ARRAY(w->a, Expr *, w->to->rank);
-    out[0] = e_var(w->a, w->strip);
+    out[0] = w->strip;
     for (int d = 0; d < w->from->rank; d++) out[d + 1] = idx[d];
     return out;
 }
@@ -341,9 +378,11 @@ void make_private(Func *f, const Privates *p, const char *strip, const char *row
         for (int d = 0; d < b->rank; d++) dim[d + 1] = b->dim[d];
         Buf *own = buf_new(f, b->name, b->dt, b->rank + 1, dim, MEM_SCRATCH);
         own->written = b->written;
-        Swap w = {a, b, own, outer->u.loop.v};
-        stmt_map_exprs(f->body, swap_expr, &w);
-        swap_stores(&w, f->body);
+        Swap w = {a, b, own, e_var(a, outer->u.loop.v)}, first = {a, b, own, e_int(a, 0)};
+        stmt_map_exprs(outer, swap_expr, &w);
+        swap_stores(&w, outer);
+        stmt_map_exprs(f->body, swap_expr, &first); /* the nests that start anew take the first copy */
+        swap_stores(&first, f->body);
         for (int k = 0; k < f->param.n; k++)
             if (param[k] == b) param[k] = own;
     }

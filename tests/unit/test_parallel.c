@@ -103,6 +103,32 @@ static const Row rows[] = {
      "func f(x: float32[64,512], writes y: float32[64,512], scratch s: float32[513])\n  for z in 0..513\n    s[z] = 0.0\n  for i in 0..64\n"
      "    for j in 0..512\n      s[j] = x[i, j] * 2.0\n    for j2 in 0..512\n      y[i, j2] = s[j2 + 1] + 1.0\n",
      2, ""},
+    {"three rows of nests: tasks, fused with the rows",
+     "func f(x: float32[3,64,256], writes y: float32[3,70,256])\n  for i in 0..3\n    for j in 0..64\n      for k in 0..256\n"
+     "        y[i, j, k] = x[i, j, k] + 1.0\n    for j2 in 64..70\n      for k2 in 0..256\n        y[i, j2, k2] = x[i, j2 - 64, k2] * "
+     "3.0\n",
+     2, "i_i_task"},
+    {"nests that meet are no tasks: shared one by one",
+     "func f(x: float32[3,64,256], writes y: float32[3,70,256])\n  for i in 0..3\n    for j in 0..64\n      for k in 0..256\n"
+     "        y[i, j, k] = x[i, j, k] + 1.0\n    for j2 in 63..70\n      for k2 in 0..256\n        y[i, j2, k2] = x[i, j2 - 63, k2] * "
+     "3.0\n",
+     2, "j"},
+    {"strips of which the last is short: rows do not reach the next plane",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for s in 0..2\n    for u in 0..20\n      for e in s * 4..min(s * 4 + 4, 7)\n"
+     "        for j in 0..256\n          y[u * 1792 + e * 256 + j] = x[u * 1792 + e * 256 + j] + 1.0\n",
+     2, "u"},
+    {"tiles that a test cuts off at the edge",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for t in 0..16\n    for z in 0..16\n      for b in 0..4\n"
+     "        if b < 3\n          for j in 0..64\n            y[t * 3328 + z * 208 + b * 64 + j] = x[t * 3328 + z * 208 + j] + 1.0\n",
+     2, "t"},
+    {"a temporary of the inner loop, whose outer one carries a value",
+     "func f(x: float32[40,512], writes y: float32[40,512], scratch s: float32[512])\n  for r in 0..3\n    for i in 0..40\n"
+     "      for j in 0..512\n        s[j] = x[i, j] * 2.0\n      for j2 in 0..512\n        y[i, j2] += s[511 - j2] + 1.0\n",
+     2, "i_strip"},
+    {"a temporary that the next nest reads",
+     "func f(x: float32[64,512], writes y: float32[64,512], scratch s: float32[512])\n  for i in 0..64\n    for j in 0..512\n"
+     "      s[j] = x[i, j] * 2.0\n    for j2 in 0..512\n      y[i, j2] = s[511 - j2] + 1.0\n  for z in 0..512\n    y[0, z] = s[z]\n",
+     2, ""},
     {"a temporary of which one element is read before it is written",
      "func f(x: float32[64,512], writes y: float32[64,512], scratch s: float32[512])\n  for i in 0..64\n    for j in 0..512\n"
      "      if 0 < j + i\n        s[j] = x[i, j] * 2.0\n    for j2 in 0..512\n      y[i, j2] = s[j2] + 1.0\n",
