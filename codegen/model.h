@@ -4,7 +4,7 @@
 #define QN_CODEGEN_MODEL_H
 #include "internal.h"
 
-enum { WEIGHTS_HEADER = 64, C_WEIGHTS_LIMIT = 256 * 1024 };
+enum { WEIGHTS_HEADER = 64, C_WEIGHTS_LIMIT = 256 * 1024, IMAGE_LIMIT = 4 << 20 };
 
 typedef struct Shared { /* one C function and the kernels that call it */
     const Kernel *first;
@@ -43,8 +43,9 @@ typedef struct Model {
     const char **const_name;                 /* per tensor id: member of the weights */
     EmitNeeds needs;
     HelperText *helpers;
-    bool pool; /* some kernel has parallel loops */
-    bool math; /* INFINITY or NAN among printed weights */
+    bool pool;  /* some kernel has parallel loops */
+    bool image; /* the first call copies the weights into huge pages */
+    bool math;  /* INFINITY or NAN among printed weights */
 } Model;
 
 /* model_weights.c */
@@ -60,7 +61,7 @@ void run_kernels(Model *m, Text *t);
 void run_entries(Model *m, Text *t);         /* ID_run, ID_invoke, ID_set_threads, ID_release */
 void run_signature(const Model *m, Text *t); /* int ID_run(…) without a semicolon */
 bool param_overlaps(const Kernel *k, int i, int j);
-/* model_pool.c: what a model with parallel loops has beyond others */
+/* model_pool.c: what a model with parallel loops, or with a copy of its weights, has beyond others */
 int64_t pool_bytes(int threads);             /* of struct qn_pool, or more */
 void pool_switches(const Model *m, Text *t); /* before the first #include */
 void pool_runtime(const Model *m, Text *t);  /* behind the last */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_pool.c: what an emitted model has for its threads: runtime/qn_threads.h, copied, the pool in the arena's first bytes, and
- * the entry points about it. Models without parallel loops have only the entry points.
+/* model_pool.c: what an emitted model has of an operating system: threads (runtime/qn_threads.h) and huge pages for large weights
+ * (runtime/qn_weights.h), copied, their state in the arena's first bytes, and the entry points about it. Models without parallel
+ * loops and large weights have only the entry points.
  *
  *   #define QN_THREADS_MAX 2   …   struct state { struct qn_pool pool; };   …   int net_set_threads(void *arena, int n) { … }
  */
@@ -15,28 +16,37 @@ int64_t pool_bytes(int threads) { return (640 + (int64_t)threads * (threads <= 3
 
 void pool_switches(const Model *m, Text *t) {
     const char *id = m->id;
-    if (!m->pool) return;
-    text_printf(
-        t,
-        "/* -D%s_NO_THREADS or -D%s_NO_OS: one thread. -D%s_OPENMP with -fopenmp: threads of OpenMP. */\n#define QN_THREADS_MAX %d\n"
-        "#if defined(%s_NO_THREADS) || defined(%s_NO_OS)\n#define QN_NO_THREADS\n#elif defined(%s_OPENMP)\n#define QN_OPENMP\n"
-        "#elif !defined(_POSIX_C_SOURCE)\n#define _POSIX_C_SOURCE 200809L\n#endif\n",
-        id, id, id, m->threads, id, id, id);
+    if (m->pool)
+        text_printf(t,
+                    "/* -D%s_NO_THREADS or -D%s_NO_OS: one thread. -D%s_OPENMP with -fopenmp: threads of OpenMP. */\n"
+                    "#define QN_THREADS_MAX %d\n"
+                    "#if defined(%s_NO_THREADS) || defined(%s_NO_OS)\n#define QN_NO_THREADS\n#elif defined(%s_OPENMP)\n#define QN_OPENMP\n"
+                    "#endif\n",
+                    id, id, id, m->threads, id, id, id);
+    if (m->image)
+        text_printf(t,
+                    "/* -D%s_NO_OS: the weights stay where the linker has put them, without a copy in huge pages. */\n"
+                    "#if defined(%s_NO_OS)\n#define QN_NO_IMAGE\n#elif !defined(_DEFAULT_SOURCE)\n#define _DEFAULT_SOURCE\n#endif\n",
+                    id, id);
+    if (m->pool || m->image)
+        text_printf(t, "#if !defined(%s_NO_OS) && !defined(_POSIX_C_SOURCE)\n#define _POSIX_C_SOURCE 200809L\n#endif\n", id);
 }
-void pool_runtime(const Model *m, Text *t) {
-    if (!m->pool) return;
-    const Embedded *e = embedded_find("runtime/qn_threads.h");
-    if (!e) BUG("the binary does not carry runtime/qn_threads.h");
+static void put_runtime(Text *t, const char *name) {
+    const Embedded *e = embedded_find(name);
+    if (!e) BUG("the binary does not carry %s", name);
     const char *text = strchr(e->data, '\n'); /* behind the licence, which the file has already */
     text_putn(t, text, e->bytes - (size_t)(text - e->data));
 }
+void pool_runtime(const Model *m, Text *t) {
+    if (m->pool) put_runtime(t, "runtime/qn_threads.h");
+    if (m->image) put_runtime(t, "runtime/qn_weights.h");
+}
 void pool_state(const Model *m, Text *t) {
     bool file = m->weights == WEIGHTS_FILE;
-    if (!file && !m->pool) return;
-    text_printf(t, "/* The arena's first bytes. */\nstruct state {\n%s%s};\n", file ? "    const void *weights;\n" : "",
-                m->pool ? "    struct qn_pool pool;\n" : "");
-    if (m->pool) text_printf(t, "typedef char state_fits[sizeof(struct state) <= %s_STATE_BYTES ? 1 : -1];\n", m->id);
-    text_puts(t, "\n");
+    if (!file && !m->pool && !m->image) return;
+    text_printf(t, "/* The arena's first bytes. */\nstruct state {\n%s%s%s};\n", file ? "    const void *weights;\n" : "",
+                m->image ? "    struct qn_image image;\n" : "", m->pool ? "    struct qn_pool pool;\n" : "");
+    text_printf(t, "typedef char state_fits[sizeof(struct state) <= %s_STATE_BYTES ? 1 : -1];\n\n", m->id);
 }
 void pool_entries(const Model *m, Text *t) {
     const char *id = m->id;
@@ -50,11 +60,11 @@ void pool_entries(const Model *m, Text *t) {
 }
 void pool_release(const Model *m, Text *t) {
     bool file = m->weights == WEIGHTS_FILE;
-    if (!m->pool) {
-        text_printf(t, "void %s_release(void *arena) { %s }\n", m->id,
-                    file ? "if (arena) ((struct state *)arena)->weights = NULL;" : "(void)arena;");
+    if (!m->pool && !file && !m->image) {
+        text_printf(t, "void %s_release(void *arena) { (void)arena; }\n", m->id);
         return;
     }
-    text_printf(t, "void %s_release(void *arena) {\n    if (!arena) return;\n    qn_pool_end(&((struct state *)arena)->pool);\n%s}\n",
-                m->id, file ? "    ((struct state *)arena)->weights = NULL;\n" : "");
+    text_printf(t, "void %s_release(void *arena) {\n    struct state *state = arena;\n    if (!state) return;\n%s%s%s}\n", m->id,
+                m->pool ? "    qn_pool_end(&state->pool);\n" : "", m->image ? "    qn_image_end(&state->image);\n" : "",
+                file ? "    state->weights = NULL;\n" : "");
 }

@@ -242,7 +242,8 @@ static void put_argument(const Model *m, Text *t, const Kernel *k, int i) {
     case ST_INPUT: text_printf(t, "%s%s", cast, m->in[base->addr]); break;
     case ST_OUTPUT: text_printf(t, "%s%s", cast, m->out[base->addr]); break;
     case ST_CONST:
-        if (m->weights == WEIGHTS_C) text_printf(t, "%sweights.%s", cast, m->const_name[base->id]);
+        if (m->image) text_printf(t, "%sw->%s", cast, m->const_name[base->id]);
+        else if (m->weights == WEIGHTS_C) text_printf(t, "%sweights.%s", cast, m->const_name[base->id]);
         else if (m->weights == WEIGHTS_ASM) text_printf(t, "%s%s_weights.%s", cast, m->id, m->const_name[base->id]);
         else text_printf(t, "%sw->%s", cast, m->const_name[base->id]);
         break;
@@ -355,7 +356,7 @@ static void put_tests(const Model *m, Text *t) {
 static void put_run(Model *m, Text *t) {
     const Graph *g = m->p->g;
     bool file = m->weights == WEIGHTS_FILE;
-    Scope s = {uses_store(m, ST_ARENA), file && uses_store(m, ST_CONST)};
+    Scope s = {uses_store(m, ST_ARENA), (file || m->image) && uses_store(m, ST_CONST)};
     if (m->o->profile) text_printf(t, "void %s_profile(int kernel); /* defined by whoever measures */\n\n", m->id);
     if (m->several) put_variants(m, t, &s);
     run_signature(m, t);
@@ -372,7 +373,10 @@ static void put_run(Model *m, Text *t) {
         if (tensor_bytes(g->out.v[i])) text_printf(t, "    if (!%s) return %s_E_OUTPUT;\n", m->out[i], m->id);
         else text_printf(t, "    (void)%s;\n", m->out[i]);
     if (file) text_printf(t, "    if (!((struct state *)arena)->weights) return %s_E_WEIGHTS;\n", m->id);
-    if (s.weights) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
+    if (s.weights && file) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
+    else if (s.weights)
+        text_printf(t, "    w = qn_image_get(&((struct state *)arena)->image, &%s, sizeof *w);\n",
+                    m->weights == WEIGHTS_C ? "weights" : arena_printf(m->a, "%s_weights", m->id));
     if (m->pool) text_puts(t, "    pool = &((struct state *)arena)->pool;\n    qn_pool_begin(pool);\n");
     for (int i = 0; i < g->out.n; i++) { /* unused bits of the last byte are 0 */
         const Tensor *k = g->out.v[i];

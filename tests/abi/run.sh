@@ -46,10 +46,25 @@ driven() { # WHAT FLAGS...: the model again, built otherwise; the same driver
     # shellcheck disable=SC2086
     step "$model: $kind, run" "$driver" "$work/$id.so" $id "$out/$id.json" $weights
 }
+no_mmap() { ! nm -u "$1" | grep -E ' (mmap|madvise|open|pthread_)'; }
+# x[1,1024] times weights of 1024 x 1100, 4.5 MB: enough for a copy in huge pages.
+large=$work/large.onnx
+printf '\000\000\200\077\000\000\000\277\000\000\200\076\000\000\000\000' >"$work/part"
+for i in 1 2 3 4 5 6 7 8 9; do cat "$work/part" "$work/part" >"$work/twice" && mv "$work/twice" "$work/part"; done
+{
+    printf '\010\010\102\002\020\015\072\327\200\223\002\012\021\012\001x\012\001w\022\001y\042\006MatMul\022\001g'
+    printf '\052\220\200\223\002\010\200\010\010\314\010\020\001\102\001w\112\200\200\223\002'
+    for i in 0 1 2 3 4 5 6 7 8 9; do for k in 0 1 2 3 4 5 6 7 8 9; do for l in 0 1 2 3 4 5; do cat "$work/part"; done; done; done | head -c 4505600
+    printf '\132\024\012\001x\022\017\012\015\010\001\022\011\012\002\010\001\012\003\010\200\010'
+    printf '\142\024\012\001y\022\017\012\015\010\001\022\011\012\002\010\001\012\003\010\314\010'
+} >"$large"
+set -- "$@" "$large"
 for model; do
     [ -f "$model" ] || continue
-    for mode in 'c 1' 'asm 1' 'file 1' 'c 2' 'asm 3' 'file 2' 'c 40'; do
-        threads=${mode#* } mode=${mode% *}
+    modes='c 1,asm 1,file 1,c 2,asm 3,file 2,c 40'
+    [ "$model" != "$large" ] || modes='asm 1,asm 2,file 2'
+    echo "$modes" | tr , '\n' >"$work/modes"
+    while read -r mode threads; do
         number=$((number + 1))
         id=m$number out=$work/m$number
         step "$model: compile --weights $mode --threads $threads" "$quern" compile "$model" -o "$out" --name $id --weights "$mode" --threads "$threads"
@@ -73,6 +88,10 @@ for model; do
         # shellcheck disable=SC2086
         step "$model: $mode, $threads threads" "$driver" "$work/$id.so" $id "$out/$id.json" $weights
         objects="$objects $work/$id.o $sources"
+        if grep -q 'struct qn_image' "$out/$id.c"; then
+            driven 'without huge pages' -D${id}_NO_OS
+            step "$model: no mapping" no_mmap "$work/$id.so"
+        else step "$model: large weights are copied" [ "$model$mode" != "${large}asm" ]; fi
         grep -q 'struct qn_pool' "$out/$id.c" || continue
         driven 'without threads' -D${id}_NO_THREADS
         step "$model: no thread function" no_threads "$work/$id.so"
@@ -85,7 +104,7 @@ for model; do
             driver=$plain_driver
         fi
         ! $openmp || driven OpenMP -D${id}_OPENMP -fopenmp
-    done
+    done <"$work/modes"
 done
 # Every model in one program: no symbol twice.
 echo 'int main(void) { return 0; }' >"$work/all.c"
