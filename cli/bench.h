@@ -34,6 +34,7 @@ typedef struct BenchJob {
     const char *id, *dir, *so, *machine_so;
     const Target *target;
     const void *const *in;
+    const int64_t *const *in_dims;
     int threads, runs; /* runs 0: as many as fit into about two seconds */
     bool per_layer;
 } BenchJob;

@@ -80,7 +80,9 @@ typedef struct Exec {
     void *lib;       /* path of the shared object */
 } Exec;
 bool exec_build(Ctx *c, const Options *o, const char *dir, const Emitted *e, const char *const *ids, int n, const char *so);
-bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, void *const *out);
+/* out_dims: per output, filled with its extents. */
+bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, const int64_t *const *in_dims,
+               void *const *out, int64_t *const *out_dims);
 char *temp_dir(Ctx *c);
 void remove_dir(const char *dir);
 
@@ -95,6 +97,8 @@ bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n); /* DIR itself 
 /* Older files hold the bits of bfloat16 and 8-bit floats as unsigned integers: such a value takes the wanted element type.
  * false: the types differ. */
 bool value_fit(Value *v, const Type *want);
+int64_t **dims_new(Arena *a, int n, Tensor *const *t); /* per tensor its extents, or their bounds */
+Type type_with_dims(const Type *t, const int64_t *dims);
 bool npy_read(Ctx *c, const char *path, Value *v);
 bool npy_write(Ctx *c, const char *path, const Value *v);
 /* One output against its expected value. The worst element is reported. */

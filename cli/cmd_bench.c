@@ -242,6 +242,10 @@ int cmd_bench(Ctx *c, Options *o) {
     if (!j.p) return status;
     j.target = o->machine;
     j.in = input_data(c, j.p->g, &set);
+    int64_t **dims = dims_new(c->a, j.p->g->in.n, j.p->g->in.v);
+    for (int i = 0; set.dir && i < j.p->g->in.n && i < set.in.n; i++)
+        memcpy(dims[i], set.in.v[i].type.dim, (size_t)set.in.v[i].type.rank * sizeof *dims[i]);
+    j.in_dims = (const int64_t *const *)dims;
     j.dir = j.in ? temp_dir(c) : NULL;
     if (!j.dir) return status;
     if (!o->cflags) o->cflags = "-O3";

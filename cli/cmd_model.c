@@ -2,6 +2,7 @@
 /* cmd_model.c: compile, run, verify. */
 #define _GNU_SOURCE
 #include "cli.h"
+#include "ir/extent.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -49,8 +50,26 @@ static void runner_close(Runner *r) {
     if (r->dir) remove_dir(r->dir);
     r->dir = NULL;
 }
-static bool runner_call(Ctx *c, const Options *o, const Runner *r, const void *const *in, void *const *out) {
-    return o->interpret ? program_interpret(c, r->p, in, out) : exec_call(c, r->so, r->id, r->p, in, out);
+static bool runner_call(Ctx *c, const Options *o, const Runner *r, const void *const *in, int64_t *const *in_dims, void *const *out,
+                        int64_t *const *out_dims) {
+    const int64_t *const *dims = (const int64_t *const *)in_dims;
+    return o->interpret ? program_interpret_dims(c, r->p, in, dims, out, out_dims)
+                        : exec_call(c, r->so, r->id, r->p, in, dims, out, out_dims);
+}
+/* The extents of each input: the data's, and where there are none those that follow from other inputs, else the bounds. */
+static int64_t **input_dims(Ctx *c, const Graph *g, const Value *in) {
+    int64_t **dims = dims_new(c->a, g->in.n, g->in.v), *known = NEW_ARRAY(c->a, int64_t, g->extent.n + 1);
+    for (int i = 0; i < g->extent.n; i++) known[i] = g->extent.v[i]->hi;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < g->in.n; i++) {
+            const Type *t = &g->in.v[i]->type;
+            for (int k = 0; t->ext && k < t->rank; k++) {
+                const Extent *x = t->ext[k] ? extent_find(g, t->ext[k]->u.v) : NULL;
+                if (x && in[i].data && pass == 0) known[x->v->id] = dims[i][k] = in[i].type.dim[k];
+                else if (x && !in[i].data) dims[i][k] = known[x->v->id];
+            }
+        }
+    return dims;
 }
 static void **alloc_outputs(Ctx *c, const Graph *g) {
     void **out = NEW_ARRAY(c->a, void *, g->out.n + 1);
@@ -117,7 +136,8 @@ int cmd_run(Ctx *c, Options *o) {
         data[i] = in[i].data ? in[i].data : arena_alloc(c->a, (size_t)tensor_bytes(g->in.v[i]) + 64);
     }
     void **out = alloc_outputs(c, g);
-    if (!ok || !runner_call(c, o, &r, data, out)) goto done;
+    int64_t **out_dims = dims_new(c->a, g->out.n, g->out.v);
+    if (!ok || !runner_call(c, o, &r, data, input_dims(c, g, in), out, out_dims)) goto done;
     if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
         diag_error(c->d, (Loc){o->output_dir, -1, NULL, NULL}, "cannot create the folder: %s", strerror(errno));
         goto done;
@@ -125,7 +145,9 @@ int cmd_run(Ctx *c, Options *o) {
     status = EXIT_DONE;
     Map *used = map_new(c->a);
     for (int i = 0; i < g->out.n; i++) {
-        Value v = {g->out.v[i]->name, g->out.v[i]->type, out[i], tensor_bytes(g->out.v[i])};
+        Value v = {g->out.v[i]->name, type_with_dims(&g->out.v[i]->type, out_dims[i]), out[i], 0};
+        int64_t count;
+        if (!type_elements(&v.type, &count) || !dtype_bytes(v.type.dt, count, &v.bytes)) BUG("output '%s' has no size", v.name);
         if (!o->output_dir) print_value(&v);
         else if (!npy_write(c, arena_printf(c->a, "%s/%s.npy", o->output_dir, c_name(c->a, used, v.name, "output")), &v))
             status = EXIT_REFUSED;
@@ -147,19 +169,21 @@ static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet 
         data[i] = set->in.v[i].data;
     }
     void **out = alloc_outputs(c, g);
-    if (!ok || !runner_call(c, o, r, data, out)) return false;
+    int64_t **out_dims = dims_new(c->a, g->out.n, g->out.v);
+    if (!ok || !runner_call(c, o, r, data, input_dims(c, g, set->in.v), out, out_dims)) return false;
     for (int i = 0; i < set->out.n && i < g->out.n; i++) {
         const Tensor *t = g->out.v[i];
         Value *want = &set->out.v[i];
-        if (!value_fit(want, &t->type)) {
+        Type got = type_with_dims(&t->type, out_dims[i]);
+        int64_t count;
+        if (!type_elements(&got, &count) || !value_fit(want, &got)) {
             Text a = {0}, b = {0};
-            type_print(&t->type, &a), type_print(&want->type, &b);
+            type_print(&got, &a), type_print(&want->type, &b);
             ok = diag_error(c->d, l, "output '%s' is %s, the stored one is %s", t->name, a.s, b.s);
             text_free(&a), text_free(&b);
             continue;
         }
-        Compared cmp =
-            compare_values(t->type.dt, tensor_elements(t), out[i], want->data, tolerance_default(g, t->type.dt, o->atol, o->rtol));
+        Compared cmp = compare_values(t->type.dt, count, out[i], want->data, tolerance_default(g, t->type.dt, o->atol, o->rtol));
         printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, t->name, cmp.ok ? "ok" : "WRONG",
                cmp.max_abs, cmp.max_allowed);
         if (!cmp.ok)
@@ -167,8 +191,15 @@ static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet 
                 c->d, l,
                 "output '%s' differs: element %lld is %.9g, expected %.9g (difference %.3g, allowed %.3g); %lld of %lld elements are wrong",
                 t->name, (long long)cmp.at, dtype_get_f(t->type.dt, out[i], cmp.at), dtype_get_f(t->type.dt, want->data, cmp.at),
-                cmp.max_abs, cmp.max_allowed, (long long)cmp.bad, (long long)tensor_elements(t));
+                cmp.max_abs, cmp.max_allowed, (long long)cmp.bad, (long long)count);
     }
+    return ok;
+}
+/* Whether a model with run-time extents takes the set as it is. */
+static bool fits_program(const Runner *r, DataSet *set) {
+    const Graph *g = r->p ? r->p->g : NULL;
+    bool ok = g && g->extent.n && set->in.n >= g->in.n;
+    for (int i = 0; ok && i < g->in.n; i++) ok = value_fit(&set->in.v[i], &g->in.v[i]->type);
     return ok;
 }
 int cmd_verify(Ctx *c, Options *o) {
@@ -186,7 +217,7 @@ int cmd_verify(Ctx *c, Options *o) {
         for (int k = 0; k < n; k++) {
             DataSet *set = NEW(c->a, DataSet);
             bool ok = dataset_read(c, dirs[k], set);
-            if (ok && !(last && dataset_same_shapes(last, set))) {
+            if (ok && !(last && (dataset_same_shapes(last, set) || fits_program(&r, set)))) {
                 runner_close(&r);
                 r = (Runner){0};
                 Options mine = user;

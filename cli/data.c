@@ -26,13 +26,30 @@ bool dataset_same_shapes(const DataSet *a, const DataSet *b) {
         if (!type_same(&a->in.v[i].type, &b->in.v[i].type)) return false;
     return true;
 }
+/* Extents that are known at run time only may be anything up to their bound. */
+static bool fits_shape(const Type *t, const Type *want) {
+    bool ok = t->rank == want->rank;
+    for (int i = 0; ok && i < t->rank; i++) ok = want->ext && want->ext[i] ? t->dim[i] <= want->dim[i] : t->dim[i] == want->dim[i];
+    return ok;
+}
 bool value_fit(Value *v, const Type *want) {
-    Type t = v->type;
-    t.dt = want->dt;
     bool bits = dtype_is_float(want->dt) && dtype_compute(want->dt) != want->dt &&
                 dtype_info[want->dt].bits == dtype_info[v->type.dt].bits && dtype_info[v->type.dt].cls == CLS_UINT;
-    if (bits && type_same(&t, want)) v->type.dt = want->dt;
-    return type_same(&v->type, want);
+    if (bits && fits_shape(&v->type, want)) v->type.dt = want->dt;
+    return v->type.dt == want->dt && fits_shape(&v->type, want);
+}
+int64_t **dims_new(Arena *a, int n, Tensor *const *t) {
+    int64_t **dims = NEW_ARRAY(a, int64_t *, n + 1);
+    for (int i = 0; i < n; i++) {
+        dims[i] = NEW_ARRAY(a, int64_t, t[i]->type.rank + 1);
+        memcpy(dims[i], t[i]->type.dim, (size_t)t[i]->type.rank * sizeof *dims[i]);
+    }
+    return dims;
+}
+Type type_with_dims(const Type *t, const int64_t *dims) {
+    Type r = {.dt = t->dt, .rank = t->rank};
+    memcpy(r.dim, dims, (size_t)t->rank * sizeof *dims);
+    return r;
 }
 bool dataset_read(Ctx *c, const char *dir, DataSet *out) {
     bool ok = true;

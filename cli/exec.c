@@ -84,7 +84,8 @@ static _Noreturn void child_fail(const char *what, const char *detail) {
     fprintf(stderr, "quern: emitted code: %s%s%s\n", what, detail ? ": " : "", detail ? detail : "");
     _exit(120);
 }
-static _Noreturn void child_call(const char *so, const char *id, const Program *p, const void *const *in, void *const *out) {
+static _Noreturn void child_call(const char *so, const char *id, const Program *p, const void *const *in, const int64_t *const *in_dims,
+                                 void *const *out, int64_t *const *out_dims) {
     char sym[300];
     alarm(CALL_SECONDS);
     void *lib = dlopen(so, RTLD_NOW | RTLD_LOCAL);
@@ -114,17 +115,28 @@ static _Noreturn void child_call(const char *so, const char *id, const Program *
             if (bind(arena, w, (size_t)n)) child_fail("weights were refused", path);
         }
     }
-    int r = invoke(arena, in, NULL, out, NULL);
+    int r = invoke(arena, in, in_dims, out, out_dims);
     if (r) {
-        snprintf(sym, sizeof sym, "%d", r);
+        static const char *const why[] = {"",        "arena",
+                                          "input",   "shape: an extent is not what the model expects",
+                                          "output",  "bound: an extent is larger than what the model was compiled for",
+                                          "weights", "threads",
+                                          "target"};
+        snprintf(sym, sizeof sym, "%d (%s)", r, r > 0 && r < (int)(sizeof why / sizeof *why) ? why[r] : "?");
         child_fail("invoke returned", sym);
     }
     _exit(0);
 }
 
-bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, void *const *out) {
+bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, const int64_t *const *in_dims,
+               void *const *out, int64_t *const *out_dims) {
     Graph *g = p->g;
     void **shared = NEW_ARRAY(c->a, void *, g->out.n + 1);
+    int64_t **dims = NEW_ARRAY(c->a, int64_t *, g->out.n + 1);
+    size_t dims_bytes = ((size_t)g->out.n * QN_MAX_RANK + 1) * sizeof(int64_t);
+    int64_t *all = mmap(NULL, dims_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) return diag_error(c->d, NO_LOC, "out of memory");
+    for (int i = 0; i < g->out.n; i++) dims[i] = all + (size_t)i * QN_MAX_RANK;
     for (int i = 0; i < g->out.n; i++) {
         shared[i] = mmap(NULL, (size_t)tensor_bytes(g->out.v[i]) + 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (shared[i] == MAP_FAILED) return diag_error(c->d, NO_LOC, "out of memory for output '%s'", g->out.v[i]->name);
@@ -132,14 +144,16 @@ bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const v
     fflush(stdout);
     pid_t pid = fork();
     if (pid < 0) return diag_error(c->d, NO_LOC, "cannot start a process: %s", strerror(errno));
-    if (pid == 0) child_call(so, id, p, in, shared);
+    if (pid == 0) child_call(so, id, p, in, in_dims, shared, dims);
     int status;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     for (int i = 0; i < g->out.n; i++) {
         size_t n = (size_t)tensor_bytes(g->out.v[i]);
         memcpy(out[i], shared[i], n);
         munmap(shared[i], n + 64);
+        for (int k = 0; k < g->out.v[i]->type.rank; k++) out_dims[i][k] = dims[i][k];
     }
+    munmap(all, dims_bytes);
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         return diag_error(c->d, NO_LOC, "the emitted code did not finish in %d s", CALL_SECONDS);
     if (WIFSIGNALED(status)) return diag_error(c->d, NO_LOC, "the emitted code died of signal %d", WTERMSIG(status));

@@ -48,7 +48,8 @@ bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int 
         const Tensor *t = g->in.v[i];
         for (int k = 0; k < t->type.rank && k < in[i].type.rank; k++)
             if (t->type.dim[k] < 0)
-                vec_push(c->a, &o->import.dims, ((DimBinding){arena_printf(c->a, "%s[%d]", t->name, k), in[i].type.dim[k], false}));
+                vec_push(c->a, &o->import.dims,
+                         ((DimBinding){.name = arena_printf(c->a, "%s[%d]", t->name, k), .value = in[i].type.dim[k], .used = false}));
     }
     return true;
 }

@@ -88,8 +88,21 @@ static bool parse_int(const char *s, int64_t lo, int64_t hi, int64_t *v) {
 static bool parse_dim(Ctx *c, Options *o, const char *arg) {
     const char *eq = strrchr(arg, '=');
     int64_t v;
+    if (!eq || eq == arg) return false;
+    DimBinding b = {.name = arena_strndup(c->a, arg, (size_t)(eq - arg))};
+    const char *dots = strstr(eq + 1, "..");
+    b.range = dots != NULL;
+    if (dots && !parse_int(arena_strndup(c->a, eq + 1, (size_t)(dots - eq - 1)), 0, INT64_MAX, &b.lo)) return false;
+    if (!parse_int(dots ? dots + 2 : eq + 1, 0, INT64_MAX, &v)) return false;
+    b.value = v;
+    vec_push(c->a, &o->import.dims, b);
+    return true;
+}
+static bool parse_max(Ctx *c, Options *o, const char *arg) {
+    const char *eq = strrchr(arg, '=');
+    int64_t v;
     if (!eq || eq == arg || !parse_int(eq + 1, 0, INT64_MAX, &v)) return false;
-    vec_push(c->a, &o->import.dims, ((DimBinding){arena_strndup(c->a, arg, (size_t)(eq - arg)), v, false}));
+    vec_push(c->a, &o->import.max, ((MaxBinding){arena_strndup(c->a, arg, (size_t)(eq - arg)), v}));
     return true;
 }
 static bool parse_named(Ctx *c, Options *o, const char *arg) {
@@ -146,6 +159,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     if (strcmp(name, "threads") == 0) return parse_int(arg, 1, 1024, &v) && ((o->threads = (int)v, o->threads_given = true), true);
     if (strcmp(name, "runs") == 0) return parse_int(arg, 1, 1000000, &v) && ((o->runs = (int)v), true);
     if (strcmp(name, "dim") == 0) return parse_dim(c, o, arg);
+    if (strcmp(name, "max") == 0) return parse_max(c, o, arg);
     if (strcmp(name, "input") == 0) return parse_named(c, o, arg);
     if (strcmp(name, "atol") == 0) return parse_number(arg, &o->atol);
     if (strcmp(name, "rtol") == 0) return parse_number(arg, &o->rtol);

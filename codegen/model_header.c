@@ -11,6 +11,7 @@ static void put_tensor(const Model *m, Text *t, const Tensor *k, const char *nam
     type_print(&k->type, &what);
     put_comment(t, what.s, 0);
     text_free(&what);
+    if (k->type.ext) put_comment(t, "at most, as is the size of what is handed over; extents are parameters", 0);
     text_printf(t, "#define %s_%s_%s_ELEMS %lld\n", m->id, way, name, (long long)tensor_elements(k));
     text_printf(t, "#define %s_%s_%s_BYTES %lld\n", m->id, way, name, (long long)tensor_bytes(k));
 }

@@ -4,6 +4,7 @@
  *   {"name": "net", …, "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3], "symbols": null, "max_bytes": 12}], …}
  */
 #include "model.h"
+#include "ir/extent.h"
 #include "ir/target.h"
 #include <string.h>
 
@@ -28,20 +29,27 @@ static void put_string(Text *t, const char *text) {
     }
     text_puts(t, "\"");
 }
-static void put_tensor(Text *t, const Tensor *k, const char *end) {
+static void put_tensor(Text *t, const Graph *g, const Tensor *k, const char *end) {
     bool symbolic = false;
     text_puts(t, "    {\"name\": ");
     put_string(t, k->name);
     text_printf(t, ", \"dtype\": \"%s\", \"shape\": [", dtype_name(k->type.dt));
     for (int i = 0; i < k->type.rank; i++) {
         text_printf(t, "%s%lld", i ? ", " : "", (long long)k->type.dim[i]);
-        symbolic |= k->type.sym && k->type.sym[i];
+        symbolic |= k->type.ext && k->type.ext[i];
     }
     text_puts(t, symbolic ? "], \"symbols\": [" : "], \"symbols\": null");
     for (int i = 0; symbolic && i < k->type.rank; i++) {
         if (i) text_puts(t, ", ");
-        if (k->type.sym[i]) put_string(t, k->type.sym[i]);
-        else text_puts(t, "null");
+        if (!k->type.ext[i]) {
+            text_puts(t, "null");
+            continue;
+        }
+        Text e = {0};
+        if (k->type.ext[i]->k == E_VAR) text_puts(&e, extent_find(g, k->type.ext[i]->u.v)->name);
+        else expr_print(k->type.ext[i], &e);
+        put_string(t, e.s);
+        text_free(&e);
     }
     text_printf(t, "%s, \"max_bytes\": %lld}%s\n", symbolic ? "]" : "", (long long)tensor_bytes(k), end);
 }
@@ -63,10 +71,11 @@ void model_manifest(const Model *m, const Emitted *e, Text *t) {
     text_printf(
         t,
         "],\n  \"threads\": %d,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
-        "  \"dynamic\": false,\n  \"inputs\": [\n",
-        m->threads, (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs);
-    for (int i = 0; i < g->in.n; i++) put_tensor(t, g->in.v[i], i + 1 < g->in.n ? "," : "");
+        "  \"dynamic\": %s,\n  \"inputs\": [\n",
+        m->threads, (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs,
+        g->extent.n ? "true" : "false");
+    for (int i = 0; i < g->in.n; i++) put_tensor(t, g, g->in.v[i], i + 1 < g->in.n ? "," : "");
     text_puts(t, "  ],\n  \"outputs\": [\n");
-    for (int i = 0; i < g->out.n; i++) put_tensor(t, g->out.v[i], i + 1 < g->out.n ? "," : "");
+    for (int i = 0; i < g->out.n; i++) put_tensor(t, g, g->out.v[i], i + 1 < g->out.n ? "," : "");
     text_puts(t, "  ]\n}\n");
 }

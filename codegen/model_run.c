@@ -5,6 +5,7 @@
  *   conv1(x, ID_weights.conv1_w, (float *)(a + AT_conv1));   relu(…)   …
  */
 #include "model.h"
+#include "ir/extent.h"
 #include "ir/target.h"
 #include <string.h>
 
@@ -24,6 +25,12 @@ void run_names(Model *m) {
     m->const_name = NEW_ARRAY(m->a, const char *, g->tensors.n + 1);
     for (int i = 0; i < g->in.n; i++) m->in[i] = c_name(m->a, m->used, g->in.v[i]->name, "x");
     for (int i = 0; i < g->out.n; i++) m->out[i] = c_name(m->a, m->used, g->out.v[i]->name, "y");
+    m->extent = NEW_ARRAY(m->a, const char *, g->extent.n + 1);
+    m->dims = NEW_ARRAY(m->a, const char *, g->out.n + 1);
+    for (int i = 0; i < g->extent.n; i++)
+        if (g->extent.v[i]->input) m->extent[i] = c_name(m->a, m->used, g->extent.v[i]->name, "n");
+    for (int i = 0; i < g->out_dims.n; i++)
+        if (g->out_dims.v[i]) m->dims[i] = c_name(m->a, m->used, arena_printf(m->a, "%.50s_dims", m->out[i]), "dims");
     Map *members = map_new(m->a);
     for (int i = 0; i < 4; i++) map_set(members, ((const char *[]){"pad", "pad0", "pad1", "pad2"})[i], (void *)(intptr_t)1);
     for (int i = 0; i < m->p->consts.n; i++) {
@@ -209,10 +216,16 @@ void run_signature(const Model *m, Text *t) {
     text_printf(&head, "int %s_run(", m->id);
     int indent = (int)head.n, column = indent + 11;
     text_puts(&head, "void *arena");
-    for (int i = 0; i < g->in.n + g->out.n; i++) {
-        const Tensor *k = i < g->in.n ? g->in.v[i] : g->out.v[i - g->in.n];
-        const char *one = i < g->in.n ? arena_printf(m->a, "const %s *%s", type_of(k), m->in[i])
-                                      : arena_printf(m->a, "%s *%s", type_of(k), m->out[i - g->in.n]);
+    Vec(const char *) param = {0};
+    for (int i = 0; i < g->extent.n; i++)
+        if (m->extent[i]) vec_push(m->a, &param, arena_printf(m->a, "int64_t %s", m->extent[i]));
+    for (int i = 0; i < g->in.n; i++) vec_push(m->a, &param, arena_printf(m->a, "const %s *%s", type_of(g->in.v[i]), m->in[i]));
+    for (int i = 0; i < g->out.n; i++) {
+        vec_push(m->a, &param, arena_printf(m->a, "%s *%s", type_of(g->out.v[i]), m->out[i]));
+        if (m->dims[i]) vec_push(m->a, &param, arena_printf(m->a, "int64_t *%s", m->dims[i]));
+    }
+    for (int i = 0; i < param.n; i++) {
+        const char *one = param.v[i];
         bool wrap = column + (int)strlen(one) > 126;
         if (wrap) text_printf(&head, ",\n%*s%s", indent, "", one);
         else text_printf(&head, ", %s", one);
@@ -285,11 +298,51 @@ static bool uses_store(const Model *m, StoreKind store) {
         }
     return false;
 }
+/* ---- run-time extents: from the caller into the arena, checked; those that kernels compute are checked behind them */
+static bool may_be_empty(const Graph *g, const Tensor *k) {
+    int64_t lo, hi;
+    for (int i = 0; i < k->type.rank && k->type.ext; i++)
+        if (k->type.ext[i] && (!extent_bounds(g, k->type.ext[i], &lo, &hi) || lo <= 0)) return true;
+    return tensor_bytes(k) == 0;
+}
+static void put_extents(const Model *m, Text *t) {
+    const Graph *g = m->p->g;
+    for (int i = 0; i < g->extent.n; i++) {
+        const Extent *x = g->extent.v[i];
+        if (!x->input) continue;
+        text_printf(t, "    if (%s < %lld) return %s_E_SHAPE;\n    if (%s > %lld) return %s_E_BOUND;\n", m->extent[i], (long long)x->lo,
+                    m->id, m->extent[i], (long long)x->hi, m->id);
+    }
+    for (int i = 0; i < g->extent.n; i++)
+        if (g->extent.v[i]->input && m->arena_name[g->extent.v[i]->t->id])
+            text_printf(t, "    *(int64_t *)(a + AT_%s) = %s;\n", m->arena_name[g->extent.v[i]->t->id], m->extent[i]);
+}
+static void put_bounds(const Model *m, Text *t, const Kernel *k) {
+    const Graph *g = m->p->g;
+    for (int i = 0; i < g->extent.n; i++) {
+        const Extent *x = g->extent.v[i];
+        if (!x->check || x->input || !kernel_writes(k, x->t)) continue;
+        const char *at = arena_printf(m->a, "*(const int64_t *)(a + AT_%s)", m->arena_name[x->t->id]);
+        if (x->lo > -EXTENT_MOST && x->lo == x->hi) text_printf(t, "    if (%s != %lld", at, (long long)x->lo);
+        else if (x->lo > -EXTENT_MOST) text_printf(t, "    if (%s < %lld || %s > %lld", at, (long long)x->lo, at, (long long)x->hi);
+        else text_printf(t, "    if (%s > %lld", at, (long long)x->hi);
+        text_printf(t, ") return %s_E_%s; /* %s */\n", m->id, x->shape ? "SHAPE" : "BOUND", c_name(m->a, map_new(m->a), x->name, "n"));
+    }
+}
+static void put_out_dims(const Model *m, Text *t) {
+    const Graph *g = m->p->g;
+    for (int i = 0; i < g->out_dims.n; i++)
+        if (g->out_dims.v[i])
+            text_printf(t, "    for (int i = 0; %s && i < %d; i++) %s[i] = ((const int64_t *)(a + AT_%s))[i];\n", m->dims[i],
+                        g->out.v[i]->type.rank, m->dims[i], m->arena_name[g->out_dims.v[i]->id]);
+}
 static void put_calls(Model *m, Text *t, const Variant *v) {
     for (int i = 0; i < v->p->k.n; i++) {
         if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
         put_call(m, t, v, i);
+        put_bounds(m, t, v->p->k.v[i]);
     }
+    put_out_dims(m, t);
     if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, v->p->k.n);
     text_printf(t, "    return %s_OK;\n}\n\n", m->id);
 }
@@ -309,6 +362,11 @@ static void put_params(const Model *m, Text *t, const Scope *s, bool types) {
         if (types) text_printf(t, "%s%s%s *", sep, in ? "const " : "", type_of(k));
         else text_puts(t, sep);
         text_puts(t, in ? m->in[i] : m->out[i - g->in.n]);
+    }
+    for (int i = 0; i < g->out.n; i++) {
+        if (!m->dims[i]) continue;
+        text_printf(t, types ? "%sint64_t *%s" : "%s%s", sep, m->dims[i]);
+        sep = ", ";
     }
     if (!*sep && types) text_puts(t, "void");
 }
@@ -367,10 +425,10 @@ static void put_run(Model *m, Text *t) {
     text_printf(t, "    if (!arena || (uintptr_t)arena %% 64) return %s_E_ARENA;\n", m->id);
     put_tests(m, t);
     for (int i = 0; i < g->in.n; i++)
-        if (tensor_bytes(g->in.v[i])) text_printf(t, "    if (!%s) return %s_E_INPUT;\n", m->in[i], m->id);
+        if (!may_be_empty(g, g->in.v[i])) text_printf(t, "    if (!%s) return %s_E_INPUT;\n", m->in[i], m->id);
         else text_printf(t, "    (void)%s;\n", m->in[i]);
     for (int i = 0; i < g->out.n; i++)
-        if (tensor_bytes(g->out.v[i])) text_printf(t, "    if (!%s) return %s_E_OUTPUT;\n", m->out[i], m->id);
+        if (!may_be_empty(g, g->out.v[i])) text_printf(t, "    if (!%s) return %s_E_OUTPUT;\n", m->out[i], m->id);
         else text_printf(t, "    (void)%s;\n", m->out[i]);
     if (file) text_printf(t, "    if (!((struct state *)arena)->weights) return %s_E_WEIGHTS;\n", m->id);
     if (s.weights && file) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
@@ -383,6 +441,7 @@ static void put_run(Model *m, Text *t) {
         if (packed(k->type.dt) && tensor_elements(k) * dtype_info[k->type.dt].bits % 8)
             text_printf(t, "    %s[%lld] = 0;\n", m->out[i], (long long)(tensor_bytes(k) - 1));
     }
+    put_extents(m, t);
     text_puts(t, "\n");
     if (m->several) put_choice(m, t, &s);
     else put_calls(m, t, &m->variant.v[0]);
@@ -391,17 +450,40 @@ static void put_dims_tables(const Model *m, Text *t) {
     const Graph *g = m->p->g;
     for (int i = 0; i < g->in.n + g->out.n; i++) {
         const Tensor *k = i < g->in.n ? g->in.v[i] : g->out.v[i - g->in.n];
-        if (!k->type.rank) continue;
+        if (!k->type.rank || k->type.ext) continue;
         text_printf(t, "static const int64_t dims_%s[] = {", i < g->in.n ? m->in[i] : m->out[i - g->in.n]);
         for (int d = 0; d < k->type.rank; d++) text_printf(t, "%s%lld", d ? ", " : "", (long long)k->type.dim[d]);
         text_puts(t, "};\n");
     }
 }
+/* Inputs with free dimensions: the first that has one says what it is, the others must agree. false: there are none. */
+static bool put_given_dims(const Model *m, Text *t, bool really) {
+    const Graph *g = m->p->g;
+    bool any = false;
+    for (int i = 0; i < g->in.n; i++) {
+        const Type *y = &g->in.v[i]->type;
+        if (!y->ext) continue;
+        any = true;
+        if (!really) continue;
+        text_printf(t, "    if (input_dims && input_dims[%d]) {\n        const int64_t *d = input_dims[%d];\n", i, i);
+        for (int pass = 0; pass < 2; pass++)
+            for (int k = 0; k < y->rank; k++) {
+                const Extent *x = y->ext[k] ? extent_find(g, y->ext[k]->u.v) : NULL;
+                bool first = x && x->input == g->in.v[i] && x->axis == k;
+                if (first && pass == 0) text_printf(t, "        %s = d[%d];\n", m->extent[x->v->id], k);
+                if (!first && pass == 1 && x)
+                    text_printf(t, "        if (d[%d] != %s) return %s_E_SHAPE;\n", k, m->extent[x->v->id], m->id);
+                if (!x && pass == 1) text_printf(t, "        if (d[%d] != %lld) return %s_E_SHAPE;\n", k, (long long)y->dim[k], m->id);
+            }
+        text_puts(t, "    }\n");
+    }
+    return any;
+}
 static void put_invoke(Model *m, Text *t) {
     const Graph *g = m->p->g;
     bool in_dims = false, out_dims = false;
-    for (int i = 0; i < g->in.n; i++) in_dims |= g->in.v[i]->type.rank > 0;
-    for (int i = 0; i < g->out.n; i++) out_dims |= g->out.v[i]->type.rank > 0;
+    for (int i = 0; i < g->in.n; i++) in_dims |= g->in.v[i]->type.rank > 0 && !g->in.v[i]->type.ext;
+    for (int i = 0; i < g->out.n; i++) out_dims |= g->out.v[i]->type.rank > 0 && !g->out.v[i]->type.ext;
     put_dims_tables(m, t);
     if (in_dims)
         text_puts(t, "static int same_dims(const int64_t *given, const int64_t *dims, int n) {\n"
@@ -413,6 +495,8 @@ static void put_invoke(Model *m, Text *t) {
                 "\nint %s_invoke(void *arena, const void *const *inputs, const int64_t *const *input_dims, void *const *outputs,\n"
                 "%*sint64_t *const *output_dims) {\n    int r;\n",
                 m->id, (int)strlen(m->id) + 12, "");
+    for (int i = 0; i < g->extent.n; i++) /* without dims: the manifest's shape */
+        if (m->extent[i]) text_printf(t, "    int64_t %s = %lld;\n", m->extent[i], (long long)g->extent.v[i]->hi);
     if (g->in.n) text_printf(t, "    if (!inputs) return %s_E_INPUT;\n", m->id);
     else text_puts(t, "    (void)inputs;\n");
     if (g->out.n) text_printf(t, "    if (!outputs) return %s_E_OUTPUT;\n", m->id);
@@ -420,22 +504,28 @@ static void put_invoke(Model *m, Text *t) {
     if (in_dims) {
         text_puts(t, "    if (input_dims) {\n");
         for (int i = 0; i < g->in.n; i++)
-            if (g->in.v[i]->type.rank)
+            if (g->in.v[i]->type.rank && !g->in.v[i]->type.ext)
                 text_printf(t, "        if (!same_dims(input_dims[%d], dims_%s, %d)) return %s_E_SHAPE;\n", i, m->in[i],
                             g->in.v[i]->type.rank, m->id);
         text_puts(t, "    }\n");
-    } else text_puts(t, "    (void)input_dims;\n");
+    } else if (!put_given_dims(m, t, false)) text_puts(t, "    (void)input_dims;\n");
+    put_given_dims(m, t, true);
     text_printf(t, "    r = %s_run(arena", m->id);
+    for (int i = 0; i < g->extent.n; i++)
+        if (m->extent[i]) text_printf(t, ", %s", m->extent[i]);
     for (int i = 0; i < g->in.n; i++) text_printf(t, ",%s inputs[%d]", i % 8 == 7 ? "\n       " : "", i);
-    for (int i = 0; i < g->out.n; i++) text_printf(t, ",%s outputs[%d]", i % 8 == 7 ? "\n       " : "", i);
+    for (int i = 0; i < g->out.n; i++) {
+        text_printf(t, ",%s outputs[%d]", i % 8 == 7 ? "\n       " : "", i);
+        if (m->dims[i]) text_printf(t, ", output_dims ? output_dims[%d] : NULL", i);
+    }
     text_puts(t, ");\n");
     if (out_dims) {
         text_puts(t, "    if (r == 0 && output_dims) {\n");
         for (int i = 0; i < g->out.n; i++)
-            if (g->out.v[i]->type.rank)
+            if (g->out.v[i]->type.rank && !g->out.v[i]->type.ext)
                 text_printf(t, "        copy_dims(output_dims[%d], dims_%s, %d);\n", i, m->out[i], g->out.v[i]->type.rank);
         text_puts(t, "    }\n");
-    } else text_puts(t, "    (void)output_dims;\n");
+    } else if (!g->extent.n) text_puts(t, "    (void)output_dims;\n");
     text_puts(t, "    return r;\n}\n\n");
 }
 void run_entries(Model *m, Text *t) {

@@ -4,17 +4,24 @@
 #define QN_FRONTEND_H
 #include "ir/ir.h"
 
-typedef struct DimBinding { /* --dim NAME=V or 'INPUT[AXIS]=V' */
+typedef struct DimBinding { /* --dim NAME=V, NAME=LO..V or 'INPUT[AXIS]=…' */
     const char *name;       /* symbol, or "INPUT[AXIS]" */
     int64_t value;
     bool used;
+    bool range; /* known at run time only, from lo to value */
+    int64_t lo;
 } DimBinding;
+typedef struct MaxBinding { /* --max INPUT=V */
+    const char *name;
+    int64_t value;
+} MaxBinding;
 
 typedef struct ImportOptions {
     Vec(DimBinding) dims;
-    size_t max_bytes;  /* of the file; 0: 2 GiB */
-    size_t max_memory; /* of the parsed message and its graph; 0: max(240 MiB, 16 x file) */
-    bool free_dims;    /* leave unbound dims as DIM_UNKNOWN with sym set instead of refusing (inspect, run, verify bind later) */
+    Vec(MaxBinding) max; /* no element of that integer input is larger */
+    size_t max_bytes;    /* of the file; 0: 2 GiB */
+    size_t max_memory;   /* of the parsed message and its graph; 0: max(240 MiB, 16 x file) */
+    bool free_dims;      /* leave unbound dims as DIM_UNKNOWN with sym set instead of refusing (inspect, run, verify bind later) */
 } ImportOptions;
 
 /* Reads, checks and converts a model. All errors are collected in c->d; NULL if there was any. Unsupported ops are

@@ -148,6 +148,7 @@ static void model_import(Importer *im, const Onnx__ModelProto *m) {
     constants_import(im, &sc, p);
     inputs_import(im, &sc, p);
     inputs_check_free(im);
+    dims_extents(im, p);
     scope_declare(&sc, p->n_value_info, p->value_info);
     scope_declare(&sc, p->n_output, p->output);
     nodes_import(im, &sc, p->n_node, p->node);

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include "frontend/import.h"
+#include "ir/extent.h"
 
 /* ---- --dim options */
 bool dims_index(Importer *im) {
@@ -15,7 +16,10 @@ bool dims_index(Importer *im) {
         DimBinding *b = &im->o->dims.v[i], *old = map_get(im->dims, b->name);
         if (b->value < 0)
             ok = diag_error(im->c->d, file_loc(im), "--dim %s=%lld: an extent cannot be negative", b->name, (long long)b->value);
-        if (old && old->value != b->value)
+        if (b->range && b->lo > b->value)
+            ok = diag_error(im->c->d, file_loc(im), "--dim %s=%lld..%lld: the lower bound is above the upper one", b->name,
+                            (long long)b->lo, (long long)b->value);
+        if (old && (old->value != b->value || old->range != b->range || old->lo != b->lo))
             ok = diag_error(im->c->d, file_loc(im), "--dim %s is given as %lld and as %lld; give it once", b->name, (long long)old->value,
                             (long long)b->value);
         if (!old) map_set(im->dims, b->name, b);
@@ -47,6 +51,36 @@ void dims_check_used(Importer *im) {
         diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no input has such a dimension; still free: %s", b->name, (long long)b->value,
                    t.s);
         text_free(&t);
+    }
+}
+/* Axes bound by --dim NAME=LO..HI become extents of the graph; a name is one extent wherever it stands. */
+void dims_extents(Importer *im, const Onnx__GraphProto *p) {
+    for (int i = 0; i < im->g->in.n; i++) {
+        Tensor *t = im->g->in.v[i];
+        const Onnx__TensorShapeProto *shape = NULL;
+        for (size_t k = 0; k < p->n_input; k++)
+            if (strcmp(pb_str(p->input[k]->name), t->name) == 0 && p->input[k]->type &&
+                p->input[k]->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+                shape = p->input[k]->type->tensor_type->shape;
+        for (int k = 0; k < t->type.rank; k++) {
+            const char *sym = NULL;
+            if (shape && (size_t)k < shape->n_dim && shape->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM)
+                sym = shape->dim[k]->dim_param;
+            DimBinding *b = axis_binding(im, t->name, k);
+            if (!b && sym && *sym) b = map_get(im->dims, sym);
+            if (!b || !b->range) continue;
+            if (!t->type.ext) t->type.ext = NEW_ARRAY(im->g->a, Expr *, t->type.rank);
+            t->type.ext[k] = extent_symbol(im->g, arena_strdup(im->g->a, b->name), b->lo, b->value, t, k);
+        }
+    }
+    for (int i = 0; im->o && i < im->o->max.n; i++) {
+        const MaxBinding *m = &im->o->max.v[i];
+        Tensor *t = NULL;
+        for (int k = 0; k < im->g->in.n; k++)
+            if (strcmp(im->g->in.v[k]->name, m->name) == 0) t = im->g->in.v[k];
+        if (!t || !dtype_is_int(t->type.dt))
+            diag_error(im->c->d, file_loc(im), "--max %s=%lld: the model has no integer input of that name", m->name, (long long)m->value);
+        else t->max = m->value, t->has_max = true;
     }
 }
 void inputs_check_free(Importer *im) {
@@ -91,6 +125,7 @@ static bool dim_import(Importer *im, const Onnx__TensorShapeProto__Dimension *p,
             return diag_error(im->c->d, file_loc(im), "--dim %s=%lld: axis %d of %s has the fixed extent %lld", b->name,
                               (long long)b->value, k, what, (long long)v);
         v = b->value;
+        if (b->range && !input) v = DIM_UNKNOWN;
     }
     t->dim[k] = v;
     if (sym && v < 0) {

@@ -160,8 +160,10 @@ bool type_known(const Type *t) {
 }
 bool type_same(const Type *a, const Type *b) {
     if (a->dt != b->dt || a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dim[i] != b->dim[i]) return false;
+    for (int i = 0; i < a->rank; i++) {
+        const Expr *x = a->ext ? a->ext[i] : NULL, *y = b->ext ? b->ext[i] : NULL;
+        if (a->dim[i] != b->dim[i] || !x != !y || (x && !e_equal(x, y))) return false;
+    }
     return true;
 }
 bool type_elements(const Type *t, int64_t *n) {
@@ -170,8 +172,13 @@ bool type_elements(const Type *t, int64_t *n) {
     bool empty = false;
     for (int i = 0; i < t->rank; i++) { /* strides must not overflow, even of what is empty */
         empty |= t->dim[i] == 0;
-        if (t->dim[i] < 0 || !mul_ok(*n, max_i64(t->dim[i], 1), n)) return false;
+        if (t->dim[i] < 0) return false;
+        if (!mul_ok(*n, max_i64(t->dim[i], 1), n)) {
+            if (!t->cap) return false;
+            *n = t->cap;
+        }
     }
+    if (t->cap) *n = min_i64(*n, t->cap);
     if (empty) *n = 0;
     return true;
 }
@@ -186,7 +193,7 @@ int64_t tensor_bytes(const Tensor *t) {
     return b;
 }
 void type_set(Type *t, DType dt, int rank, const int64_t *dim) {
-    t->dt = dt, t->rank = rank;
+    t->dt = dt, t->rank = rank, t->ext = NULL, t->cap = 0;
     for (int i = 0; i < rank; i++) t->dim[i] = dim ? dim[i] : DIM_UNKNOWN;
 }
 void type_strides(const Type *t, int64_t *stride) {
@@ -202,6 +209,7 @@ void type_print(const Type *t, Text *out) {
     text_puts(out, "[");
     for (int i = 0; i < t->rank; i++) {
         if (i) text_puts(out, ",");
+        if (t->ext && t->ext[i]) expr_print(t->ext[i], out), text_puts(out, "<=");
         if (t->dim[i] >= 0) text_printf(out, "%lld", (long long)t->dim[i]);
         else text_puts(out, t->sym && t->sym[i] ? t->sym[i] : "?");
     }

@@ -12,8 +12,11 @@
 typedef struct Type {
     DType dt;                 /* DT_NONE: not yet inferred */
     int rank;                 /* -1: not yet inferred */
-    int64_t dim[QN_MAX_RANK]; /* the extent, or its upper bound when sym names one; DIM_UNKNOWN before inference */
+    int64_t dim[QN_MAX_RANK]; /* the extent, or its upper bound when it is known at run time only; DIM_UNKNOWN before inference */
     const char **sym;         /* NULL, or per axis NULL or the symbol's name */
+    struct Expr **ext;        /* NULL: all extents are constant; else per axis NULL or the extent in terms of Graph.extent. Never
+                               * changed in place: types share it */
+    int64_t cap;              /* 0, or the most elements there can be, where that is less than the product of the bounds */
 } Type;
 
 typedef struct Node Node;
@@ -46,7 +49,12 @@ struct Tensor {
     int nuse;         /* operand slots; being a graph output does not count */
     const void *data; /* constants: packed like ONNX raw_data, little endian; NULL if computed */
     bool is_input, is_output;
-    View *view;      /* NULL: owns dense row-major storage */
+    bool kept;         /* needed beside its uses: an extent, or the shape of an output */
+    View *view;        /* NULL: owns dense row-major storage */
+    struct Expr **val; /* of a small integer tensor whose elements are known in terms of Graph.extent; else NULL */
+    bool read;         /* val was read off it at run time, so it has to be computed */
+    int64_t max;       /* of an input, with has_max: no element is larger (--max) */
+    bool has_max;
     StoreKind store; /* set by the planner */
     int64_t addr;    /* ST_INPUT/ST_OUTPUT: position; ST_CONST: byte offset in the weights; ST_ARENA: byte offset */
 };
@@ -89,13 +97,27 @@ struct Node {
     int role;   /* NodeRole of fusion.h, within its kernel */
 };
 
+/* An extent that is known only at run time: a free dimension of the inputs, or a number that depends on values. */
+typedef struct Extent {
+    const struct Var *v; /* stands for it in Type.ext and Tensor.val */
+    const char *name;
+    int64_t lo, hi; /* inclusive; what is outside ends the run with an error where `check` is set */
+    Tensor *t;      /* int64 scalar which holds it; without definition: the entry point sets it */
+    struct Expr *e; /* NULL, or what its node computes, in terms of earlier ones */
+    Tensor *input;  /* free dimension: the first input and axis that have it */
+    int axis;
+    bool check, shape; /* shape: a mismatch of shapes rather than a bound that is exceeded */
+} Extent;
+
 struct Graph {
     Arena *a;
     const char *name;
     Node *first, *last;
     Vec(Tensor *) in; /* inputs without initialiser, in order */
     Vec(Tensor *) out;
-    Vec(Tensor *) tensors; /* all, by id */
+    Vec(Tensor *) tensors;  /* all, by id */
+    Vec(Extent *) extent;   /* in order of definition; empty: every shape is constant */
+    Vec(Tensor *) out_dims; /* per output NULL or, where its shape is not constant, an int64 vector that holds it at the end */
     int nnode;
     const char *file; /* for diagnostics */
 };

@@ -5,7 +5,7 @@
  *
  *   Add(float32[2,1,4], float32[3,1])   ->   float32[2,3,4]
  */
-#include "ops.h"
+#include "extent.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -126,15 +126,19 @@ bool infer_out(Infer *x, int i, DType dt, int rank, const int64_t *dim) {
     t->type = got;
     return true;
 }
-static void copy_symbols(const Type *from, Type *to) { /* extents that depend on a value keep their names */
-    if (from->rank == to->rank) to->sym = from->sym;
+/* Output i has the type of an operand, with another element type. */
+bool infer_like(Infer *x, int i, DType dt, const Type *t) {
+    if (!t->ext) return infer_out(x, i, dt, t->rank, t->dim);
+    Expr *e[QN_MAX_RANK];
+    type_extents(x->g, t, e);
+    if (!infer_extents(x, i, dt, t->rank, e)) return false;
+    if (i < x->n->nout && x->n->out[i]) x->n->out[i]->type.cap = t->cap;
+    return true;
 }
 bool infer_same(Infer *x) {
     const Type *t = &x->n->in[0]->type;
-    for (int i = 0; i < x->n->nout; i++) {
-        if (!infer_out(x, i, t->dt, t->rank, t->dim)) return false;
-        if (x->n->out[i]) copy_symbols(t, &x->n->out[i]->type);
-    }
+    for (int i = 0; i < x->n->nout; i++)
+        if (!infer_like(x, i, t->dt, t)) return false;
     return true;
 }
 bool broadcast_dims(int nshape, const Type *const *t, int *rank, int64_t *dim) {
@@ -151,35 +155,41 @@ bool broadcast_dims(int nshape, const Type *const *t, int *rank, int64_t *dim) {
     *rank = r;
     return true;
 }
-/* Names of value-dependent extents come from the operand that has them. */
-static void broadcast_symbols(Infer *x, Type *to) {
-    for (int i = 0; i < x->n->nin; i++) {
-        const Type *t = x->n->in[i] ? &x->n->in[i]->type : NULL;
-        for (int k = 0; t && t->sym && k < t->rank; k++) {
-            int o = k + to->rank - t->rank;
-            if (!t->sym[k] || t->dim[k] != to->dim[o]) continue;
-            if (!to->sym) to->sym = NEW_ARRAY(x->g->a, const char *, to->rank);
-            to->sym[o] = t->sym[k];
+/* The same with run-time extents among them. */
+static bool broadcast_extents(Infer *x, int n, const Type *const *t, int *rank, Expr **e) {
+    int r = 0;
+    for (int i = 0; i < n; i++) r = t[i]->rank > r ? t[i]->rank : r;
+    for (int k = 0; k < r; k++) e[k] = e_int(x->g->a, 1);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < t[i]->rank; k++) {
+            Expr **d = &e[k + r - t[i]->rank];
+            if (!(*d = infer_broadcast_extent(x, *d, type_extent(x->g, t[i], k)))) return false;
         }
-    }
+    *rank = r;
+    return true;
 }
-static bool broadcast_to(Infer *x, DType dt) {
-    const Node *n = x->n;
-    const Type *t[8], **v = n->nin <= 8 ? t : NEW_ARRAY(x->c->a, const Type *, n->nin);
-    int m = 0, rank;
+bool infer_broadcast_of(Infer *x, int out, DType dt, int m, const Type *const *v) {
+    int rank;
     int64_t dim[QN_MAX_RANK];
-    for (int i = 0; i < n->nin; i++)
-        if (n->in[i]) v[m++] = &n->in[i]->type;
-    if (!broadcast_dims(m, v, &rank, dim)) {
+    Expr *e[QN_MAX_RANK];
+    bool dynamic = false;
+    for (int i = 0; i < m; i++) dynamic |= type_dynamic(v[i]);
+    if (dynamic ? !broadcast_extents(x, m, v, &rank, e) : !broadcast_dims(m, v, &rank, dim)) {
         Text s = {0};
         for (int i = 0; i < m && i < 8; i++) text_puts(&s, i ? " and " : ""), type_print(v[i], &s);
         infer_error(x, "inputs %s do not broadcast; extents must be equal or 1, aligned at the last axis", s.s);
         text_free(&s);
         return false;
     }
-    if (!infer_out(x, 0, dt, rank, dim)) return false;
-    if (n->out[0]) broadcast_symbols(x, &n->out[0]->type);
-    return true;
+    return dynamic ? infer_extents(x, out, dt, rank, e) : infer_out(x, out, dt, rank, dim);
+}
+static bool broadcast_to(Infer *x, DType dt) {
+    const Node *n = x->n;
+    const Type *t[8], **v = n->nin <= 8 ? t : NEW_ARRAY(x->c->a, const Type *, n->nin);
+    int m = 0;
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i]) v[m++] = &n->in[i]->type;
+    return infer_broadcast_of(x, 0, dt, m, v);
 }
 bool infer_broadcast(Infer *x) { return broadcast_to(x, x->n->in[0]->type.dt); }
 static bool infer_expr(Infer *x) {
@@ -196,10 +206,7 @@ bool infer_declared(Infer *x, int i, DType dt, const char *why) {
         return infer_error(
             x, "the shape of output %d depends on %s, which is not constant; declare the output's shape in the model or make it constant",
             i, why);
-    const char **sym = t ? t->type.sym : NULL;
-    if (!infer_out(x, i, dt, known.rank, known.dim)) return false;
-    if (t) x->n->out[i]->type.sym = sym;
-    return true;
+    return infer_out(x, i, dt, known.rank, known.dim);
 }
 
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out) {
@@ -227,6 +234,19 @@ static bool check_computable(Infer *x) {
     }
     return true;
 }
+/* Operators are asked one by one whether they can do with extents that are known at run time only. */
+static bool check_extents(Infer *x) {
+    const OpDef *op = x->n->op;
+    if ((op->flags & OPF_EXTENTS) || (op->kind == OP_EXPR && !op->infer)) return true;
+    for (int i = 0; i < x->n->nin; i++) {
+        const Type *t = x->n->in[i] ? &x->n->in[i]->type : NULL;
+        if (!type_dynamic(t)) continue;
+        return infer_error(x,
+                           "input %d '%s' is %s: this operator does not take extents that are known at run time only; fix them with --dim",
+                           i, x->n->in[i]->name, type_words(x->c->a, t));
+    }
+    return true;
+}
 bool node_infer(Ctx *c, Graph *g, Node *n) {
     Infer x = {c, g, n};
     if (!check_arity(&x) || !check_operands(&x)) return false;
@@ -234,6 +254,7 @@ bool node_infer(Ctx *c, Graph *g, Node *n) {
     if ((op->kind == OP_EXPR || op->kind == OP_COMPUTE) && strcmp(op->name, "Shape") != 0 && strcmp(op->name, "Size") != 0 &&
         !check_computable(&x))
         return false;
+    if (!check_extents(&x)) return false;
     if (op->infer) return op->infer(&x);
     return op->kind == OP_EXPR ? infer_expr(&x) : true;
 }

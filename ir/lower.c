@@ -6,6 +6,7 @@
  *   a = Transpose(x) INLINE; y = Add(a, b) ANCHOR; z = Relu(y) POINT
  *   --->  for i0: for i1: z[i0,i1] = max(x[i1,i0] + b[i1], 0)
  */
+#include "extent.h"
 #include "fusion.h"
 #include <ctype.h>
 #include <string.h>
@@ -76,6 +77,10 @@ Expr *lower_loop(Lower *L, const char *name, int64_t extent) {
     }
     return lower_loop_range(L, name, e_int(L->a, 0), e_int(L->a, extent));
 }
+Expr *lower_loop_to(Lower *L, const char *name, Expr *extent) {
+    int64_t n;
+    return e_is_int(extent, &n) ? lower_loop(L, name, n) : lower_loop_range(L, name, e_int(L->a, 0), extent);
+}
 void lower_if(Lower *L, Expr *cond) {
     Stmt *s = s_if(L->a, cond);
     append(L, s);
@@ -94,7 +99,7 @@ void lower_end(Lower *L) {
     L->open.n--;
 }
 void lower_loops(Lower *L, const char *const *names, const Type *t, Expr **idx) {
-    for (int i = 0; i < t->rank; i++) idx[i] = lower_loop(L, names ? names[i] : arena_printf(L->a, "i%d", i), t->dim[i]);
+    for (int i = 0; i < t->rank; i++) idx[i] = lower_loop_to(L, names ? names[i] : arena_printf(L->a, "i%d", i), lower_dim(L, t, i));
 }
 void lower_ends(Lower *L, int n) {
     while (n-- > 0) lower_end(L);
@@ -170,19 +175,56 @@ void lower_prefetch(Lower *L, Node *n, int i, Expr *const *at, int64_t ahead, in
     if (k) lower_end(L);
 }
 
-/* ---- tensors */
+/* ---- tensors. Where strides depend on run-time extents the buffer is a vector of the most elements there can be, and addresses are
+ * computed: the elements stand densely, as callers of the model lay them out and as reshaping needs them. */
 Buf *lower_tensor(Lower *L, Tensor *t) {
     for (int i = L->tensor_buf.n - 1; i >= 0; i--)
         if (L->tensor_buf.v[i]->tensor == t) return L->tensor_buf.v[i];
-    Buf *b = buf_new(L->f, buf_name(L, t->name), t->type.dt, t->type.rank, t->type.dim, MEM_PARAM);
+    bool flat = type_flat(&t->type);
+    int64_t count = flat ? tensor_elements(t) : 0;
+    Buf *b = buf_new(L->f, buf_name(L, t->name), t->type.dt, flat ? 1 : t->type.rank, flat ? &count : t->type.dim, MEM_PARAM);
     b->tensor = t;
     if (t->view) {
         b->offset = t->view->offset;
-        for (int i = 0; i < b->rank; i++) b->stride[i] = t->view->stride[i];
+        for (int i = 0; i < b->rank && !flat; i++) b->stride[i] = t->view->stride[i];
     }
     vec_push(L->a, &L->tensor_buf, b);
     return b;
 }
+/* The indices of an element in the buffer of its tensor. */
+Expr *const *lower_buffer_index(Lower *L, const Tensor *t, Expr *const *idx, Expr **flat) {
+    if (!type_flat(&t->type)) return idx;
+    *flat = idx[0];
+    for (int i = 1; i < t->type.rank; i++) *flat = e_add(L->a, e_mul(L->a, *flat, lower_dim(L, &t->type, i)), idx[i]);
+    return flat;
+}
+
+/* ---- run-time extents: read once, at the top of the function */
+static Expr *local_extent(Lower *L, const Extent *x) {
+    Arena *a = L->a;
+    for (int i = 0; i < L->extent.n; i++)
+        if (L->extent.v[i] == x->v) return L->extent_local.v[i];
+    Buf *b = lower_tensor(L, x->t);
+    Expr *e = e_load(a, b, NULL);
+    if (x->lo > -EXTENT_MOST) e = e_max(a, e, e_int(a, x->lo)); /* what was checked before, for whoever bounds loops and addresses */
+    if (x->hi < EXTENT_MOST) e = e_min(a, e, e_int(a, x->hi));
+    Var *v = new_var(L, identifier(a, x->name), DT_INT64);
+    Stmt *body = L->f->body, *let = s_let(a, v, e);
+    s_append(a, body, let);
+    for (int i = body->u.block.n - 1; i > L->extent.n; i--) body->u.block.v[i] = body->u.block.v[i - 1];
+    body->u.block.v[L->extent.n] = let;
+    vec_push(a, &L->extent, x->v);
+    vec_push(a, &L->extent_local, e_var(a, v));
+    return e_var(a, v);
+}
+static Expr *on_extent(void *user, Expr *e) {
+    Lower *L = user;
+    const Extent *x = e->k == E_VAR ? extent_find(L->g, e->u.v) : NULL;
+    return x ? local_extent(L, x) : e;
+}
+Expr *lower_extent(Lower *L, Expr *e) { return e->k == E_INT ? e : expr_map(L->a, e, on_extent, L); }
+Expr *lower_dim(Lower *L, const Type *t, int axis) { return lower_extent(L, type_extent(L->g, t, axis)); }
+
 static int kernel_of(const Lower *L) { return L->fusion ? L->fusion->kernel : 0; }
 static Expr *node_value(Lower *L, Node *n, int out, Expr *const *idx);
 
@@ -203,13 +245,22 @@ Expr *lower_load_t(Lower *L, Tensor *t, Expr *const *idx) {
         return e_lit(L->a, ct, dtype_get_f(t->type.dt, t->data, 0));
     if (t->data && type_elements(&t->type, &count) && count == 1 && (dtype_is_int(ct) || ct == DT_BOOL))
         return e_lit_i(L->a, ct, dtype_get_i(t->type.dt, t->data, 0));
-    return e_load(L->a, lower_tensor(L, t), idx);
+    Expr *flat;
+    return e_load(L->a, lower_tensor(L, t), lower_buffer_index(L, t, idx, &flat));
 }
 Expr *lower_load(Lower *L, Node *n, int input, Expr *const *idx) { return lower_load_t(L, n->in[input], idx); }
+Expr *lower_broadcast(Lower *L, const Type *t, int k, const Type *as, int o, Expr *idx) {
+    if (t->dim[k] == 1) return e_int(L->a, 0);
+    if (!t->ext || !t->ext[k] || extent_same(t, k, as, o)) return idx;
+    return e_select(L->a, e_eq(L->a, lower_dim(L, t, k), e_int(L->a, 1)), e_int(L->a, 0), idx); /* it may be 1 at run time */
+}
 Expr *lower_load_b(Lower *L, Node *n, int input, const Type *as, Expr *const *idx) {
     Tensor *t = n->in[input];
     Expr *own[QN_MAX_RANK];
-    for (int k = 0; k < t->type.rank; k++) own[k] = t->type.dim[k] == 1 ? e_int(L->a, 0) : idx[k + as->rank - t->type.rank];
+    for (int k = 0; k < t->type.rank; k++) {
+        int o = k + as->rank - t->type.rank;
+        own[k] = lower_broadcast(L, &t->type, k, as, o, idx[o]);
+    }
     return lower_load_t(L, t, own);
 }
 
@@ -273,7 +324,8 @@ static bool used_inside(const Tensor *t, int kernel) {
     return false;
 }
 static void store_at(Lower *L, Tensor *t, Expr *const *idx, Expr *val) {
-    append(L, s_store(L->a, lower_tensor(L, t), idx, fit(L, t->type.dt, val), RED_NONE));
+    Expr *flat;
+    append(L, s_store(L->a, lower_tensor(L, t), lower_buffer_index(L, t, idx, &flat), fit(L, t->type.dt, val), RED_NONE));
 }
 /* One value of the group at the current indices: bound to a name where it is read again, stored where others need it. */
 static void point_value(Lower *L, Tensor *t, Expr *const *idx, Expr *val) {

@@ -20,6 +20,8 @@ enum {
     OPF_RANDOM = 4,   /* not to be folded or merged with an equal node */
     OPF_VIEW = 8,     /* output 0 is the input's elements in the same row-major order (reshape family) */
     OPF_COST = 16,    /* COMPUTE: not free, do not duplicate */
+    OPF_EXTENTS = 32, /* takes operands with run-time extents (plain EXPR rows do anyway) */
+    OPF_KEEP = 64,    /* not to be removed, whoever needs its outputs */
 };
 
 typedef struct AttrSpec {
@@ -76,8 +78,10 @@ void ops_markdown(Text *out);                         /* docs/ops.md */
 /* ---- inference helpers (infer.c) */
 bool node_infer(Ctx *c, Graph *g, Node *n); /* dispatches on the row; arity, input types and the row's infer */
 bool infer_error(Infer *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool infer_same(Infer *x);      /* every output: type of input 0 */
-bool infer_broadcast(Infer *x); /* output 0: broadcast of all inputs, dtype of input 0 */
+bool infer_same(Infer *x);                                                         /* every output: type of input 0 */
+bool infer_like(Infer *x, int i, DType dt, const Type *t);                         /* output i: shape of t */
+bool infer_broadcast_of(Infer *x, int out, DType dt, int n, const Type *const *t); /* output `out`: broadcast of these */
+bool infer_broadcast(Infer *x);                                                    /* output 0: broadcast of all inputs, dtype of input 0 */
 bool infer_out(Infer *x, int i, DType dt, int rank,
                const int64_t *dim); /* checks element count for overflow; merges with a declared type */
 bool infer_declared(Infer *x, int i, DType dt,
@@ -95,16 +99,20 @@ struct Lower {
     Arena *a;
     Graph *g;
     Func *f;
-    Vec(Stmt *) open;      /* open blocks, innermost last */
-    struct Fusion *fusion; /* what is inlined and what follows a store; NULL: nothing */
-    Vec(Buf *) tensor_buf; /* buffers made so far */
-    Vec(Buf *) scratch;    /* those of lower_temp which are too large for the stack */
-    Map *names;            /* identifiers in use: buffers and variables never share one */
-    int64_t stack;         /* bytes of MEM_STACK buffers so far */
-    bool may_let;          /* statements may be appended while an expression is built (not inside an inlined one) */
+    Vec(Stmt *) open;         /* open blocks, innermost last */
+    struct Fusion *fusion;    /* what is inlined and what follows a store; NULL: nothing */
+    Vec(Buf *) tensor_buf;    /* buffers made so far */
+    Vec(Buf *) scratch;       /* those of lower_temp which are too large for the stack */
+    Map *names;               /* identifiers in use: buffers and variables never share one */
+    int64_t stack;            /* bytes of MEM_STACK buffers so far */
+    Vec(const Var *) extent;  /* extents of the graph which the nest reads, and */
+    Vec(Expr *) extent_local; /* … the variables at the top of the function that hold them */
+    bool may_let;             /* statements may be appended while an expression is built (not inside an inlined one) */
 };
 Expr *lower_load(Lower *L, Node *n, int input, Expr *const *idx);                   /* idx has the rank of that input */
 Expr *lower_load_b(Lower *L, Node *n, int input, const Type *as, Expr *const *idx); /* idx in a broader shape `as`: broadcasting applied */
+/* Where index idx of axis o of `as` falls in axis k of t, which broadcasts to it. */
+Expr *lower_broadcast(Lower *L, const Type *t, int k, const Type *as, int o, Expr *idx);
 void lower_store(Lower *L, Node *n, int output, Expr *const *idx, Expr *val);
 Expr *lower_load_t(Lower *L, Tensor *t, Expr *const *idx); /* of any tensor the kernel may read */
 Expr *
@@ -116,6 +124,11 @@ void lower_else(Lower *L);
 void lower_end(Lower *L);                                                        /* closes the innermost loop or if */
 void lower_loops(Lower *L, const char *const *names, const Type *t, Expr **idx); /* one loop per axis of t; names may be NULL */
 void lower_ends(Lower *L, int n);
+/* Run-time extents: type_extent and what is computed from it, in terms of variables of the function. Constants stay constants. */
+Expr *lower_extent(Lower *L, Expr *e);
+Expr *lower_dim(Lower *L, const Type *t, int axis);
+Expr *const *lower_buffer_index(Lower *L, const Tensor *t, Expr *const *idx, Expr **flat); /* of an element in lower_tensor's buffer */
+Expr *lower_loop_to(Lower *L, const char *name, Expr *extent); /* lower_loop with an extent that may be known at run time only */
 Buf *lower_temp(Lower *L, const char *name, DType dt, int rank, const int64_t *dim); /* rank 0: a register; small: stack; large: scratch */
 Expr *lower_let(Lower *L, const char *name, Expr *e);                                /* a named scalar */
 Expr *lower_get(Lower *L, Buf *b, Expr *const *idx);

@@ -14,6 +14,12 @@ typedef struct Kernel {
     int64_t macs;
 } Kernel;
 
+static inline bool kernel_writes(const Kernel *k, const Tensor *t) {
+    for (int i = 0; i < k->arg.n; i++)
+        if (k->arg.v[i] == t && k->f->param.v[i]->written) return true;
+    return false;
+}
+
 /* One program a target; those after the first differ in nothing but kernels: the same nodes in each, and places for their scratch. */
 typedef struct Program Program;
 struct Program {

@@ -5,6 +5,7 @@
  *
  *   b = Relu(a) before a = Abs(x)   ->   net.qir: 2: error: operand 0 'a' is used before its definition
  */
+#include "extent.h"
 #include "text.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,7 +72,10 @@ static void check_view(Verifier *v, Loc loc, const Tensor *t) {
         diag_error(v->c->d, loc, "the view '%s' or its base '%s' has no full type", t->name, w->base->name);
         return;
     }
-    for (int i = 0; i < t->type.rank; i++) {
+    if (type_flat(&t->type)) { /* dense, wherever it begins */
+        ok = type_elements(&t->type, &step) && add_ok(w->offset, step - 1, &hi);
+    }
+    for (int i = 0; i < t->type.rank && !type_flat(&t->type); i++) {
         if (t->type.dim[i] == 0) return; /* touches nothing */
         ok = ok && mul_ok(t->type.dim[i] - 1, w->stride[i], &step) && add_ok(step < 0 ? lo : hi, step, step < 0 ? &lo : &hi);
     }

@@ -9,6 +9,7 @@
  *   a = Conv(x, w); b = Relu(x); c = Concat(a, b)      --->     a: window of c at 0; b: window of c at a's size; no copy
  */
 #include "internal.h"
+#include "ir/extent.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ static bool const_steps(const Node *n, int64_t *start, int64_t *step); /* of a S
 bool viewable(const Node *n) {
     int64_t a[QN_MAX_RANK], b[QN_MAX_RANK];
     if (n->op->flags & OPF_VIEW) return true;
+    if (node_dynamic(n)) return op_is(n, "Identity");
     if (op_is(n, "Identity") || op_is(n, "Split") || op_is(n, "Concat") || op_is(n, "Expand")) return true;
     if (op_is(n, "Slice")) return const_steps(n, a, b);
     return op_is(n, "Gather") && n->in[1]->data && tensor_elements(n->in[1]) == 1;
@@ -68,6 +70,7 @@ static View layout_of(const Tensor *t) {
 }
 static bool is_dense(const Type *t, const View *v) {
     int64_t s[QN_MAX_RANK];
+    if (t->ext) return true; /* nothing else is made of those */
     type_strides(t, s);
     for (int i = 0; i < t->rank; i++)
         if (t->dim[i] > 1 && s[i] != v->stride[i]) return false;
@@ -78,6 +81,11 @@ static bool reshape_layout(const Type *from, const Type *to, View *v) {
     int64_t fd[QN_MAX_RANK], fs[QN_MAX_RANK], out[QN_MAX_RANK];
     int nf = 0, j = 0;
     type_strides(to, out);
+    if (from->ext || to->ext) { /* dense ones only, and the storage holds as many elements */
+        int64_t a, b;
+        memcpy(v->stride, out, sizeof out);
+        return type_elements(from, &a) && type_elements(to, &b) && b <= a;
+    }
     for (int i = 0; i < from->rank; i++) {
         if (from->dim[i] == 0) {
             memcpy(v->stride, out, sizeof out);
@@ -114,6 +122,7 @@ static bool window_of_operand(const Node *n, int o, View *v) {
     const Type *xt = &x->type, *yt = &y->type;
     *v = layout_of(x);
     if (op_is(n, "Identity")) return true;
+    if (xt->ext ? false : yt->ext && !is_dense(xt, v)) return false;
     if (n->op->flags & OPF_VIEW) return reshape_layout(xt, yt, v);
     if (op_is(n, "Slice")) {
         int64_t start[QN_MAX_RANK], step[QN_MAX_RANK];

@@ -267,7 +267,7 @@ bool pass_attention(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits < 128) return true;
     for (Node *n = r->g->first; n; n = n->next) {
         Chain c = {0};
-        if (op_is(n, "Softmax") && n->out[0] && match(n, &c)) replace(r, &c);
+        if (op_is(n, "Softmax") && n->out[0] && !r->g->extent.n && match(n, &c)) replace(r, &c);
     }
     return true;
 }

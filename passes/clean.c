@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* ---- dce */
-static bool needed(const Tensor *t) { return t && (t->is_output || t->nuse > 0); }
+static bool needed(const Tensor *t) { return t && (t->is_output || t->kept || t->nuse > 0); }
 bool pass_dce(Run *r) {
     for (Node *n = r->g->last, *prev; n; n = prev) {
         prev = n->prev;

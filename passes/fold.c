@@ -8,6 +8,7 @@
  *   y = Reshape(x, r)
  */
 #include "internal.h"
+#include "ir/extent.h"
 #include <string.h>
 
 enum { TMP_KEEP = 4 << 20 };
@@ -40,8 +41,7 @@ static void mark_bad(Folder *f, const Tensor *t) {
 
 static bool foldable_type(const Type *t) {
     DClass k = t->dt > 0 && t->dt < DT_COUNT ? dtype_info[t->dt].cls : CLS_NONE;
-    for (int i = 0; t->sym && i < t->rank; i++)
-        if (t->sym[i]) return false; /* the extent is only a bound: it depends on values */
+    if (t->ext) return false; /* the extents are only bounds */
     return type_known(t) && k != CLS_STR && k != CLS_CPLX && k != CLS_NONE;
 }
 /* Whether a node may be evaluated now: constants only, and a result in proportion to them. */
@@ -121,7 +121,7 @@ static void replace_by_const(Folder *f, Node *n, int o, const void *data) {
 static bool fold_shape(Folder *f, Node *n) {
     bool shape = op_is(n, "Shape");
     const Type *t = n->nin ? &n->in[0]->type : NULL;
-    if (!t || !n->out[0] || (!shape && !op_is(n, "Size")) || !type_known(t)) return false;
+    if (!t || !n->out[0] || (!shape && !op_is(n, "Size")) || !type_known(t) || t->ext) return false;
     int64_t count;
     if (!shape) {
         if (!type_elements(t, &count)) return false;
@@ -138,6 +138,55 @@ static bool fold_shape(Folder *f, Node *n) {
     for (int64_t i = lo; i < hi; i++) v[i - lo] = t->dim[i];
     replace_by_const(f, n, 0, v);
     return true;
+}
+
+/* Shape arithmetic on run-time extents: values become expressions, or constants after all. */
+static bool fold_symbolic(Folder *f, Node *n) {
+    bool known = f->g->extent.n > 0, shape = op_is(n, "Shape") || op_is(n, "Size");
+    for (int i = 0; known && !shape && i < n->nin; i++) known = !n->in[i] || n->in[i]->data || n->in[i]->val;
+    if (!known || n->op->kind == OP_OPAQUE || strcmp(n->op->domain, "quern") == 0) return false;
+    for (int o = 0; o < n->nout; o++) {
+        DType t = n->out[o] ? n->out[o]->type.dt : DT_INT64;
+        if (!dtype_is_int(t) && t != DT_BOOL && t != DT_FLOAT32 && t != DT_FLOAT64) return false;
+    }
+    Expr ***val = NEW_ARRAY(f->g->a, Expr **, n->nout);
+    if (!symbolic_values(f->c, f->g, n, val)) return false;
+    bool all = true;
+    for (int o = 0; o < n->nout; o++) {
+        Tensor *t = n->out[o];
+        if (!t) continue;
+        int64_t count = tensor_elements(t);
+        DType dt = t->type.dt;
+        bool constant = true;
+        for (int64_t k = 0; k < count; k++) constant &= val[o][k]->k == E_INT || val[o][k]->k == E_FLT;
+        t->val = val[o];
+        all &= constant;
+        if (!constant) continue;
+        char *data = arena_alloc(f->g->a, (size_t)tensor_bytes(t) + 16);
+        for (int64_t k = 0; k < count; k++) {
+            if (val[o][k]->k == E_FLT) dtype_set_f(dt, data, k, val[o][k]->u.f);
+            else dtype_set_i(dt, data, k, val[o][k]->u.i);
+        }
+        t->val = NULL;
+        replace_by_const(f, n, o, data);
+    }
+    return all;
+}
+/* What is known as expressions of extents is computed from them at once where its values are needed at run time. */
+static void materialise(Graph *g) {
+    for (Node *n = g->first, *next; n; n = next) {
+        next = n->next;
+        bool known = n->nout > 0 && strcmp(n->op->domain, "quern") != 0;
+        for (int o = 0; known && o < n->nout; o++) known = n->out[o] && n->out[o]->val && !n->out[o]->read;
+        if (!known) continue;
+        for (int o = 0; o < n->nout; o++) {
+            Tensor *t = n->out[o];
+            Node *m = node_new(g, op_find("quern", "Extents"), n, n->loc, 0, NULL, 1);
+            n->out[o] = NULL;
+            node_set_out(m, 0, t);
+        }
+        node_remove(g, n);
+    }
 }
 
 static bool outputs_bad(Folder *f, Node *n) {
@@ -160,7 +209,7 @@ bool fold_node(Folder *f, Node *n, Node **next) {
         *next = before ? before->next : f->g->first;
         return true;
     }
-    bool done = fold_shape(f, n);
+    bool done = fold_shape(f, n) || fold_symbolic(f, n);
     if (!done && may_fold(f, n)) {
         void **data = NEW_ARRAY(f->tmp, void *, n->nout);
         int errors = f->c->d->errors;
@@ -213,6 +262,7 @@ bool fold_all(Run *r, bool hold) {
     for (Node *n = r->g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++) ok &= check_known(&f, n->out[i], n->loc);
     folder_done(&f);
+    if (ok && r->g->extent.n) materialise(r->g), extent_outputs(r->g);
     return ok && r->c->d->errors == 0;
 }
 bool pass_fold(Run *r) {

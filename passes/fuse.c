@@ -9,6 +9,7 @@
  */
 #include "internal.h"
 #include "ir/target.h"
+#include "ir/extent.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,9 +37,7 @@ static bool plain_type(const Tensor *t) {
     DClass k = dtype_info[t->type.dt].cls;
     return k != CLS_STR && k != CLS_CPLX && k != CLS_NONE;
 }
-static bool same_dims(const Type *a, const Type *b) {
-    return a->rank == b->rank && memcmp(a->dim, b->dim, sizeof *a->dim * (size_t)a->rank) == 0;
-}
+static bool same_dims(const Type *a, const Type *b) { return types_same_shape(a, b); }
 static Group *group_of(const Fuse *f, const Tensor *t) { return t && t->def ? f->group[t->def->order] : NULL; }
 static int64_t bytes_of(const Tensor *t) { return align64(tensor_bytes(t)); }
 

@@ -9,6 +9,7 @@
  *   --->  c' = ConvBlocked(ToBlocked(x), w'); r' = Relu(c'); d' = ConvBlocked(r', v'); t = FromBlocked(d', nhwc)
  */
 #include "layout.h"
+#include "ir/extent.h"
 #include "rules.h"
 #include <string.h>
 
@@ -291,6 +292,7 @@ bool pass_layout(Run *r) {
     if (l.lanes < 2) return true;
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
+        if (node_dynamic(n)) continue;
         bool done = layout_conv(&l, n) || layout_conv_transpose(&l, n) || layout_pool(&l, n) || point_node(&l, n) || concat_node(&l, n) ||
                     reduce_node(&l, n) || nearest_node(&l, n) || resize_axis_node(&l, n) || split_node(&l, n);
         if (!done) transpose_node(&l, n);

@@ -4,6 +4,7 @@
  *   Conv(x[1,64,56,56], w[64,64,3,3])  --->  ConvBlocked(x'[1,4,56,56,16], w'[2,4,3,3,16,2,16]) tile 1 14 2
  */
 #include "layout.h"
+#include "ir/extent.h"
 #include "rules.h"
 #include <string.h>
 

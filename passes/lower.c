@@ -88,6 +88,28 @@ static Kernel *lower_group(Run *r, Map *used, int n, Node *const *v) {
     return k;
 }
 
+/* Vectors of extents which only shaped other nodes: no kernel reads them. From the end, so that what those read goes too. */
+static void drop_unread(Run *r, Program *p) {
+    bool *read = NEW_ARRAY(r->tmp, bool, r->g->tensors.n + 1);
+    int n = 0;
+    for (int k = p->k.n - 1; k >= 0; k--) {
+        const Kernel *kn = p->k.v[k];
+        bool keep =
+            kn->nodes.n != 1 || strcmp(kn->nodes.v[0]->op->domain, "quern") != 0 || strcmp(kn->nodes.v[0]->op->name, "Extents") != 0;
+        for (int i = 0; i < kn->arg.n; i++) {
+            const Tensor *t = kn->arg.v[i];
+            keep |= t && kn->f->param.v[i]->written && (t->is_output || t->kept || t->view || read[t->id]);
+        }
+        for (int i = 0; i < kn->arg.n && keep; i++)
+            if (kn->arg.v[i])
+                read[kn->arg.v[i]->id] = true, read[kn->arg.v[i]->view ? kn->arg.v[i]->view->base->id : kn->arg.v[i]->id] = true;
+        if (!keep) p->k.v[k] = NULL;
+    }
+    for (int k = 0; k < p->k.n; k++)
+        if (p->k.v[k]) p->k.v[n++] = p->k.v[k];
+    p->k.n = n;
+}
+
 static Program *lower_program(Run *r, const struct Target *target) {
     Graph *g = r->g;
     Program *p = NEW(g->a, Program);
@@ -107,6 +129,7 @@ static Program *lower_program(Run *r, const struct Target *target) {
         if (k) vec_push(g->a, &p->k, k);
         ok &= k != NULL;
     }
+    if (ok && g->extent.n) drop_unread(r, p);
     return ok ? p : NULL;
 }
 bool pass_lower(Run *r) {

@@ -6,6 +6,7 @@
  *   y = MatMul(x, w: float32[768,1000])   --->   y = MatMulPanel(x, float32[15,768,64], float32[1,768,48]) {cols=1000}
  */
 #include "internal.h"
+#include "ir/extent.h"
 #include <string.h>
 
 /* ---- how a product is cut */
@@ -159,6 +160,7 @@ bool pass_panel(Run *r) {
     Map *done = map_new(r->tmp);
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
+        if (node_dynamic(n)) continue;
         Node *before = n->prev;
         if (panel_recurrent(r, n)) { /* goes on with the product it has put there */
             next = before ? before->next : r->g->first;

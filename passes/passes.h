@@ -29,4 +29,7 @@ bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o);
 Func *lower_node(Ctx *c, Graph *g, Node *n, Tensor ***args /* per param */);
 /* Interprets a whole program: inputs and outputs in graph order, buffers of tensor_bytes() each. */
 bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void *const *outputs);
+/* The same with run-time extents: dims (of inputs: may be NULL, the bounds) in graph order. */
+bool program_interpret_dims(Ctx *c, const Program *p, const void *const *inputs, const int64_t *const *in_dims, void *const *outputs,
+                            int64_t *const *out_dims);
 #endif

@@ -23,6 +23,12 @@ static Tensor *base_of(Tensor *t) { return t->view ? t->view->base : t; }
 /* Inputs, outputs and constants have places of their own; everything else that a kernel touches goes into the arena. */
 static void classify(Plan *q) {
     Graph *g = q->r->g;
+    for (int i = 0; i < g->extent.n; i++) { /* set by the entry point: there from the start */
+        Tensor *t = g->extent.v[i]->t;
+        if (!g->extent.v[i]->input) continue;
+        t->store = ST_ARENA, q->first[t->id] = q->last[t->id] = 0;
+        vec_push(q->r->tmp, &q->bases, t);
+    }
     for (int i = 0; i < g->in.n; i++) g->in.v[i]->store = ST_INPUT, g->in.v[i]->addr = i;
     for (int i = 0; i < g->out.n; i++) {
         Tensor *t = g->out.v[i];
@@ -47,6 +53,9 @@ static void classify(Plan *q) {
             q->last[t->id] = k;
         }
     }
+    for (int i = 0; i < g->extent.n; i++) q->last[g->extent.v[i]->t->id] = max_i64(q->p->k.n - 1, 0); /* looked at between kernels */
+    for (int i = 0; i < g->out_dims.n; i++)
+        if (g->out_dims.v[i]) q->last[g->out_dims.v[i]->id] = q->p->k.n - 1;
 }
 
 /* How often a base occurs among a kernel's arguments: an in-place pair must be the only access to either side. */

@@ -3,6 +3,7 @@
  * nests. Everything but the state starts as 0xFF bytes (a NaN): a value read before it was written shows.
  */
 #include "internal.h"
+#include "ir/extent.h"
 #include <string.h>
 
 typedef struct Memory {
@@ -26,20 +27,69 @@ static void *storage(Arena *tmp, const Memory *m, const Tensor *t) {
     }
 }
 
+/* The extents of the inputs into their places; false: they are not what the model takes. */
+static bool take_dims(Ctx *c, const Program *p, Memory *m, const int64_t *const *dims) {
+    const Graph *g = p->g;
+    int64_t *v = NEW_ARRAY(c->a, int64_t, g->extent.n + 1);
+    for (int i = 0; i < g->in.n; i++) {
+        const Tensor *t = g->in.v[i];
+        for (int k = 0; k < t->type.rank && dims && dims[i]; k++) {
+            const Extent *x = t->type.ext && t->type.ext[k] ? extent_find(g, t->type.ext[k]->u.v) : NULL;
+            bool first = x && x->input == t && x->axis == k;
+            if (first) v[x->v->id] = dims[i][k];
+            int64_t want = x ? v[x->v->id] : t->type.dim[k];
+            if (dims[i][k] != want)
+                return diag_error(c->d, NO_LOC, "axis %d of input '%s' is %lld; expected %lld", k, t->name, (long long)dims[i][k],
+                                  (long long)want);
+        }
+    }
+    for (int i = 0; i < g->extent.n; i++) {
+        const Extent *x = g->extent.v[i];
+        if (!x->input) continue;
+        if (!dims) v[i] = x->hi;
+        if (v[i] < x->lo || v[i] > x->hi)
+            return diag_error(c->d, NO_LOC, "'%s' is %lld; expected %lld to %lld", x->name, (long long)v[i], (long long)x->lo,
+                              (long long)x->hi);
+        memcpy(m->arena + x->t->addr, &v[i], sizeof *v);
+    }
+    return true;
+}
+static bool check_bounds(Ctx *c, const Program *p, const Memory *m, const Kernel *k) {
+    for (int i = 0; i < p->g->extent.n; i++) {
+        const Extent *x = p->g->extent.v[i];
+        int64_t v;
+        if (!x->check || x->input || !kernel_writes(k, x->t)) continue;
+        memcpy(&v, m->arena + x->t->addr, sizeof v);
+        if (v >= x->lo && v <= x->hi) continue;
+        if (x->shape) return diag_error(c->d, NO_LOC, "the shapes that meet in kernel '%s' do not fit each other", k->f->name);
+        return diag_error(c->d, NO_LOC, "'%s' is %lld at run time; the bound is %lld", x->name, (long long)v, (long long)x->hi);
+    }
+    return true;
+}
+
 bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void *const *outputs) {
+    return program_interpret_dims(c, p, inputs, NULL, outputs, NULL);
+}
+bool program_interpret_dims(Ctx *c, const Program *p, const void *const *inputs, const int64_t *const *in_dims, void *const *outputs,
+                            int64_t *const *out_dims) {
     Arena *tmp = arena_new();
     Memory m = {arena_alloc(tmp, (size_t)p->arena_bytes + 64), inputs, outputs};
     m.arena += (64 - ((uintptr_t)m.arena & 63)) & 63;
     memset(m.arena + p->state_bytes, 0xFF, (size_t)(p->arena_bytes - p->state_bytes));
-    bool ok = true;
+    bool ok = take_dims(&(Ctx){tmp, c->d}, p, &m, in_dims);
     for (int k = 0; ok && k < p->k.n; k++) {
         const Kernel *kn = p->k.v[k];
         Arena *one = arena_new();
         void **param = NEW_ARRAY(one, void *, kn->arg.n + 1);
         for (int i = 0; i < kn->arg.n; i++) param[i] = kn->arg.v[i] ? storage(one, &m, kn->arg.v[i]) : m.arena + kn->scratch.v[i];
         Ctx kc = {one, c->d};
-        ok = interp_run(&kc, kn->f, param, NULL);
+        ok = interp_run(&kc, kn->f, param, NULL) && check_bounds(c, p, &m, kn);
         arena_free(one);
+    }
+    for (int i = 0; ok && out_dims && i < p->g->out.n; i++) {
+        const Tensor *t = p->g->out.v[i], *d = i < p->g->out_dims.n ? p->g->out_dims.v[i] : NULL;
+        if (!out_dims[i] || t->type.rank == 0) continue;
+        memcpy(out_dims[i], d ? (const void *)(m.arena + d->addr) : t->type.dim, (size_t)t->type.rank * sizeof(int64_t));
     }
     arena_free(tmp);
     return ok;

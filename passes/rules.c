@@ -6,6 +6,7 @@
  *   c = Conv(x, w); y = BatchNormalization(c, s, o, m, v)     --->     y = Conv(x, w', b')
  */
 #include "rules.h"
+#include "ir/extent.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -132,7 +133,7 @@ static void remove_dead(Rewriter *w, Node *n) {
         Node *d = work.v[--work.n];
         bool live = false, here = false; /* a node of two outputs may stand here twice: the second time it is gone */
         for (int i = 0; i < d->nout; i++) {
-            live |= d->out[i] && (d->out[i]->nuse || d->out[i]->is_output);
+            live |= d->out[i] && (d->out[i]->nuse || d->out[i]->is_output || d->out[i]->kept);
             here |= d->out[i] && d->out[i]->def == d;
         }
         if (live || !here) continue;
@@ -171,13 +172,23 @@ static bool apply(Rewriter *w, const Rule *rule, Node *root, Node *before, Tenso
     if (--w->left < 0) BUG("the rules do not end; the last one applied was '%s'", rule->name);
     return ok;
 }
+/* Builders which do not write extents down as numbers: only these may touch nodes with run-time extents. */
+static bool takes_extents(BuildFn b) {
+    static const BuildFn ok[] = {build_take_x,   build_take_inner, build_square_x,  build_fold_bn,
+                                 build_fold_add, build_fold_mul,   build_move_pads, build_compose_perm};
+    for (size_t i = 0; i < sizeof ok / sizeof *ok; i++)
+        if (ok[i] == b) return true;
+    return false;
+}
 /* Tries every rule at one root. */
 static bool rewrite_node(Rewriter *w, Node *n, Node **next) {
     for (int i = 0; i < RULES; i++) {
         const PatNode *root = &w->pattern[i].node[0];
         if (!w->pattern[i].on || !n->out[0] || (root->op ? root->op != n->op : !(n->op->flags & OPF_VIEW))) continue;
         Match m = {.c = w->r->c, .g = w->r->g};
-        if (!match_node(&w->pattern[i], 0, n, &m) || !rules[i].guard(&m)) continue;
+        if (!match_node(&w->pattern[i], 0, n, &m)) continue;
+        if (node_dynamic(n) && !takes_extents(rules[i].build)) continue;
+        if (!rules[i].guard(&m)) continue;
         if (n->out[0]->is_output && op_is(n, "Identity") && !may_be_output(m.t['x' - 'a'])) continue; /* the copy an output needs */
         Node *before = n->prev;
         Tensor *t = rules[i].build(&m);

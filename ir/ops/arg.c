@@ -4,20 +4,21 @@
  *
  *   ArgMax(x, axis 1):  for i:  top = x[i,0], at = 0;  for j = 1…: if top < x[i,j]: at = j, top = x[i,j];  y[i] = at
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 enum { AXIS, KEEPDIMS, LAST };
 
 bool infer_arg(Infer *x) {
     const Type *t = &x->n->in[0]->type;
-    int64_t dim[QN_MAX_RANK], count;
+    int64_t count;
+    Expr *dim[QN_MAX_RANK];
     int axis, rank = 0;
     if (t->rank == 0) return infer_error(x, "the input is a scalar; at least one axis is expected");
     if (!infer_axis(x, attr_i(x->n, AXIS), t->rank, &axis)) return false;
     for (int i = 0; i < t->rank; i++)
-        if (i != axis || attr_i(x->n, KEEPDIMS)) dim[rank++] = i == axis ? 1 : t->dim[i];
-    if (!infer_out(x, 0, DT_INT64, rank, dim)) return false;
+        if (i != axis || attr_i(x->n, KEEPDIMS)) dim[rank++] = i == axis ? e_int(x->g->a, 1) : type_extent(x->g, t, i);
+    if (!infer_extents(x, 0, DT_INT64, rank, dim)) return false;
     if (t->dim[axis] == 0 && (!x->n->out[0] || !type_elements(&x->n->out[0]->type, &count) || count > 0))
         return infer_error(x, "axis %d has no elements to choose from", axis);
     return true;
@@ -30,14 +31,14 @@ bool lower_arg(Lower *L, Node *n) {
     int axis = (int)(attr_i(n, AXIS) < 0 ? attr_i(n, AXIS) + t->rank : attr_i(n, AXIS)), rank = 0;
     Expr *idx[QN_MAX_RANK], *out[QN_MAX_RANK];
     for (int i = 0; i < t->rank; i++) {
-        if (i != axis) out[rank++] = idx[i] = lower_loop(L, arena_printf(a, "i%d", i), t->dim[i]);
+        if (i != axis) out[rank++] = idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, t, i));
         else if (attr_i(n, KEEPDIMS)) out[rank++] = e_int(a, 0);
     }
     Buf *top = lower_temp(L, "top", ct, 0, NULL), *at = lower_temp(L, "at", DT_INT64, 0, NULL);
     idx[axis] = e_int(a, 0);
     lower_put(L, top, NULL, lower_load(L, n, 0, idx), RED_NONE);
     lower_put(L, at, NULL, e_int(a, 0), RED_NONE);
-    idx[axis] = lower_loop_range(L, "j", e_int(a, 1), e_int(a, t->dim[axis]));
+    idx[axis] = lower_loop_range(L, "j", e_int(a, 1), lower_dim(L, t, axis));
     Expr *v = lower_let(L, "v", lower_load(L, n, 0, idx)), *best = lower_get(L, top, NULL);
     BinOp op = attr_i(n, LAST) ? BIN_LE : BIN_LT;
     lower_if(L, max ? e_bin(a, op, best, v) : e_bin(a, op, v, best));
@@ -54,24 +55,20 @@ enum { TK_AXIS, TK_LARGEST };
 bool infer_topk(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     const Tensor *kt = x->n->in[1];
-    int64_t dim[QN_MAX_RANK], count, k;
+    Expr *dim[QN_MAX_RANK], **v;
+    int64_t count, k;
     int axis;
     if (t->rank == 0) return infer_error(x, "the input is a scalar; at least one axis is expected");
     if (!infer_axis(x, attr_i(x->n, TK_AXIS), t->rank, &axis)) return false;
     if (!type_elements(&kt->type, &count) || count != 1) return infer_error(x, "K is expected to have one element");
-    if (kt->data) {
-        k = dtype_get_i(kt->type.dt, kt->data, 0);
-    } else {
-        int known = x->n->out[0] ? 0 : 1;
-        if (!infer_declared(x, known, known ? DT_INT64 : t->dt, "K")) return false;
-        const Type *o = known < x->n->nout && x->n->out[known] ? &x->n->out[known]->type : NULL;
-        if (!o || o->rank != t->rank) return infer_error(x, "K is not constant, and no output of rank %d is declared", t->rank);
-        k = o->dim[axis];
-    }
-    if (k < 0 || k > t->dim[axis])
+    if (!infer_values(x, 1, &v, &count)) return false;
+    if (e_is_int(v[0], &k) && (k < 0 || k > t->dim[axis]))
         return infer_error(x, "K is %lld, but axis %d has %lld elements", (long long)k, axis, (long long)t->dim[axis]);
-    for (int i = 0; i < t->rank; i++) dim[i] = i == axis ? k : t->dim[i];
-    return infer_out(x, 0, t->dt, t->rank, dim) && infer_out(x, 1, DT_INT64, t->rank, dim);
+    type_extents(x->g, t, dim);
+    Expr *whole = dim[axis];
+    dim[axis] = infer_bounded(x, v[0], 0, t->dim[axis], "K", false);
+    if (!infer_require(x, e_le(x->g->a, dim[axis], whole))) return false;
+    return infer_extents(x, 0, t->dt, t->rank, dim) && infer_extents(x, 1, DT_INT64, t->rank, dim);
 }
 typedef struct Best { /* the list, best first */
     Buf *key, *at;
@@ -83,14 +80,14 @@ static Expr *before(Lower *L, const Best *b, Expr *v, Expr *i, Expr *p) {
     Expr *key = lower_get(L, b->key, &p), *better = b->largest ? e_lt(a, key, v) : e_lt(a, v, key);
     return e_bin(a, BIN_LOR, better, e_bin(a, BIN_LAND, e_eq(a, v, key), e_lt(a, i, lower_get(L, b->at, &p))));
 }
-static void insert(Lower *L, const Best *b, Expr *v, Expr *i, int64_t k) {
+static void insert(Lower *L, const Best *b, Expr *v, Expr *i, Expr *k) {
     Arena *a = L->a;
-    Expr *last = e_int(a, k - 1);
+    Expr *last = e_sub(a, k, e_int(a, 1));
     lower_if(L, before(L, b, v, i, last));
     Buf *cv = lower_temp(L, "cv", v->t, 0, NULL), *ci = lower_temp(L, "ci", DT_INT64, 0, NULL);
     lower_put(L, cv, NULL, v, RED_NONE);
     lower_put(L, ci, NULL, i, RED_NONE);
-    Expr *p = lower_loop(L, "p", k);
+    Expr *p = lower_loop_to(L, "p", k);
     Expr *pv = lower_let(L, "pv", lower_get(L, cv, NULL)), *pi = lower_let(L, "pi", lower_get(L, ci, NULL));
     lower_if(L, before(L, b, pv, pi, p));
     lower_put(L, cv, NULL, lower_get(L, b->key, &p), RED_NONE);
@@ -103,23 +100,24 @@ bool lower_topk(Lower *L, Node *n) {
     Arena *a = L->a;
     const Type *t = &n->in[0]->type, *o = n->nout > 1 && n->out[1] ? &n->out[1]->type : &n->out[0]->type;
     int axis = (int)(attr_i(n, TK_AXIS) < 0 ? attr_i(n, TK_AXIS) + t->rank : attr_i(n, TK_AXIS));
-    int64_t k = o->dim[axis];
+    int64_t most = o->dim[axis];
+    Expr *k = lower_dim(L, o, axis);
     DType ct = dtype_compute(t->dt);
     Expr *idx[QN_MAX_RANK];
-    if (k == 0) return true;
+    if (most == 0) return true;
     for (int i = 0; i < t->rank; i++)
-        if (i != axis) idx[i] = lower_loop(L, arena_printf(a, "i%d", i), t->dim[i]);
-    Best b = {lower_temp(L, "key", ct, 1, &k), lower_temp(L, "at", DT_INT64, 1, &k), attr_i(n, TK_LARGEST) != 0};
-    Expr *p = lower_loop(L, "p", k);
+        if (i != axis) idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, t, i));
+    Best b = {lower_temp(L, "key", ct, 1, &most), lower_temp(L, "at", DT_INT64, 1, &most), attr_i(n, TK_LARGEST) != 0};
+    Expr *p = lower_loop_to(L, "p", k);
     lower_put(L, b.key, &p, b.largest ? e_lower_bound(a, ct) : e_upper_bound(a, ct), RED_NONE);
     lower_put(L, b.at, &p, e_int(a, INT64_MAX), RED_NONE);
     lower_end(L);
-    Expr *i = idx[axis] = lower_loop(L, "j", t->dim[axis]);
+    Expr *i = idx[axis] = lower_loop_to(L, "j", lower_dim(L, t, axis));
     Expr *v = lower_let(L, "v", lower_load(L, n, 0, idx));
     if (dtype_is_float(ct)) v = lower_let(L, "v", e_select(a, e_call1(a, CALL_ISNAN, v), e_upper_bound(a, ct), v));
     insert(L, &b, v, i, k);
     lower_end(L);
-    p = lower_loop(L, "p", k);
+    p = lower_loop_to(L, "p", k);
     Expr *at = idx[axis] = lower_let(L, "from", lower_get(L, b.at, &p));
     Expr *found = lower_load(L, n, 0, idx);
     idx[axis] = p;

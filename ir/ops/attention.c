@@ -245,8 +245,8 @@ bool lower_rotary(Lower *L, Node *n) {
     int64_t size = head_size(n), half = turned(n) / 2, heads = t->rank == 4 ? t->dim[1] : attr_i(n, ROT_HEADS);
     bool pairs = attr_i(n, ROT_INTERLEAVED) != 0;
     Expr *i1[4], *i2[4], *row = NULL;
-    Expr *b = lower_loop(L, "b", t->dim[0]);
-    Expr *s = lower_loop(L, "s", t->dim[t->rank == 4 ? 2 : 1]);
+    Expr *b = lower_loop_to(L, "b", lower_dim(L, t, 0));
+    Expr *s = lower_loop_to(L, "s", lower_dim(L, t, t->rank == 4 ? 2 : 1));
     if (n->nin > 3 && n->in[3]) {
         Expr *last = e_int(a, min_i64(n->in[1]->type.dim[0], n->in[2]->type.dim[0]) - 1);
         row = e_cast(a, DT_INT64, lower_load(L, n, 3, (Expr *[]){b, s}));
@@ -305,7 +305,7 @@ bool lower_tensor_scatter(Lower *L, Node *n) {
             first = circular ? e_mod(a, e_add(a, e_mod(a, first, size), size), size) : e_max(a, e_int(a, 0), e_min(a, first, last));
             first = lower_let(L, "first", first);
         }
-        idx[k] = lower_loop(L, arena_printf(a, "i%d", k), u->dim[k]);
+        idx[k] = lower_loop_to(L, arena_printf(a, "i%d", k), lower_dim(L, u, k));
     }
     Expr *v = lower_load(L, n, 1, idx), *at = e_add(a, first, idx[axis]);
     idx[axis] = circular ? e_mod(a, at, size) : e_min(a, at, last);

@@ -14,7 +14,8 @@ bool infer_conv(Infer *x) {
     const Type *in = &x->n->in[0]->type, *w = &x->n->in[1]->type;
     int rank = in->rank - 2;
     Window win[WIN_SPATIAL];
-    int64_t dim[QN_MAX_RANK], group = attr_i(x->n, GROUP);
+    int64_t group = attr_i(x->n, GROUP);
+    Expr *dim[QN_MAX_RANK];
     if (rank < 1 || rank > WIN_SPATIAL)
         return infer_error(x, "the input has %d dims, expected 3 to 5 (N, C and one to three spatial ones)", in->rank);
     if (w->rank != in->rank) return infer_error(x, "the weight has %d dims, the input %d; expected the same", w->rank, in->rank);
@@ -30,9 +31,12 @@ bool infer_conv(Infer *x) {
     if (x->n->nin > 2 && x->n->in[2] && (x->n->in[2]->type.rank != 1 || x->n->in[2]->type.dim[0] != w->dim[0]))
         return infer_error(x, "the bias is not a vector of %lld elements", (long long)w->dim[0]);
     if (!window_infer(x, &attrs, rank, in->dim + 2, w->dim + 2, win)) return false;
-    dim[0] = in->dim[0], dim[1] = w->dim[0];
-    for (int i = 0; i < rank; i++) dim[2 + i] = win[i].out;
-    return infer_out(x, 0, in->dt, in->rank, dim);
+    if ((in->ext && in->ext[1]) || w->ext)
+        return infer_error(x, "channels or weights have extents that are known at run time only; fix them with --dim");
+    dim[0] = type_extent(x->g, in, 0), dim[1] = e_int(x->g->a, w->dim[0]);
+    for (int i = 0; i < rank; i++)
+        if (!(dim[2 + i] = window_extent(x, &attrs, i, &win[i], type_extent(x->g, in, 2 + i)))) return false;
+    return infer_extents(x, 0, in->dt, in->rank, dim);
 }
 int64_t macs_conv(const Node *n) {
     const Type *w = &n->in[1]->type, *out = &n->out[0]->type;
@@ -51,17 +55,19 @@ bool lower_conv(Lower *L, Node *n) {
     int64_t group = attr_i(n, GROUP), mg = wt->dim[0] / group, cg = wt->dim[1];
     Window win[WIN_SPATIAL];
     window_of(n, &attrs, rank, in->dim + 2, wt->dim + 2, ot->dim + 2, win);
-    int64_t width = win[last].out, tile = min_i64(width, ROW), tiles = ceil_div(width, tile);
+    window_run_time(L, n, &attrs, rank, in, ot, win);
+    Expr *width = lower_dim(L, ot, 2 + last);
+    int64_t tile = min_i64(win[last].out, ROW);
     int64_t mb = mg % 4 == 0 ? 4 : mg % 2 == 0 ? 2 : 1; /* output channels that share the loads of x */
     Buf *acc;
     Expr *pos[WIN_SPATIAL], *idx[QN_MAX_RANK], *xi[QN_MAX_RANK], *wi[QN_MAX_RANK], *lo, *hi;
-    Expr *vn = lower_loop(L, "n", in->dim[0]);
+    Expr *vn = lower_loop_to(L, "n", lower_dim(L, in, 0));
     Expr *vg = lower_loop(L, "g", group);
     Expr *vm = lower_loop(L, "mo", mg / mb);
     Expr *m0 = e_add(a, e_mul(a, vg, e_int(a, mg)), e_mul(a, vm, e_int(a, mb)));
-    for (int i = 0; i < last; i++) pos[i] = lower_loop(L, outer[i + (last == 1)], win[i].out);
-    Expr *ft = e_mul(a, lower_loop(L, "ft", tiles), e_int(a, tile));
-    Expr *end = e_min(a, e_add(a, ft, e_int(a, tile)), e_int(a, width));
+    for (int i = 0; i < last; i++) pos[i] = lower_loop_to(L, outer[i + (last == 1)], lower_dim(L, ot, 2 + i));
+    Expr *ft = e_mul(a, lower_loop_to(L, "ft", e_div(a, e_add(a, width, e_int(a, tile - 1)), e_int(a, tile))), e_int(a, tile));
+    Expr *end = e_min(a, e_add(a, ft, e_int(a, tile)), width);
     acc = lower_temp(L, "acc", dtype_compute(ot->dt), 2, (int64_t[]){mb, tile});
     /* bias */
     Expr *j = lower_loop(L, "j", mb);

@@ -99,17 +99,17 @@ bool lower_conv_transpose(Lower *L, Node *n) {
     Expr *idx[QN_MAX_RANK], *pos[WIN_SPATIAL], *xi[QN_MAX_RANK], *ki[QN_MAX_RANK], *lo, *hi;
     windows(n, rank, w);
     DType t = dtype_compute(ot->dt);
-    Expr *vn = lower_loop(L, "n", in->dim[0]), *vg = lower_loop(L, "g", group), *vm = lower_loop(L, "m", mg);
+    Expr *vn = lower_loop_to(L, "n", lower_dim(L, in, 0)), *vg = lower_loop(L, "g", group), *vm = lower_loop(L, "m", mg);
     Expr *m = e_add(a, e_mul(a, vg, e_int(a, mg)), vm);
     Buf *plane = lower_temp(L, "plane", t, rank, ot->dim + 2);
     Expr *b = n->nin > 2 && n->in[2] ? lower_let(L, "b", lower_load(L, n, 2, &m)) : e_lit(a, t, 0);
-    for (int i = 0; i < rank; i++) pos[i] = lower_loop(L, arena_printf(a, "o%d", i), ot->dim[2 + i]);
+    for (int i = 0; i < rank; i++) pos[i] = lower_loop_to(L, arena_printf(a, "o%d", i), lower_dim(L, ot, 2 + i));
     lower_put(L, plane, pos, b, RED_NONE);
     lower_ends(L, rank);
     Expr *c = lower_loop(L, "c", cg);
     xi[0] = vn, xi[1] = ki[0] = e_add(a, e_mul(a, vg, e_int(a, cg)), c);
     ki[1] = vm;
-    for (int i = 0; i < rank; i++) ki[2 + i] = lower_loop(L, arena_printf(a, "r%d", i), k->dim[2 + i]);
+    for (int i = 0; i < rank; i++) ki[2 + i] = lower_loop_to(L, arena_printf(a, "r%d", i), lower_dim(L, k, 2 + i));
     Expr *weight = lower_let(L, "w", lower_load(L, n, 1, ki));
     for (int i = 0; i < rank; i++) {
         inputs_inside(L, &w[i], ki[2 + i], &lo, &hi);
@@ -119,7 +119,7 @@ bool lower_conv_transpose(Lower *L, Node *n) {
     lower_put(L, plane, pos, e_mul(a, weight, lower_load(L, n, 0, xi)), RED_ADD);
     lower_ends(L, 1 + 2 * rank);
     idx[0] = vn, idx[1] = m;
-    for (int i = 0; i < rank; i++) idx[2 + i] = lower_loop(L, arena_printf(a, "o%d", i), ot->dim[2 + i]);
+    for (int i = 0; i < rank; i++) idx[2 + i] = lower_loop_to(L, arena_printf(a, "o%d", i), lower_dim(L, ot, 2 + i));
     lower_store(L, n, 0, idx, lower_get(L, plane, idx + 2));
     lower_ends(L, rank + 3);
     return true;

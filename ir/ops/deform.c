@@ -83,12 +83,13 @@ bool lower_deform_conv(Lower *L, Node *n) {
     int64_t group = attr_i(n, GROUP), mg = w->dim[0] / group, cg = w->dim[1], og = attr_i(n, OFFSET_GROUP), co = in->dim[1] / og;
     Window win[2];
     window_of(n, &attrs, 2, in->dim + 2, w->dim + 2, ot->dim + 2, win);
-    Expr *vn = lower_loop(L, "n", ot->dim[0]), *e = lower_loop(L, "e", ot->dim[2]), *f = lower_loop(L, "f", ot->dim[3]);
+    Expr *vn = lower_loop_to(L, "n", lower_dim(L, ot, 0)), *e = lower_loop_to(L, "e", lower_dim(L, ot, 2)),
+         *f = lower_loop_to(L, "f", lower_dim(L, ot, 3));
     Buf *acc = lower_temp(L, "acc", dtype_compute(ot->dt), 1, &w->dim[0]);
-    Expr *m = lower_loop(L, "m", w->dim[0]);
+    Expr *m = lower_loop_to(L, "m", lower_dim(L, w, 0));
     lower_put(L, acc, &m, n->nin > IN_B && n->in[IN_B] ? lower_load(L, n, IN_B, &m) : e_lit(a, acc->dt, 0), RED_NONE);
     lower_end(L);
-    Expr *vo = lower_loop(L, "o", og), *r = lower_loop(L, "r", w->dim[2]), *s = lower_loop(L, "s", w->dim[3]);
+    Expr *vo = lower_loop(L, "o", og), *r = lower_loop_to(L, "r", lower_dim(L, w, 2)), *s = lower_loop_to(L, "s", lower_dim(L, w, 3));
     Expr *tap = e_add(a, e_mul(a, e_add(a, e_mul(a, vo, e_int(a, w->dim[2])), r), e_int(a, w->dim[3])), s),
          *two = e_mul(a, tap, e_int(a, 2));
     Expr *y = position(L, n, &win[0], e, r, (Expr *[]){vn, two, e, f}),
@@ -102,7 +103,7 @@ bool lower_deform_conv(Lower *L, Node *n) {
     m = e_add(a, m0, lower_loop(L, "m", mg));
     lower_put(L, acc, &m, e_mul(a, v, lower_load(L, n, IN_W, (Expr *[]){m, e_mod(a, c, e_int(a, cg)), r, s})), RED_ADD);
     lower_ends(L, 5);
-    m = lower_loop(L, "m", w->dim[0]);
+    m = lower_loop_to(L, "m", lower_dim(L, w, 0));
     lower_store(L, n, 0, (Expr *[]){vn, m, e, f}, lower_get(L, acc, &m));
     lower_ends(L, 4);
     return true;

@@ -37,7 +37,7 @@ bool lower_det(Lower *L, Node *n) {
     int64_t size = t->dim[lead];
     DType ct = dtype_compute(t->dt);
     Expr *idx[QN_MAX_RANK], *i, *j;
-    for (int q = 0; q < lead; q++) idx[q] = lower_loop(L, arena_printf(a, "b%d", q), t->dim[q]);
+    for (int q = 0; q < lead; q++) idx[q] = lower_loop_to(L, arena_printf(a, "b%d", q), lower_dim(L, t, q));
     Buf *m = lower_temp(L, "m", ct, 2, (int64_t[]){size, size}), *det = lower_temp(L, "det", ct, 0, NULL);
     lower_put(L, det, NULL, e_lit(a, ct, 1), RED_NONE);
     i = idx[lead] = lower_loop(L, "i", size), j = idx[lead + 1] = lower_loop(L, "j", size);

@@ -41,12 +41,7 @@ Expr *compute_pow(Lower *L, Node *n, int out, Expr *const *idx) {
 }
 
 /* ---- conversions */
-static bool infer_as(Infer *x, DType dt) {
-    const Type *t = &x->n->in[0]->type;
-    if (!infer_out(x, 0, dt, t->rank, t->dim)) return false;
-    x->n->out[0]->type.sym = t->sym;
-    return true;
-}
+static bool infer_as(Infer *x, DType dt) { return infer_like(x, 0, dt, &x->n->in[0]->type); }
 static bool castable(Infer *x, DType to) {
     DClass k = dtype_info[to].cls;
     if (k == CLS_STR || k == CLS_CPLX || k == CLS_NONE) return infer_error(x, "conversion to %s is not supported", dtype_name(to));

@@ -116,14 +116,14 @@ bool lower_grid_sample(Lower *L, Node *n) {
     DType ct = dtype_is_float(t->dt) ? dtype_compute(t->dt) : dtype_compute(g->dt);
     Expr *idx[QN_MAX_RANK], *pos[QN_MAX_RANK], *at[QN_MAX_RANK];
     Axis axis[SPATIAL];
-    pos[0] = idx[0] = lower_loop(L, "n", o->dim[0]);
-    for (int k = 0; k < r; k++) pos[1 + k] = idx[2 + k] = lower_loop(L, arena_printf(a, "o%d", k), o->dim[2 + k]);
+    pos[0] = idx[0] = lower_loop_to(L, "n", lower_dim(L, o, 0));
+    for (int k = 0; k < r; k++) pos[1 + k] = idx[2 + k] = lower_loop_to(L, arena_printf(a, "o%d", k), lower_dim(L, o, 2 + k));
     for (int k = 0; k < r; k++) { /* the grid names the last axis first */
         pos[1 + r] = e_int(a, r - 1 - k);
         axis_taps(L, &axis[k], lower_let(L, "p", lower_load(L, n, 1, pos)), t->dim[2 + k], mode, padding_of(n), attr_i(n, CORNERS) != 0,
                   ct);
     }
-    at[0] = idx[0], at[1] = idx[1] = lower_loop(L, "c", o->dim[1]);
+    at[0] = idx[0], at[1] = idx[1] = lower_loop_to(L, "c", lower_dim(L, o, 1));
     lower_store(L, n, 0, idx, taps_sum(L, n, axis, 0, r, count[mode], at, ct));
     lower_ends(L, r + 2);
     return true;

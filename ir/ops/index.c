@@ -4,7 +4,7 @@
  *
  *   Gather(x: float32[5,4], i: int64[3])   ->   out[a,b] = x[clamp(i[a] < 0 ? i[a]+5 : i[a], 0, 4), b]
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 /* Whether every value of a constant index operand is already in [0, extent). */
@@ -17,19 +17,18 @@ static bool indices_plain(const Tensor *t, int64_t extent) {
     }
     return true;
 }
-static Expr *wrap_index(Lower *L, Expr *i, int64_t extent) {
+static Expr *wrap_index(Lower *L, Expr *i, Expr *extent) {
     Arena *a = L->a;
-    int64_t v;
     i = e_cast(a, DT_INT64, i);
-    if (e_is_int(i, &v)) return e_int(a, max_i64(0, min_i64(v < 0 ? v + extent : v, extent - 1)));
-    i = e_select(a, e_lt(a, i, e_int(a, 0)), e_add(a, i, e_int(a, extent)), i);
-    return e_max(a, e_int(a, 0), e_min(a, i, e_int(a, extent - 1)));
+    i = e_select(a, e_lt(a, i, e_int(a, 0)), e_add(a, i, extent), i);
+    return e_max(a, e_int(a, 0), e_min(a, i, e_sub(a, extent, e_int(a, 1))));
 }
 /* Element `at` of index operand `input`, fit for an axis of extent d. The test of all values is made only for small operands. */
-static Expr *index_at(Lower *L, Node *n, int input, Expr *const *at, int64_t d) {
+static Expr *index_at(Lower *L, Node *n, int input, Expr *const *at, Expr *d) {
     Expr *i = lower_load(L, n, input, at);
-    int64_t count;
-    if (n->in[input]->data && type_elements(&n->in[input]->type, &count) && count > 1 && count <= 65536 && indices_plain(n->in[input], d))
+    int64_t count, c;
+    if (e_is_int(d, &c) && n->in[input]->data && type_elements(&n->in[input]->type, &count) && count > 1 && count <= 65536 &&
+        indices_plain(n->in[input], c))
         return e_cast(L->a, DT_INT64, i);
     return wrap_index(L, i, d);
 }
@@ -42,16 +41,16 @@ static bool check_not_empty(Infer *x, int64_t extent, int axis) {
 /* ---- Gather */
 bool infer_gather(Infer *x) {
     const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type;
-    int64_t dim[QN_MAX_RANK];
+    Expr *dim[QN_MAX_RANK];
     int axis, rank = 0;
     if (t->rank < 1) return infer_error(x, "input 0 '%s' is a scalar; at least one axis is expected", x->n->in[0]->name);
     if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
     if (t->rank + i->rank - 1 > QN_MAX_RANK)
         return infer_error(x, "the output would have rank %d; at most %d is supported", t->rank + i->rank - 1, QN_MAX_RANK);
-    for (int k = 0; k < axis; k++) dim[rank++] = t->dim[k];
-    for (int k = 0; k < i->rank; k++) dim[rank++] = i->dim[k];
-    for (int k = axis + 1; k < t->rank; k++) dim[rank++] = t->dim[k];
-    return infer_out(x, 0, t->dt, rank, dim) && check_not_empty(x, t->dim[axis], axis);
+    for (int k = 0; k < axis; k++) dim[rank++] = type_extent(x->g, t, (int)(k));
+    for (int k = 0; k < i->rank; k++) dim[rank++] = type_extent(x->g, i, (int)(k));
+    for (int k = axis + 1; k < t->rank; k++) dim[rank++] = type_extent(x->g, t, (int)(k));
+    return infer_extents(x, 0, t->dt, rank, dim) && check_not_empty(x, t->dim[axis], axis);
 }
 Expr *compute_gather(Lower *L, Node *n, int out, Expr *const *idx) {
     (void)out;
@@ -59,7 +58,7 @@ Expr *compute_gather(Lower *L, Node *n, int out, Expr *const *idx) {
     int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + t->rank : attr_i(n, 0)), ri = n->in[1]->type.rank;
     Expr *at[QN_MAX_RANK];
     for (int k = 0; k < axis; k++) at[k] = idx[k];
-    at[axis] = index_at(L, n, 1, idx + axis, t->dim[axis]);
+    at[axis] = index_at(L, n, 1, idx + axis, lower_dim(L, t, (int)(axis)));
     for (int k = axis + 1; k < t->rank; k++) at[k] = idx[k - 1 + ri];
     return lower_load(L, n, 0, at);
 }
@@ -75,7 +74,7 @@ bool infer_gather_elements(Infer *x) {
         if (k != axis && i->dim[k] > t->dim[k])
             return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k,
                                (long long)t->dim[k]);
-    return infer_out(x, 0, t->dt, i->rank, i->dim) && check_not_empty(x, t->dim[axis], axis);
+    return infer_like(x, 0, t->dt, i) && check_not_empty(x, t->dim[axis], axis);
 }
 Expr *compute_gather_elements(Lower *L, Node *n, int out, Expr *const *idx) {
     (void)out;
@@ -83,14 +82,15 @@ Expr *compute_gather_elements(Lower *L, Node *n, int out, Expr *const *idx) {
     int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + t->rank : attr_i(n, 0));
     Expr *at[QN_MAX_RANK];
     for (int k = 0; k < t->rank; k++) at[k] = idx[k];
-    at[axis] = index_at(L, n, 1, idx, t->dim[axis]);
+    at[axis] = index_at(L, n, 1, idx, lower_dim(L, t, (int)(axis)));
     return lower_load(L, n, 0, at);
 }
 
 /* ---- GatherND: the last axis of indices holds index tuples */
 bool infer_gather_nd(Infer *x) {
     const Type *t = &x->n->in[0]->type, *i = &x->n->in[1]->type;
-    int64_t b = attr_i(x->n, 0), dim[2 * QN_MAX_RANK];
+    int64_t b = attr_i(x->n, 0);
+    Expr *dim[2 * QN_MAX_RANK];
     int rank = 0;
     if (i->rank < 1 || t->rank < 1)
         return infer_error(x, "data and indices have ranks %d and %d; at least 1 is expected", t->rank, i->rank);
@@ -99,13 +99,13 @@ bool infer_gather_nd(Infer *x) {
         return infer_error(x, "batch_dims %lld and index tuples of length %lld do not fit data of rank %d", (long long)b, (long long)len,
                            t->rank);
     for (int64_t k = 0; k < b; k++)
-        if (t->dim[k] != i->dim[k])
+        if (!infer_require(x, e_eq(x->g->a, type_extent(x->g, t, (int)k), type_extent(x->g, i, (int)k))))
             return infer_error(x, "batch axis %lld has the extents %lld and %lld", (long long)k, (long long)t->dim[k],
                                (long long)i->dim[k]);
-    for (int k = 0; k < i->rank - 1; k++) dim[rank++] = i->dim[k];
-    for (int64_t k = b + len; k < t->rank; k++) dim[rank++] = t->dim[k];
+    for (int k = 0; k < i->rank - 1; k++) dim[rank++] = type_extent(x->g, i, (int)(k));
+    for (int64_t k = b + len; k < t->rank; k++) dim[rank++] = type_extent(x->g, t, (int)(k));
     if (rank > QN_MAX_RANK) return infer_error(x, "the output would have rank %d; at most %d is supported", rank, QN_MAX_RANK);
-    if (!infer_out(x, 0, t->dt, rank, dim)) return false;
+    if (!infer_extents(x, 0, t->dt, rank, dim)) return false;
     for (int64_t k = b; k < b + len; k++)
         if (!check_not_empty(x, t->dim[k], (int)k)) return false;
     return true;
@@ -120,7 +120,7 @@ Expr *compute_gather_nd(Lower *L, Node *n, int out, Expr *const *idx) {
     for (int64_t k = 0; k < b; k++) at[k] = idx[k];
     for (int64_t k = 0; k < len; k++) {
         tuple[lead] = e_int(L->a, k);
-        at[b + k] = index_at(L, n, 1, tuple, t->dim[b + k]);
+        at[b + k] = index_at(L, n, 1, tuple, lower_dim(L, t, (int)(b + k)));
     }
     for (int64_t k = b + len; k < t->rank; k++) at[k] = idx[lead + k - b - len];
     return lower_load(L, n, 0, at);
@@ -138,9 +138,9 @@ static bool reduction_of(const Node *n, int attr, RedOp *op) {
 }
 static Buf *copy_data(Lower *L, Node *n) {
     Buf *y = lower_tensor(L, n->out[0]);
-    Expr *idx[QN_MAX_RANK];
+    Expr *idx[QN_MAX_RANK], *flat;
     lower_loops(L, NULL, &n->out[0]->type, idx);
-    lower_put(L, y, idx, lower_load(L, n, 0, idx), RED_NONE);
+    lower_put(L, y, lower_buffer_index(L, n->out[0], idx, &flat), lower_load(L, n, 0, idx), RED_NONE);
     lower_ends(L, n->out[0]->type.rank);
     return y;
 }
@@ -154,7 +154,7 @@ bool infer_scatter_elements(Infer *x) {
         return infer_error(x, "data, indices and updates have ranks %d, %d and %d; the same rank is expected", t->rank, i->rank, u->rank);
     if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
     for (int k = 0; k < t->rank; k++) {
-        if (i->dim[k] != u->dim[k])
+        if (!infer_require(x, e_eq(x->g->a, type_extent(x->g, i, k), type_extent(x->g, u, k))))
             return infer_error(x, "indices and updates have the extents %lld and %lld in axis %d", (long long)i->dim[k],
                                (long long)u->dim[k], k);
         if (k != axis && i->dim[k] > t->dim[k])
@@ -162,7 +162,7 @@ bool infer_scatter_elements(Infer *x) {
                                (long long)t->dim[k]);
     }
     if (t->dim[axis] == 0 && type_elements(i, &count) && count > 0) return infer_error(x, "axis %d has no elements to update", axis);
-    return infer_out(x, 0, t->dt, t->rank, t->dim);
+    return infer_like(x, 0, t->dt, t);
 }
 bool lower_scatter_elements(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type;
@@ -173,8 +173,9 @@ bool lower_scatter_elements(Lower *L, Node *n) {
     Buf *y = copy_data(L, n);
     lower_loops(L, NULL, &n->in[1]->type, idx);
     for (int k = 0; k < t->rank; k++) at[k] = idx[k];
-    at[axis] = lower_let(L, "at", index_at(L, n, 1, idx, t->dim[axis]));
-    lower_put(L, y, at, lower_load(L, n, 2, idx), op);
+    at[axis] = lower_let(L, "at", index_at(L, n, 1, idx, lower_dim(L, t, (int)(axis))));
+    Expr *flat;
+    lower_put(L, y, lower_buffer_index(L, n->out[0], at, &flat), lower_load(L, n, 2, idx), op);
     lower_ends(L, t->rank);
     return true;
 }
@@ -188,14 +189,17 @@ bool infer_scatter_nd(Infer *x) {
     int64_t len = i->dim[i->rank - 1];
     if (len > t->rank) return infer_error(x, "index tuples have length %lld, but data have rank %d", (long long)len, t->rank);
     bool ok = u->rank == i->rank - 1 + t->rank - len;
-    for (int k = 0; ok && k < u->rank; k++) ok = u->dim[k] == (k < i->rank - 1 ? i->dim[k] : t->dim[len + k - (i->rank - 1)]);
+    for (int k = 0; ok && k < u->rank; k++) {
+        Expr *want = k < i->rank - 1 ? type_extent(x->g, i, k) : type_extent(x->g, t, (int)len + k - (i->rank - 1));
+        ok = infer_require(x, e_eq(x->g->a, type_extent(x->g, u, k), want));
+    }
     if (!ok)
         return infer_error(x, "the shape of updates is expected to be that of indices without its last axis, then data's axes from %lld on",
                            (long long)len);
     for (int64_t k = 0; k < len; k++)
         if (t->dim[k] == 0 && type_elements(u, &count) && count > 0)
             return infer_error(x, "axis %lld has no elements to update", (long long)k);
-    return infer_out(x, 0, t->dt, t->rank, t->dim);
+    return infer_like(x, 0, t->dt, t);
 }
 bool lower_scatter_nd(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type, *it = &n->in[1]->type, *ut = &n->in[2]->type;
@@ -206,16 +210,17 @@ bool lower_scatter_nd(Lower *L, Node *n) {
     reduction_of(n, 0, &op);
     Buf *y = copy_data(L, n);
     if (type_elements(ut, &count) && count == 0) return true;
-    for (int k = 0; k < lead; k++) idx[k] = tuple[k] = lower_loop(L, arena_printf(L->a, "i%d", k), it->dim[k]);
+    for (int k = 0; k < lead; k++) idx[k] = tuple[k] = lower_loop_to(L, arena_printf(L->a, "i%d", k), lower_dim(L, it, k));
     for (int64_t k = 0; k < len; k++) { /* once per tuple, outside the loops over the slice */
         tuple[lead] = e_int(L->a, k);
-        at[k] = lower_let(L, "at", index_at(L, n, 1, tuple, t->dim[k]));
+        at[k] = lower_let(L, "at", index_at(L, n, 1, tuple, lower_dim(L, t, (int)(k))));
     }
     for (int k = lead; k < ut->rank; k++) {
-        idx[k] = lower_loop(L, arena_printf(L->a, "i%d", k), ut->dim[k]);
+        idx[k] = lower_loop_to(L, arena_printf(L->a, "i%d", k), lower_dim(L, ut, k));
         at[len + k - lead] = idx[k];
     }
-    lower_put(L, y, at, lower_load(L, n, 2, idx), op);
+    Expr *flat;
+    lower_put(L, y, lower_buffer_index(L, n->out[0], at, &flat), lower_load(L, n, 2, idx), op);
     lower_ends(L, ut->rank);
     return true;
 }
@@ -223,21 +228,21 @@ bool lower_scatter_nd(Lower *L, Node *n) {
 /* ---- OneHot: indices, depth, values [off, on] */
 bool infer_one_hot(Infer *x) {
     const Type *i = &x->n->in[0]->type, *v = &x->n->in[2]->type;
-    int64_t dim[QN_MAX_RANK], count;
+    int64_t count;
     int axis;
     if (v->rank != 1 || v->dim[0] != 2) return infer_error(x, "values is expected to be one axis of 2: off and on");
     if (!type_elements(&x->n->in[1]->type, &count) || count != 1) return infer_error(x, "depth is expected to have one element");
     if (i->rank + 1 > QN_MAX_RANK)
         return infer_error(x, "the output would have rank %d; at most %d is supported", i->rank + 1, QN_MAX_RANK);
     if (!infer_axis(x, attr_i(x->n, 0), i->rank + 1, &axis)) return false;
-    if (!x->n->in[1]->data) {
-        if (!infer_declared(x, 0, v->dt, "depth")) return false;
-        return x->n->out[0]->type.rank == i->rank + 1 ||
-               infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, i->rank + 1);
-    }
-    for (int k = 0; k <= i->rank; k++)
-        dim[k] = k < axis ? i->dim[k] : k > axis ? i->dim[k - 1] : dtype_get_i(x->n->in[1]->type.dt, x->n->in[1]->data, 0);
-    return infer_out(x, 0, v->dt, i->rank + 1, dim);
+    Expr *dim[QN_MAX_RANK], **depth, *d;
+    const Tensor *dt = x->n->in[1];
+    if (dt->data) d = e_int(x->g->a, dtype_get_i(dt->type.dt, dt->data, 0));
+    else if (dtype_is_int(dt->type.dt) && infer_values(x, 1, &depth, &count)) d = depth[0];
+    else if (dtype_is_float(dt->type.dt)) d = infer_value_of(x, infer_build(x, "Cast", 1, &x->n->in[1], DT_INT64), 0);
+    else return false;
+    for (int k = 0; k <= i->rank; k++) dim[k] = k < axis ? type_extent(x->g, i, k) : k > axis ? type_extent(x->g, i, k - 1) : d;
+    return infer_extents(x, 0, v->dt, i->rank + 1, dim);
 }
 Expr *compute_one_hot(Lower *L, Node *n, int out, Expr *const *idx) {
     Arena *a = L->a;
@@ -245,7 +250,7 @@ Expr *compute_one_hot(Lower *L, Node *n, int out, Expr *const *idx) {
     int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + o->rank : attr_i(n, 0));
     Expr *at[QN_MAX_RANK], *zero = e_int(a, 0), *one = e_int(a, 1);
     for (int k = 0; k + 1 < o->rank; k++) at[k] = idx[k < axis ? k : k + 1];
-    Expr *i = e_cast(a, DT_INT64, lower_load(L, n, 0, at)), *depth = e_int(a, o->dim[axis]);
+    Expr *i = e_cast(a, DT_INT64, lower_load(L, n, 0, at)), *depth = lower_dim(L, o, axis);
     i = e_select(a, e_lt(a, i, zero), e_add(a, i, depth), i);
     return e_select(a, e_eq(a, i, idx[axis]), lower_load(L, n, 2, &one), lower_load(L, n, 2, &zero));
 }
@@ -265,11 +270,11 @@ static void cumulate_along(Lower *L, Node *n, int axis, BinOp op) {
     DType ct = dtype_compute(t->dt);
     Expr *idx[QN_MAX_RANK];
     for (int k = 0; k < t->rank; k++)
-        if (k != axis) idx[k] = lower_loop(L, arena_printf(L->a, "i%d", k), t->dim[k]);
+        if (k != axis) idx[k] = lower_loop_to(L, arena_printf(L->a, "i%d", k), lower_dim(L, t, k));
     Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
     lower_put(L, acc, NULL, e_lit(L->a, ct, op == BIN_MUL), RED_NONE);
-    Expr *i = lower_loop(L, arena_printf(L->a, "i%d", axis), t->dim[axis]);
-    idx[axis] = reverse ? e_sub(L->a, e_int(L->a, t->dim[axis] - 1), i) : i;
+    Expr *i = lower_loop_to(L, arena_printf(L->a, "i%d", axis), lower_dim(L, t, axis));
+    idx[axis] = reverse ? e_sub(L->a, e_sub(L->a, lower_dim(L, t, axis), e_int(L->a, 1)), i) : i;
     if (exclusive) {
         Expr *x = lower_let(L, "x", lower_load(L, n, 0, idx)); /* the output may take over the input's storage */
         lower_store(L, n, 0, idx, lower_get(L, acc, NULL));
@@ -290,7 +295,7 @@ static bool lower_cumulate(Lower *L, Node *n, BinOp op) {
     }
     Expr *zero[QN_MAX_RANK];
     for (int i = 0; i < QN_MAX_RANK; i++) zero[i] = e_int(L->a, 0);
-    Expr *axis = lower_let(L, "axis", wrap_index(L, lower_load(L, n, 1, zero), rank));
+    Expr *axis = lower_let(L, "axis", wrap_index(L, lower_load(L, n, 1, zero), e_int(L->a, rank)));
     for (int i = 0; i < rank; i++) {
         lower_if(L, e_eq(L->a, axis, e_int(L->a, i)));
         cumulate_along(L, n, i, op);

@@ -114,12 +114,12 @@ bool lower_linear_attention(Lower *L, Node *n) {
     double scale = attr_f(n, SCALE) != 0 ? (double)attr_f(n, SCALE) : 1 / sqrt((double)p.dk);
     p.s = lower_temp(L, "state", DT_FLOAT32, 2, (int64_t[]){p.dk, p.dv});
     p.row = lower_temp(L, "row", DT_FLOAT32, 1, &p.dv);
-    p.b = lower_loop(L, "b", q->dim[0]), p.h = lower_loop(L, "h", p.hk);
+    p.b = lower_loop_to(L, "b", lower_dim(L, q, 0)), p.h = lower_loop(L, "h", p.hk);
     Expr *i = lower_loop(L, "i", p.dk), *j = lower_loop(L, "j", p.dv), *zero = e_lit(a, DT_FLOAT32, 0);
     lower_put(L, p.s, (Expr *[]){i, j},
               optional_type(n, IN_PAST) ? e_cast(a, DT_FLOAT32, lower_load(L, n, IN_PAST, (Expr *[]){p.b, p.h, i, j})) : zero, RED_NONE);
     lower_ends(L, 2);
-    p.t = lower_loop(L, "t", q->dim[1]);
+    p.t = lower_loop_to(L, "t", lower_dim(L, q, 1));
     update_state(L, &p, rule_of(n));
     Expr *hq = e_add(a, e_mul(a, p.h, e_int(a, p.group)), lower_loop(L, "o", p.group));
     read_state(L, &p, IN_Q, hq);

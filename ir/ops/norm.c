@@ -4,7 +4,7 @@
  *
  *   for each block:  mean = sum x / n;  var = sum (x-mean)^2 / n;  y = (x-mean) / sqrt(var+eps) * scale + bias
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 enum { LN_AXIS, LN_EPSILON, LN_STASH };
@@ -14,11 +14,11 @@ typedef struct Block {
     Node *n;
     const Type *t;
     int first; /* axes [first, rank) form the block */
-    int64_t count;
+    Expr *count;
     Expr *idx[QN_MAX_RANK];
 } Block;
 static void block_loops(Lower *L, Block *b) {
-    for (int i = b->first; i < b->t->rank; i++) b->idx[i] = lower_loop(L, arena_printf(L->a, "k%d", i), b->t->dim[i]);
+    for (int i = b->first; i < b->t->rank; i++) b->idx[i] = lower_loop_to(L, arena_printf(L->a, "k%d", i), lower_dim(L, b->t, i));
 }
 static void block_ends(Lower *L, const Block *b) { lower_ends(L, b->t->rank - b->first); }
 static Expr *mean_of(Lower *L, Block *b, const char *name, Expr *centre, bool square) {
@@ -31,7 +31,7 @@ static Expr *mean_of(Lower *L, Block *b, const char *name, Expr *centre, bool sq
     if (square) x = lower_let(L, "d", x), x = e_mul(L->a, x, x);
     lower_put(L, acc, NULL, x, RED_ADD);
     block_ends(L, b);
-    return lower_let(L, name, e_div(L->a, lower_get(L, acc, NULL), e_lit(L->a, t, (double)b->count)));
+    return lower_let(L, name, e_div(L->a, lower_get(L, acc, NULL), e_cast(L->a, t, b->count)));
 }
 static Expr *inverse_root(Lower *L, Expr *var, float eps) {
     Expr *s = e_call1(L->a, CALL_SQRT, e_add(L->a, var, e_lit(L->a, var->t, eps)));
@@ -41,28 +41,29 @@ static Expr *inverse_root(Lower *L, Expr *var, float eps) {
 bool infer_layer_norm(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     int axis;
-    int64_t dim[QN_MAX_RANK];
+    Expr *dim[QN_MAX_RANK];
     if (!infer_axis(x, attr_i(x->n, LN_AXIS), t->rank, &axis)) return false;
-    for (int i = 0; i < t->rank; i++) dim[i] = i < axis ? t->dim[i] : 1;
+    for (int i = 0; i < t->rank; i++) dim[i] = i < axis ? type_extent(x->g, t, i) : e_int(x->g->a, 1);
     for (int o = 1; o < x->n->nout; o++)
-        if (x->n->out[o] && !infer_out(x, o, t->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32, t->rank, dim)) return false;
+        if (x->n->out[o] && !infer_extents(x, o, t->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32, t->rank, dim)) return false;
     for (int i = 1; i < x->n->nin; i++) {
         const Type *s = x->n->in[i] ? &x->n->in[i]->type : t;
         bool fits = s->rank <= t->rank;
-        for (int k = 0; fits && k < s->rank; k++) fits = s->dim[k] == 1 || s->dim[k] == t->dim[k + t->rank - s->rank];
+        for (int k = 0; fits && k < s->rank; k++)
+            fits = (s->dim[k] == 1 && !(s->ext && s->ext[k])) || extent_same(s, k, t, k + t->rank - s->rank);
         if (!fits) return infer_error(x, "input %d '%s' does not broadcast to the shape of input 0", i, x->n->in[i]->name);
     }
     bool rms = strcmp(x->n->op->name, "RMSNormalization") == 0;
-    return infer_out(x, 0, rms ? x->n->in[1]->type.dt : t->dt, t->rank, t->dim);
+    return infer_like(x, 0, rms ? x->n->in[1]->type.dt : t->dt, t);
 }
 /* LayerNormalization and, without mean and bias, RMSNormalization. */
 bool lower_layer_norm(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type;
     bool rms = strcmp(n->op->name, "RMSNormalization") == 0;
     int64_t axis = attr_i(n, LN_AXIS);
-    Block b = {.n = n, .t = t, .first = (int)(axis < 0 ? axis + t->rank : axis), .count = 1};
-    for (int i = b.first; i < t->rank; i++) b.count *= t->dim[i];
-    for (int i = 0; i < b.first; i++) b.idx[i] = lower_loop(L, arena_printf(L->a, "i%d", i), t->dim[i]);
+    Block b = {.n = n, .t = t, .first = (int)(axis < 0 ? axis + t->rank : axis), .count = e_int(L->a, 1)};
+    for (int i = b.first; i < t->rank; i++) b.count = e_mul(L->a, b.count, lower_dim(L, t, i));
+    for (int i = 0; i < b.first; i++) b.idx[i] = lower_loop_to(L, arena_printf(L->a, "i%d", i), lower_dim(L, t, i));
     Expr *mean = rms ? NULL : mean_of(L, &b, "mean", NULL, false);
     Expr *inv = inverse_root(L, mean_of(L, &b, "var", mean, true), attr_f(n, LN_EPSILON));
     Expr *stat[QN_MAX_RANK];
@@ -97,7 +98,7 @@ bool infer_instance_norm(Infer *x) {
 }
 static void group_loops(Lower *L, const Type *t, Expr *group, int64_t per, Expr **idx) {
     idx[1] = e_add(L->a, e_mul(L->a, group, e_int(L->a, per)), lower_loop(L, "c", per));
-    for (int i = 2; i < t->rank; i++) idx[i] = lower_loop(L, arena_printf(L->a, "k%d", i), t->dim[i]);
+    for (int i = 2; i < t->rank; i++) idx[i] = lower_loop_to(L, arena_printf(L->a, "k%d", i), lower_dim(L, t, i));
 }
 static Expr *group_mean(Lower *L, Node *n, Expr *group, int64_t per, Expr **idx, Expr *centre, int64_t count) {
     const Type *t = &n->in[0]->type;
@@ -116,7 +117,7 @@ bool lower_instance_norm(Lower *L, Node *n) {
     int64_t groups = n->op->nattr > GN_GROUPS ? attr_i(n, GN_GROUPS) : t->dim[1], per = t->dim[1] / groups, count = per;
     for (int i = 2; i < t->rank; i++) count *= t->dim[i];
     Expr *idx[QN_MAX_RANK];
-    idx[0] = lower_loop(L, "n", t->dim[0]);
+    idx[0] = lower_loop_to(L, "n", lower_dim(L, t, 0));
     Expr *g = lower_loop(L, "g", groups);
     Expr *mean = group_mean(L, n, g, per, idx, NULL, count);
     Expr *inv = inverse_root(L, group_mean(L, n, g, per, idx, mean, count), attr_f(n, IN_EPSILON));

@@ -18,10 +18,11 @@ bool infer_pool(Infer *x) {
     if (rank < 1 || rank > WIN_SPATIAL) return infer_error(x, "the input has %d dims, expected 3 to 5", in->rank);
     if (k->n != rank) return infer_error(x, "kernel_shape has %lld values, expected %d", (long long)k->n, rank);
     if (!window_infer(x, &attrs, rank, in->dim + 2, k->is, w)) return false;
-    int64_t dim[QN_MAX_RANK] = {in->dim[0], in->dim[1]};
-    for (int i = 0; i < rank; i++) dim[2 + i] = w[i].out;
-    if (x->n->nout > 1 && x->n->out[1] && !infer_out(x, 1, DT_INT64, in->rank, dim)) return false;
-    return infer_out(x, 0, in->dt, in->rank, dim);
+    Expr *dim[QN_MAX_RANK] = {type_extent(x->g, in, 0), type_extent(x->g, in, 1)};
+    for (int i = 0; i < rank; i++)
+        if (!(dim[2 + i] = window_extent(x, &attrs, i, &w[i], type_extent(x->g, in, 2 + i)))) return false;
+    if (x->n->nout > 1 && x->n->out[1] && !infer_extents(x, 1, DT_INT64, in->rank, dim)) return false;
+    return infer_extents(x, 0, in->dt, in->rank, dim);
 }
 
 typedef struct Pool {
@@ -39,12 +40,14 @@ static void pool_open(Lower *L, Node *n, Pool *p) {
     const Type *o = &n->out[0]->type;
     p->rank = p->in->rank - 2, p->last = p->rank - 1;
     window_of(n, &attrs, p->rank, p->in->dim + 2, n->attr[KERNEL_SHAPE].is, o->dim + 2, p->w);
-    int64_t width = p->w[p->last].out;
-    p->tile = min_i64(width, ROW);
-    for (int i = 0; i < 2; i++) p->at[i] = lower_loop(L, names[i], o->dim[i]);
-    for (int i = 0; i < p->last; i++) p->at[2 + i] = lower_loop(L, outer[i + (p->last == 1)], o->dim[2 + i]);
-    p->from = e_mul(L->a, lower_loop(L, "ft", ceil_div(width, max_i64(p->tile, 1))), e_int(L->a, p->tile));
-    p->to = e_min(L->a, e_add(L->a, p->from, e_int(L->a, p->tile)), e_int(L->a, width));
+    window_run_time(L, n, &attrs, p->rank, p->in, o, p->w);
+    Expr *width = lower_dim(L, o, 2 + p->last);
+    p->tile = max_i64(1, min_i64(p->w[p->last].out, ROW));
+    for (int i = 0; i < 2; i++) p->at[i] = lower_loop_to(L, names[i], lower_dim(L, o, i));
+    for (int i = 0; i < p->last; i++) p->at[2 + i] = lower_loop_to(L, outer[i + (p->last == 1)], lower_dim(L, o, 2 + i));
+    p->from = e_mul(L->a, lower_loop_to(L, "ft", e_div(L->a, e_add(L->a, width, e_int(L->a, p->tile - 1)), e_int(L->a, p->tile))),
+                    e_int(L->a, p->tile));
+    p->to = e_min(L->a, e_add(L->a, p->from, e_int(L->a, p->tile)), width);
 }
 static void pool_close(Lower *L, const Pool *p) { lower_ends(L, 2 + p->last + 1); }
 static Expr *fill(Lower *L, const Pool *p, Buf *b, Expr *v) {
@@ -91,14 +94,14 @@ bool lower_max_pool(Lower *L, Node *n) {
     taps_open(L, &p, xi, &f);
     Expr *v = lower_load(L, n, 0, xi);
     if (want) { /* flat position over the whole tensor; column order when storage_order is 1 */
-        Expr *flat = e_add(a, e_mul(a, xi[0], e_int(a, p.in->dim[1])), xi[1]), *inner = e_int(a, 0);
-        int64_t plane = 1;
+        Expr *flat = e_add(a, e_mul(a, xi[0], lower_dim(L, p.in, 1)), xi[1]), *inner = e_int(a, 0);
+        Expr *plane = e_int(a, 1);
         for (int i = 0; i < p.rank; i++) {
             int k = attr_i(n, EXTRA) ? p.rank - 1 - i : i;
-            inner = e_add(a, e_mul(a, inner, e_int(a, p.in->dim[2 + k])), xi[2 + k]);
-            plane *= p.in->dim[2 + i];
+            inner = e_add(a, e_mul(a, inner, lower_dim(L, p.in, 2 + k)), xi[2 + k]);
+            plane = e_mul(a, plane, lower_dim(L, p.in, 2 + i));
         }
-        flat = e_add(a, e_mul(a, flat, e_int(a, plane)), inner);
+        flat = e_add(a, e_mul(a, flat, plane), inner);
         v = lower_let(L, "v", v);
         lower_put(L, best, &f, e_select(a, e_lt(a, lower_get(L, acc, &f), v), flat, lower_get(L, best, &f)), RED_NONE);
     }
@@ -116,6 +119,8 @@ bool lower_max_pool(Lower *L, Node *n) {
 static Expr *tap_count(Lower *L, const Window *w, Expr *o, bool with_pad) {
     Arena *a = L->a;
     Window v = *w;
+    if (with_pad && v.run_in)
+        v.run_in = e_add(a, v.run_in, e_int(a, v.lo + v.hi)), v.inside = false; /* the last window may still reach out */
     if (with_pad) v.in += v.lo + v.hi, v.lo = 0;
     Expr *lo, *hi;
     window_taps(L, &v, o, &lo, &hi);

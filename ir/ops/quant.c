@@ -95,7 +95,7 @@ bool lower_conv_integer(Lower *L, Node *n) {
     int64_t width = p.win[p.last].out;
     p.tile = max_i64(min_i64(width, CONV_ROW), 1);
     p.mb = mg % 4 == 0 ? 4 : mg % 2 == 0 ? 2 : 1; /* output channels that share the loads of x */
-    p.vn = lower_loop(L, "n", p.in->dim[0]);
+    p.vn = lower_loop_to(L, "n", lower_dim(L, p.in, 0));
     p.vg = lower_loop(L, "g", group);
     Expr *mo = lower_loop(L, "mo", mg / p.mb);
     p.m0 = e_add(a, e_mul(a, p.vg, e_int(a, mg)), e_mul(a, mo, e_int(a, p.mb)));
@@ -162,7 +162,7 @@ bool lower_matmul_integer(Lower *L, Node *n) {
     int64_t rows = max_i64(min_i64(M, MM_ROWS), 1), cols = max_i64(min_i64(N, MM_COLS), 1);
     int nlead = o->rank - row - col;
     Expr *lead[QN_MAX_RANK], *idx[QN_MAX_RANK];
-    for (int i = 0; i < nlead; i++) lead[i] = lower_loop(L, arena_printf(a, "b%d", i), o->dim[i]);
+    for (int i = 0; i < nlead; i++) lead[i] = lower_loop_to(L, arena_printf(a, "b%d", i), lower_dim(L, o, i));
     Expr *m0 = e_mul(a, lower_loop(L, "mo", ceil_div(M, rows)), e_int(a, rows));
     Expr *n0 = e_mul(a, lower_loop(L, "no", ceil_div(N, cols)), e_int(a, cols));
     Expr *mend = M % rows ? e_min(a, e_int(a, rows), e_sub(a, e_int(a, M), m0)) : e_int(a, rows);

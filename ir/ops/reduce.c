@@ -4,7 +4,7 @@
  *
  *   ReduceL2(x, axes 1):  for i:  acc = 0;  for j: acc += x[i,j]*x[i,j];  y[i] = sqrt(acc)
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 enum { KEEPDIMS, NOOP };
@@ -46,7 +46,7 @@ static bool axes_mask(Infer *x, bool *mask, bool *known) {
 bool infer_reduce(Infer *x) {
     const Type *t = &x->n->in[0]->type, *o = &x->n->out[0]->type;
     bool mask[QN_MAX_RANK], known;
-    int64_t dim[QN_MAX_RANK];
+    Expr *dim[QN_MAX_RANK];
     int rank = 0;
     DClass k = dtype_info[t->dt].cls;
     if (k == CLS_STR || k == CLS_CPLX) return infer_error(x, "input 0 is %s, which this operator does not support", dtype_name(t->dt));
@@ -56,10 +56,10 @@ bool infer_reduce(Infer *x) {
         return infer_error(x, "the axes are not constant; make input 1 an initialiser");
     }
     for (int i = 0; i < t->rank; i++) {
-        if (!mask[i]) dim[rank++] = t->dim[i];
-        else if (attr_i(x->n, KEEPDIMS)) dim[rank++] = 1;
+        if (!mask[i]) dim[rank++] = type_extent(x->g, t, i);
+        else if (attr_i(x->n, KEEPDIMS)) dim[rank++] = e_int(x->g->a, 1);
     }
-    return infer_out(x, 0, t->dt, rank, dim);
+    return infer_extents(x, 0, t->dt, rank, dim);
 }
 
 static Expr *before(Lower *L, Pre pre, Expr *e, Expr *shift) {
@@ -74,9 +74,9 @@ static Expr *as_float_call(Lower *L, CallFn f, Expr *e) {
     if (dtype_is_float(e->t)) return e_call1(L->a, f, e);
     return e_cast(L->a, e->t, e_call1(L->a, f, e_cast(L->a, DT_FLOAT64, e)));
 }
-static Expr *after(Lower *L, Post post, Expr *e, int64_t count) {
+static Expr *after(Lower *L, Post post, Expr *e, Expr *count) {
     switch (post) {
-    case POST_MEAN: return e_div(L->a, e, e_lit(L->a, e->t, (double)count));
+    case POST_MEAN: return e_div(L->a, e, e_cast(L->a, e->t, count));
     case POST_SQRT: return as_float_call(L, CALL_SQRT, e);
     case POST_LOG: return as_float_call(L, CALL_LOG, e);
     default: return e;
@@ -93,7 +93,7 @@ static Expr *neutral(Lower *L, RedOp r, DType t) {
 static void reduced_loops(Lower *L, const Type *t, const bool *mask, Expr **idx, int *count) {
     *count = 0;
     for (int i = 0; i < t->rank; i++)
-        if (mask[i]) idx[i] = lower_loop(L, arena_printf(L->a, "r%d", i), t->dim[i]), ++*count;
+        if (mask[i]) idx[i] = lower_loop_to(L, arena_printf(L->a, "r%d", i), lower_dim(L, t, i)), ++*count;
 }
 bool lower_reduce(Lower *L, Node *n) {
     const struct Row *row = row_of(n);
@@ -103,14 +103,14 @@ bool lower_reduce(Lower *L, Node *n) {
     if (!axes_mask(&x, mask, &known)) return false;
     for (int i = 0; !known && i < t->rank; i++) mask[i] = o->dim[i] != t->dim[i];
     Expr *idx[QN_MAX_RANK], *out[QN_MAX_RANK];
-    int64_t count = 1;
+    Expr *count = e_int(L->a, 1);
     int r = 0, inner;
     for (int i = 0; i < t->rank; i++) {
         if (mask[i]) {
-            count *= t->dim[i];
+            count = e_mul(L->a, count, lower_dim(L, t, i));
             if (keep) out[r++] = e_int(L->a, 0);
         } else {
-            idx[i] = out[r++] = lower_loop(L, arena_printf(L->a, "i%d", i), t->dim[i]);
+            idx[i] = out[r++] = lower_loop_to(L, arena_printf(L->a, "i%d", i), lower_dim(L, t, i));
         }
     }
     DType at = row->pre == PRE_EXP && !dtype_is_float(t->dt) ? DT_FLOAT64 : dtype_compute(t->dt);

@@ -341,7 +341,7 @@ bool lower_resize_axis(Lower *L, Node *n) {
     DType ct = dtype_compute(t->dt);
     Expr *idx[QN_MAX_RANK], *from[QN_MAX_RANK], *w[UNROLL] = {NULL}, *first = NULL;
     for (int i = 0; i < t->rank; i++) {
-        from[i] = idx[i] = lower_loop(L, arena_printf(a, "i%d", i), o->dim[i]);
+        from[i] = idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, o, i));
         if (i != axis) continue;
         first = lower_let(L, "first", clamp_index(L, lower_load(L, n, 1, &idx[i]), 0, t->dim[i] - taps));
         for (int k = 0; taps <= UNROLL && k < taps; k++)

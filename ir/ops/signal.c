@@ -209,7 +209,7 @@ static void dft_along(Lower *L, Node *n, int axis) {
     Expr *idx[QN_MAX_RANK], *count = e_min(a, real ? e_add(a, e_div(a, r.len, e_int(a, 2)), e_int(a, 1)) : r.len, e_int(a, t->dim[axis])),
                             *v[2];
     count = lower_let(L, "count", count);
-    for (int i = 0; i < last; i++) idx[i] = lower_loop(L, arena_printf(a, "i%d", i), o->dim[i]);
+    for (int i = 0; i < last; i++) idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, o, i));
     DftRow row = {n, idx, axis, t->rank, r, real};
     spectrum(L, &r, idx[axis], count, !inverse, dft_sample, &row, &v[0], &v[1]);
     for (int i = 0; i < o->dim[last]; i++) {
@@ -302,9 +302,9 @@ bool lower_stft(Lower *L, Node *n) {
          *step = lower_let(L, "step", scalar_int(L, n, ST_STEP)), *v[2];
     len = e_max(a, e_min(a, len, e_int(a, most)), e_int(a, 1));
     Roots r = roots(L, len, max_i64(most, 1), ct);
-    Expr *b = lower_loop(L, "b", o->dim[0]), *f = lower_loop(L, "f", o->dim[1]);
+    Expr *b = lower_loop_to(L, "b", lower_dim(L, o, 0)), *f = lower_loop_to(L, "f", lower_dim(L, o, 1));
     Frame frame = {n, b, lower_let(L, "from", e_mul(a, f, step))};
-    Expr *k = lower_loop(L, "k", o->dim[2]);
+    Expr *k = lower_loop_to(L, "k", lower_dim(L, o, 2));
     spectrum(L, &r, k, r.len, true, frame_sample, &frame, &v[0], &v[1]);
     for (int i = 0; i < 2; i++) lower_store(L, n, 0, (Expr *[]){b, f, k, e_int(a, i)}, v[i]);
     lower_ends(L, 3);

@@ -3,7 +3,7 @@
  *
  *   for each row:  top = max x;  e[k] = exp(x[k]-top), sum += e[k];  y[k] = e[k]/sum
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 enum { AXIS, FLATTEN };
@@ -21,8 +21,8 @@ typedef struct Axes {
 static Expr *row_loops(Lower *L, Axes *s) { /* returns the position within the row */
     Expr *flat = e_int(L->a, 0);
     for (int i = s->first; i < s->last; i++) {
-        s->idx[i] = lower_loop(L, arena_printf(L->a, "k%d", i), s->t->dim[i]);
-        flat = e_add(L->a, e_mul(L->a, flat, e_int(L->a, s->t->dim[i])), s->idx[i]);
+        s->idx[i] = lower_loop_to(L, arena_printf(L->a, "k%d", i), lower_dim(L, s->t, i));
+        flat = e_add(L->a, e_mul(L->a, flat, lower_dim(L, s->t, i)), s->idx[i]);
     }
     return flat;
 }
@@ -48,7 +48,7 @@ bool lower_softmax(Lower *L, Node *n) {
     s.first = (int)(axis < 0 ? axis + s.t->rank : axis);
     s.last = s.t->rank == 0 ? s.first : attr_i(n, FLATTEN) ? s.t->rank : s.first + 1;
     for (int i = 0; i < s.t->rank; i++) {
-        if (i < s.first || i >= s.last) s.idx[i] = lower_loop(L, arena_printf(a, "i%d", i), s.t->dim[i]);
+        if (i < s.first || i >= s.last) s.idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, s.t, i));
         else len *= s.t->dim[i];
     }
     Buf *top = lower_temp(L, "top", t, 0, NULL);

@@ -75,7 +75,42 @@ bool window_infer(Infer *x, const WindowAttrs *a, int rank, const int64_t *in, c
     return true;
 }
 
-static bool all_inside(const Window *w) { return w->lo == 0 && (w->out - 1) * w->stride + (w->k - 1) * w->dil < w->in; }
+Expr *window_extent(Infer *x, const WindowAttrs *a, int i, const Window *w, Expr *in) {
+    Arena *m = x->g->a;
+    int64_t c;
+    if (e_is_int(in, &c)) return e_int(m, w->out);
+    bool ceil_mode = a->ceil_mode >= 0 && attr_i(x->n, a->ceil_mode);
+    if (strncmp(mode_of(x->n, a), "SAME", 4) == 0) {
+        if (w->stride == 1) return in;
+        infer_error(x, "auto_pad with stride %lld on axis %d, whose extent is known at run time only; give pads or fix the axis with --dim",
+                    (long long)w->stride, i + 2);
+        return NULL;
+    }
+    int64_t add = w->lo + w->hi - (w->k - 1) * w->dil - 1 + (ceil_mode ? w->stride - 1 : 0);
+    Expr *out = extent_add(x->g, extent_floor_div(x->g, extent_add(x->g, in, e_int(m, add)), w->stride), e_int(m, 1));
+    if (!ceil_mode) return out;
+    Expr *last = e_mul(m, e_sub(m, out, e_int(m, 1)), e_int(m, w->stride)), *over = e_le(m, e_add(m, in, e_int(m, w->lo)), last);
+    return extent_simplify(x->g, e_sub(m, out, e_cast(m, DT_INT64, over)));
+}
+void window_run_time(Lower *L, const Node *n, const WindowAttrs *a, int rank, const Type *in, const Type *out, Window *w) {
+    bool ceil_mode = a->ceil_mode >= 0 && attr_i(n, a->ceil_mode);
+    for (int i = 0; i < rank; i++) {
+        if (!in->ext || !in->ext[2 + i]) continue;
+        w[i].run_in = lower_dim(L, in, 2 + i), w[i].run_out = lower_dim(L, out, 2 + i);
+        w[i].inside = w[i].lo == 0 && w[i].hi == 0 && !ceil_mode;
+        if (strncmp(mode_of(n, a), "SAME", 4) == 0) { /* stride 1: what is needed does not depend on the extent */
+            int64_t need = (w[i].k - 1) * w[i].dil;
+            w[i].lo = strcmp(mode_of(n, a), "SAME_LOWER") == 0 ? need - need / 2 : need / 2, w[i].hi = need - w[i].lo;
+            w[i].inside = need == 0;
+        }
+    }
+}
+
+static Expr *in_of(Lower *L, const Window *w) { return w->run_in ? w->run_in : e_int(L->a, w->in); }
+static bool all_inside(const Window *w) {
+    if (w->run_in) return w->inside;
+    return w->lo == 0 && (w->out - 1) * w->stride + (w->k - 1) * w->dil < w->in;
+}
 /* max(0, e)/d for an e that may be negative */
 static Expr *div_pos(Lower *L, Expr *e, int64_t d) { return e_div(L->a, e_max(L->a, e, e_int(L->a, 0)), e_int(L->a, d)); }
 void window_taps(Lower *L, const Window *w, Expr *o, Expr **lo, Expr **hi) {
@@ -83,14 +118,14 @@ void window_taps(Lower *L, const Window *w, Expr *o, Expr **lo, Expr **hi) {
     if (all_inside(w)) return;
     Expr *start = e_mul(L->a, o, e_int(L->a, w->stride));
     if (w->lo) *lo = div_pos(L, e_sub(L->a, e_int(L->a, w->lo + w->dil - 1), start), w->dil);
-    *hi = e_min(L->a, *hi, div_pos(L, e_sub(L->a, e_int(L->a, w->in - 1 + w->lo + w->dil), start), w->dil));
+    *hi = e_min(L->a, *hi, div_pos(L, e_sub(L->a, e_add(L->a, in_of(L, w), e_int(L->a, w->lo + w->dil - 1)), start), w->dil));
 }
 void window_outputs(Lower *L, const Window *w, Expr *r, Expr **lo, Expr **hi) {
-    *lo = e_int(L->a, 0), *hi = e_int(L->a, w->out);
+    *lo = e_int(L->a, 0), *hi = w->run_out ? w->run_out : e_int(L->a, w->out);
     if (all_inside(w)) return;
     Expr *tap = e_mul(L->a, r, e_int(L->a, w->dil));
     if (w->lo) *lo = div_pos(L, e_sub(L->a, e_int(L->a, w->lo + w->stride - 1), tap), w->stride);
-    *hi = e_min(L->a, *hi, div_pos(L, e_sub(L->a, e_int(L->a, w->in - 1 + w->lo + w->stride), tap), w->stride));
+    *hi = e_min(L->a, *hi, div_pos(L, e_sub(L->a, e_add(L->a, in_of(L, w), e_int(L->a, w->lo + w->stride - 1)), tap), w->stride));
 }
 Expr *window_at(Lower *L, const Window *w, Expr *o, Expr *r) {
     Expr *e = e_add(L->a, e_mul(L->a, o, e_int(L->a, w->stride)), e_mul(L->a, r, e_int(L->a, w->dil)));

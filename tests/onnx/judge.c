@@ -139,13 +139,16 @@ static bool light_read(Ctx *c, const json_t *ins, const char *path, DataSet *set
     vec_push(c->a, &set->out, out);
     return true;
 }
-static const char *judge_output(Ctx *c, const Case *k, const json_t *m, size_t i, const void *got, const DataSet *set) {
+static const char *judge_output(Ctx *c, const Case *k, const json_t *m, size_t i, const void *got, const int64_t *dims,
+                                const DataSet *set) {
     const json_t *e = json_array_get(json_object_get(m, "outputs"), i);
     Type t = {0};
     Value *want = &set->out.v[i];
     int64_t n;
     const char *why;
-    if (!entry_type(e, &t) || !value_fit(want, &t))
+    bool typed = entry_type(e, &t);
+    for (int d = 0; d < t.rank; d++) t.dim[d] = dims[d];
+    if (!typed || !value_fit(want, &t))
         return arena_printf(c->a, "output %zu is %s, stored is %s", i, type_text(c, &t), type_text(c, &want->type));
     type_elements(&t, &n);
     if (exempt(k, &why) == EXEMPT_RANDOM)
@@ -168,18 +171,25 @@ Stage judge_set(Ctx *c, const Case *k, InvokeFn *invoke, const json_t *m, const 
     void **out = NEW_ARRAY(c->a, void *, nout + 1);
     for (size_t i = 0; i < nin; i++) {
         Type t = {0};
-        if (!entry_type(json_array_get(ins, i), &t) || !value_fit(&set.in.v[i], &t))
-            return *why = "stored input has another type than the manifest says", RUN;
+        bool typed = entry_type(json_array_get(ins, i), &t);
+        const json_t *symbols = json_object_get(json_array_get(ins, i), "symbols");
+        for (int d = 0; d < t.rank && d < set.in.v[i].type.rank; d++) /* the manifest has bounds */
+            if (json_is_string(json_array_get(symbols, (size_t)d))) t.dim[d] = min_i64(t.dim[d], set.in.v[i].type.dim[d]);
+        if (!typed || !value_fit(&set.in.v[i], &t)) return *why = "stored input has another type than the manifest says", RUN;
         in[i] = set.in.v[i].data;
     }
     for (size_t i = 0; i < nout; i++) out[i] = arena_alloc(c->a, (size_t)entry_bytes(json_array_get(outs, i)) + 1);
     if (posix_memalign(&arena, 64, arena_bytes + 1)) return *why = "no memory", RUN;
     memset(arena, 0xa5, arena_bytes);
     memset(arena, 0, (size_t)json_integer_value(json_object_get(m, "state_bytes")));
-    int r = invoke(arena, in, NULL, out, NULL);
+    int64_t(*dims)[QN_MAX_RANK] = arena_alloc(c->a, (nout + 1) * sizeof *dims), **out_dims = NEW_ARRAY(c->a, int64_t *, nout + 1);
+    const int64_t **in_dims = NEW_ARRAY(c->a, const int64_t *, nin + 1);
+    for (size_t i = 0; i < nout; i++) out_dims[i] = dims[i];
+    for (size_t i = 0; i < nin; i++) in_dims[i] = set.in.v[i].type.dim;
+    int r = invoke(arena, in, in_dims, out, out_dims);
     if (r) return *why = arena_printf(c->a, "invoke returned %d", r), RUN;
     for (size_t i = 0; i < nout && i < (size_t)set.out.n; i++)
-        if ((*why = judge_output(c, k, m, i, out[i], &set))) return WRONG;
+        if ((*why = judge_output(c, k, m, i, out[i], dims[i], &set))) return WRONG;
     free(arena);
     return PASS;
 }

@@ -329,8 +329,8 @@ static OnnxModel *symbolic_model(Arena *a) {
 START_TEST(dims_are_bound) {
     Run r;
     run_init(&r);
-    vec_push(r.a, &r.o.dims, ((DimBinding){"batch", 5, false}));
-    vec_push(r.a, &r.o.dims, ((DimBinding){"p[1]", 4, false}));
+    vec_push(r.a, &r.o.dims, ((DimBinding){.name = "batch", .value = 5}));
+    vec_push(r.a, &r.o.dims, ((DimBinding){.name = "p[1]", .value = 4}));
     run_model(&r, symbolic_model(r.a));
     ck_ok(&r);
     ck_assert(r.g->in.v[0]->type.dim[0] == 5 && r.g->in.v[0]->type.dim[1] == 4);
@@ -342,7 +342,7 @@ END_TEST
 START_TEST(dims_unused_or_contrary) {
     Run r;
     run_init(&r);
-    vec_push(r.a, &r.o.dims, ((DimBinding){"nothing", 5, false}));
+    vec_push(r.a, &r.o.dims, ((DimBinding){.name = "nothing", .value = 5}));
     run_model(&r, symbolic_model(r.a));
     ck_refused(&r);
     ck_said(&r, "--dim nothing=5: no input has such a dimension; still free: 'p[0]' (batch), 'p[1]', 'q[0]' (batch)");
@@ -350,7 +350,7 @@ START_TEST(dims_unused_or_contrary) {
     run_free(&r);
     run_init(&r);
     r.o.free_dims = true;
-    vec_push(r.a, &r.o.dims, ((DimBinding){"q[1]", 5, false}));
+    vec_push(r.a, &r.o.dims, ((DimBinding){.name = "q[1]", .value = 5}));
     run_model(&r, symbolic_model(r.a));
     ck_refused(&r);
     ck_said(&r, "has the fixed extent 4");
