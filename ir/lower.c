@@ -211,8 +211,8 @@ static Expr *local_extent(Lower *L, const Extent *x) {
     Var *v = new_var(L, identifier(a, x->name), DT_INT64);
     Stmt *body = L->f->body, *let = s_let(a, v, e);
     s_append(a, body, let);
-    for (int i = body->u.block.n - 1; i > L->extent.n; i--) body->u.block.v[i] = body->u.block.v[i - 1];
-    body->u.block.v[L->extent.n] = let;
+    for (int i = body->u.block.n - 1; i > L->extent_lets; i--) body->u.block.v[i] = body->u.block.v[i - 1];
+    body->u.block.v[L->extent_lets++] = let;
     vec_push(a, &L->extent, x->v);
     vec_push(a, &L->extent_local, e_var(a, v));
     return e_var(a, v);
@@ -221,6 +221,10 @@ static Expr *on_extent(void *user, Expr *e) {
     Lower *L = user;
     const Extent *x = e->k == E_VAR ? extent_find(L->g, e->u.v) : NULL;
     return x ? local_extent(L, x) : e;
+}
+void lower_knows_extent(Lower *L, const Var *v, Expr *e) {
+    vec_push(L->a, &L->extent, v);
+    vec_push(L->a, &L->extent_local, e);
 }
 Expr *lower_extent(Lower *L, Expr *e) { return e->k == E_INT ? e : expr_map(L->a, e, on_extent, L); }
 Expr *lower_dim(Lower *L, const Type *t, int axis) { return lower_extent(L, type_extent(L->g, t, axis)); }

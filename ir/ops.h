@@ -107,6 +107,7 @@ struct Lower {
     int64_t stack;            /* bytes of MEM_STACK buffers so far */
     Vec(const Var *) extent;  /* extents of the graph which the nest reads, and */
     Vec(Expr *) extent_local; /* … the variables at the top of the function that hold them */
+    int extent_lets;          /* statements at the top that read them */
     bool may_let;             /* statements may be appended while an expression is built (not inside an inlined one) */
 };
 Expr *lower_load(Lower *L, Node *n, int input, Expr *const *idx);                   /* idx has the rank of that input */
@@ -127,6 +128,7 @@ void lower_ends(Lower *L, int n);
 /* Run-time extents: type_extent and what is computed from it, in terms of variables of the function. Constants stay constants. */
 Expr *lower_extent(Lower *L, Expr *e);
 Expr *lower_dim(Lower *L, const Type *t, int axis);
+void lower_knows_extent(Lower *L, const Var *v, Expr *e);                                  /* computed by the nest itself: e from here on */
 Expr *const *lower_buffer_index(Lower *L, const Tensor *t, Expr *const *idx, Expr **flat); /* of an element in lower_tensor's buffer */
 Expr *lower_loop_to(Lower *L, const char *name, Expr *extent); /* lower_loop with an extent that may be known at run time only */
 Buf *lower_temp(Lower *L, const char *name, DType dt, int rank, const int64_t *dim); /* rank 0: a register; small: stack; large: scratch */
