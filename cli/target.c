@@ -8,6 +8,9 @@
 #include "codegen/target_yaml.h"
 #include <string.h>
 #include <unistd.h>
+#if defined(__riscv) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 /* The best built-in target that this machine can run. */
 static const char *host_target(void) {
@@ -18,6 +21,8 @@ static const char *host_target(void) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86_avx2";
 #elif defined(__aarch64__)
     return "aarch64_neon";
+#elif defined(__riscv) && __riscv_xlen == 64 && defined(__linux__)
+    return getauxval(AT_HWCAP) >> ('V' - 'A') & 1 ? "riscv64_v" : "riscv64";
 #endif
     return "c99";
 }

@@ -62,7 +62,8 @@ void target_includes(const Model *m, Text *t) {
             again |= m->variant.v[k].t->include && v->t->include && !strcmp(m->variant.v[k].t->include, v->t->include);
         if (!v->t->include || again) continue;
         target_guard(m, v, false, t);
-        text_printf(t, "#include <%s>\n", v->t->include);
+        for (const char *h = v->t->include; *h; h += strcspn(h, " "), h += *h == ' ')
+            text_printf(t, "#include <%.*s>\n", (int)strcspn(h, " "), h);
         target_guard(m, v, true, t);
     }
 }

@@ -81,6 +81,8 @@ enum { PANEL_CHAINS = 8 }; /* additions that one sum's latency has room for */
 typedef struct PanelChoice {
     int64_t lanes, width, tail, block; /* columns of a vector, of a panel, of the last one (0: as the others); rows of a block */
 } PanelChoice;
+/* One sum at a time where the order of additions must not depend on the registers that there are. */
+static inline int64_t panel_chains(const Run *r) { return r->o->precise ? 1 : PANEL_CHAINS; }
 PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols, int64_t depth); /* without a narrower last panel */
 bool panel_recurrent(Run *r, Node *n); /* panel_recurrent.c: false: not such a node, or not possible */
 

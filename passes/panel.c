@@ -135,7 +135,7 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
     node_set_i(k, op_attr_index(op, "cols"), cols);
     node_set_i(k, op_attr_index(op, "rows"), c.block);
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
-    node_set_i(k, op_attr_index(op, "chains"), PANEL_CHAINS);
+    node_set_i(k, op_attr_index(op, "chains"), panel_chains(r));
     node_set_i(k, op_attr_index(op, "chunks"), chunks);
     node_set_i(k, op_attr_index(op, "strip"), strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * 4));
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];

@@ -86,7 +86,7 @@ bool panel_recurrent(Run *r, Node *n) {
     node_set_i(k, op_attr_index(op, "hidden_size"), hidden);
     node_set_i(k, op_attr_index(op, "rows"), apart ? min_i64(c.block, last.block) : c.block);
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
-    node_set_i(k, op_attr_index(op, "chains"), PANEL_CHAINS);
+    node_set_i(k, op_attr_index(op, "chains"), panel_chains(r));
     for (int i = 0; i < n->nout; i++) {
         Tensor *old = n->out[i];
         if (!old) continue;
