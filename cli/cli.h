@@ -22,7 +22,9 @@ typedef struct Options {
     const char *model;
     const struct Target *machine; /* of --target */
     const char *output, *name, *target, *backend, *weights, *output_dir, *cc, *cflags;
-    int threads, runs; /* runs 0: bench chooses */
+    int threads, runs;     /* runs 0: bench chooses */
+    const char *reference; /* of verify: a folder of tensors by name */
+    bool per_node, bisect, quiet;
     bool interpret, json, markdown, emit_main, per_layer, threads_given;
     double atol, rtol; /* negative: default */
     struct {           /* of explore */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_model.c: compile, run, verify. */
 #define _GNU_SOURCE
-#include "cli.h"
 #include "ir/extent.h"
+#include "verify.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -31,12 +31,7 @@ int cmd_compile(Ctx *c, Options *o) {
     return EXIT_DONE;
 }
 
-/* A program ready to be called: by the interpreter, or as a shared object in a temporary folder. */
-typedef struct Runner {
-    Program *p;
-    const char *id, *dir, *so;
-} Runner;
-static bool runner_open(Ctx *c, Options *o, Runner *r) {
+bool runner_open(Ctx *c, Options *o, Runner *r) {
     r->id = model_id(c, o);
     r->p = model_build(c, o, o->model);
     if (!r->p || o->interpret) return r->p != NULL;
@@ -46,7 +41,7 @@ static bool runner_open(Ctx *c, Options *o, Runner *r) {
     r->so = arena_printf(c->a, "%s/model.so", r->dir);
     return model_emit(c, o, r->p, r->id, r->dir, &e) && exec_build(c, o, r->dir, &e, &r->id, 1, r->so);
 }
-static void runner_close(Runner *r) {
+void runner_close(Runner *r) {
     if (r->dir) remove_dir(r->dir);
     r->dir = NULL;
 }
@@ -158,7 +153,7 @@ done:
 }
 
 /* ---- verify */
-static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set) {
+bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set) {
     Graph *g = r->p->g;
     Loc l = {set->dir, -1, NULL, NULL};
     if (set->in.n < g->in.n) return diag_error(c->d, l, "holds %d inputs, the model has %d", set->in.n, g->in.n);
@@ -184,8 +179,9 @@ static bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet 
             continue;
         }
         Compared cmp = compare_values(t->type.dt, count, out[i], want->data, tolerance_default(g, t->type.dt, o->atol, o->rtol));
-        printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, t->name, cmp.ok ? "ok" : "WRONG",
-               cmp.max_abs, cmp.max_allowed);
+        if (!o->quiet)
+            printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, t->name, cmp.ok ? "ok" : "WRONG",
+                   cmp.max_abs, cmp.max_allowed);
         if (!cmp.ok)
             ok = diag_error(
                 c->d, l,
@@ -205,7 +201,7 @@ static bool fits_program(const Runner *r, DataSet *set) {
 int cmd_verify(Ctx *c, Options *o) {
     int passed = 0, failed = 0;
     Runner r = {0};
-    DataSet *last = NULL;
+    DataSet *last = NULL, *first = NULL;
     Options user = *o;
     for (int i = 0; i < o->data.n; i++) {
         char **dirs;
@@ -229,11 +225,15 @@ int cmd_verify(Ctx *c, Options *o) {
                     return EXIT_REFUSED;
                 }
             }
-            ok = ok && verify_set(c, o, &r, set);
-            passed += ok, failed += !ok;
+            bool same = ok && verify_set(c, o, &r, set);
+            if (ok && o->per_node) same &= verify_nodes(c, &user, set);
+            if (ok && !same && o->bisect && !first) first = set;
+            passed += same, failed += !same;
         }
     }
     runner_close(&r);
+    if (o->bisect && !first) printf("bisect: nothing to look for: all data sets agree\n");
+    if (first) verify_bisect(c, &user, first);
     printf("verify: %d data sets agree, %d do not\n", passed, failed);
     return failed ? EXIT_REFUSED : EXIT_DONE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* data.c: tensors in files (.npy, .pb), ONNX test data sets, and the comparison of outputs.
  *
- *   DIR/input_0.pb, input_1.pb …, output_0.pb …   (in the order of the graph's inputs and outputs)
+ *   DIR/input_0.pb, input_1.pb …, output_0.pb …   (in the order of the graph's inputs and outputs; or .npy)
  */
 #define _GNU_SOURCE
 #include "cli.h"
@@ -57,9 +57,10 @@ bool dataset_read(Ctx *c, const char *dir, DataSet *out) {
     for (int side = 0; side < 2; side++)
         for (int i = 0;; i++) {
             char *path = arena_printf(c->a, "%s/%s_%d.pb", dir, side ? "output" : "input", i);
-            if (!exists(path)) break;
+            char *npy = arena_printf(c->a, "%s/%s_%d.npy", dir, side ? "output" : "input", i);
+            if (!exists(path) && !exists(npy)) break;
             Value v = {0};
-            if (!onnx_read_tensor(c, path, &v)) {
+            if (exists(path) ? !onnx_read_tensor(c, path, &v) : !npy_read(c, npy, &v)) {
                 ok = false;
                 continue;
             }
@@ -79,7 +80,7 @@ bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n) {
     Loc l = {dir, -1, NULL, NULL};
     if (!is_dir(dir))
         return diag_error(c->d, l, "is not a folder; give a test data set (input_0.pb, output_0.pb) or a folder of test_data_set_N");
-    if (exists(arena_printf(c->a, "%s/output_0.pb", dir))) {
+    if (exists(arena_printf(c->a, "%s/output_0.pb", dir)) || exists(arena_printf(c->a, "%s/output_0.npy", dir))) {
         vec_push(c->a, &found, arena_strdup(c->a, dir));
     } else {
         DIR *d = opendir(dir);

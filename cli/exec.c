@@ -5,7 +5,7 @@
  *   cc -O2 -shared … out/net.c -> net.so;   child: dlopen, net_invoke(arena, inputs, …), outputs in shared memory
  */
 #define _GNU_SOURCE
-#include "cli.h"
+#include "verify.h"
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -84,6 +84,16 @@ static _Noreturn void child_fail(const char *what, const char *detail) {
     fprintf(stderr, "quern: emitted code: %s%s%s\n", what, detail ? ": " : "", detail ? detail : "");
     _exit(120);
 }
+/* What the profile hook of emitted code calls, in the child. */
+static struct {
+    ExecWatch *fn;
+    void *user;
+    const char *arena;
+    void *const *out;
+} probe;
+static void on_profile(int kernel) { /* before kernel `kernel`, so after the one before it */
+    if (kernel > 0) probe.fn(probe.user, kernel - 1, probe.arena, probe.out);
+}
 static _Noreturn void child_call(const char *so, const char *id, const Program *p, const void *const *in, const int64_t *const *in_dims,
                                  void *const *out, int64_t *const *out_dims) {
     char sym[300];
@@ -115,6 +125,13 @@ static _Noreturn void child_call(const char *so, const char *id, const Program *
             if (bind(arena, w, (size_t)n)) child_fail("weights were refused", path);
         }
     }
+    if (probe.fn) {
+        snprintf(sym, sizeof sym, "%s_profile_hook", id);
+        void *hook = dlsym(lib, sym);
+        if (!hook) child_fail("no such variable", sym);
+        *(void (**)(int))hook = on_profile;
+        probe.arena = arena, probe.out = out;
+    }
     int r = invoke(arena, in, in_dims, out, out_dims);
     if (r) {
         static const char *const why[] = {"",        "arena",
@@ -128,6 +145,13 @@ static _Noreturn void child_call(const char *so, const char *id, const Program *
     _exit(0);
 }
 
+bool exec_watch(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, void *const *out, ExecWatch *watch,
+                void *user) {
+    probe.fn = watch, probe.user = user;
+    bool ok = exec_call(c, so, id, p, in, NULL, out, NULL);
+    probe.fn = NULL;
+    return ok;
+}
 bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, const int64_t *const *in_dims,
                void *const *out, int64_t *const *out_dims) {
     Graph *g = p->g;

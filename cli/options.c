@@ -131,6 +131,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
                    {"cc", &o->cc},
                    {"cflags", &o->cflags},
                    {"passes", &o->pass.list},
+                   {"reference", &o->reference},
                    {"arch", &o->x.arch},
                    {"mapping", &o->x.mapping},
                    {"batch", &o->x.batch},
@@ -148,8 +149,8 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     const struct {
         const char *name;
         bool *to;
-    } flags[] = {{"interpret", &o->interpret},  {"json", &o->json},           {"markdown", &o->markdown},
-                 {"emit-main", &o->emit_main},  {"per-layer", &o->per_layer}, {"time-passes", &o->pass.time},
+    } flags[] = {{"interpret", &o->interpret},  {"json", &o->json},         {"markdown", &o->markdown}, {"emit-main", &o->emit_main},
+                 {"per-layer", &o->per_layer},  {"per-node", &o->per_node}, {"bisect", &o->bisect},     {"time-passes", &o->pass.time},
                  {"precise", &o->pass.precise}, {"fuse", &o->x.fuse}};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(name, strings[i].name) == 0) return *strings[i].to = arg, *arg != 0;

@@ -143,6 +143,11 @@ bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o) {
 }
 
 /* ---- the tables */
+const char *pass_optional(int i) {
+    for (int k = 0; k < ROWS; k++)
+        if (rows[k].kind == PASS_OPT && i-- == 0) return rows[k].name;
+    return NULL;
+}
 void passes_list(Text *out) {
     for (int i = 0; i < ROWS; i++) text_printf(out, "%-8s %s%s\n", rows[i].name, rows[i].doc, rows[i].kind == PASS_NEED ? " (always)" : "");
     text_puts(out, "\nrules (--no-rule NAME):\n");

@@ -20,8 +20,10 @@ typedef struct PassOptions {
 
 /* Runs the graph passes, lowers and plans. NULL after errors. */
 Program *passes_run(Ctx *c, Graph *g, const PassOptions *o);
-void passes_markdown(Text *out); /* the pass and rule tables, for `quern passes --markdown` */
-void passes_list(Text *out);     /* for `quern passes` */
+void passes_markdown(Text *out);  /* the pass and rule tables, for `quern passes --markdown` */
+const char *pass_optional(int i); /* name of the i-th pass that may be left out, in the order in which they run; NULL behind the last */
+const char *rule_name(int i);     /* of rules.def; NULL behind the last */
+void passes_list(Text *out);      /* for `quern passes` */
 
 /* One pass alone, for tests. */
 bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o);
@@ -32,4 +34,8 @@ bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void
 /* The same with run-time extents: dims (of inputs: may be NULL, the bounds) in graph order. */
 bool program_interpret_dims(Ctx *c, const Program *p, const void *const *inputs, const int64_t *const *in_dims, void *const *outputs,
                             int64_t *const *out_dims);
+/* The same; `watch`, if not NULL, is called after each kernel with the storage of its parameters. */
+typedef void ProgramWatch(void *user, int kernel, void *const *param);
+bool program_watch(Ctx *c, const Program *p, const void *const *inputs, const int64_t *const *in_dims, void *const *outputs,
+                   int64_t *const *out_dims, ProgramWatch *watch, void *user);
 #endif

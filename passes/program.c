@@ -68,10 +68,14 @@ static bool check_bounds(Ctx *c, const Program *p, const Memory *m, const Kernel
 }
 
 bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void *const *outputs) {
-    return program_interpret_dims(c, p, inputs, NULL, outputs, NULL);
+    return program_watch(c, p, inputs, NULL, outputs, NULL, NULL, NULL);
 }
 bool program_interpret_dims(Ctx *c, const Program *p, const void *const *inputs, const int64_t *const *in_dims, void *const *outputs,
                             int64_t *const *out_dims) {
+    return program_watch(c, p, inputs, in_dims, outputs, out_dims, NULL, NULL);
+}
+bool program_watch(Ctx *c, const Program *p, const void *const *inputs, const int64_t *const *in_dims, void *const *outputs,
+                   int64_t *const *out_dims, ProgramWatch *watch, void *user) {
     Arena *tmp = arena_new();
     Memory m = {arena_alloc(tmp, (size_t)p->arena_bytes + 64), inputs, outputs};
     m.arena += (64 - ((uintptr_t)m.arena & 63)) & 63;
@@ -84,6 +88,7 @@ bool program_interpret_dims(Ctx *c, const Program *p, const void *const *inputs,
         for (int i = 0; i < kn->arg.n; i++) param[i] = kn->arg.v[i] ? storage(one, &m, kn->arg.v[i]) : m.arena + kn->scratch.v[i];
         Ctx kc = {one, c->d};
         ok = interp_run(&kc, kn->f, param, NULL) && check_bounds(c, p, &m, kn);
+        if (ok && watch) watch(user, k, param);
         arena_free(one);
     }
     for (int i = 0; ok && out_dims && i < p->g->out.n; i++) {

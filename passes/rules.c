@@ -220,6 +220,7 @@ bool pass_rules(Run *r) {
     return ok;
 }
 
+const char *rule_name(int i) { return i < RULES ? rules[i].name : NULL; }
 void rules_list(Text *out) {
     for (int i = 0; i < RULES; i++) text_printf(out, "%-18s %s\n", rules[i].name, rules[i].doc);
 }

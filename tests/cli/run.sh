@@ -81,6 +81,20 @@ cp -r "$root/tests/data/digits" "$work/wrong"
 for s in "$work"/wrong/test_data_set_*; do head -c 40 "$s/output_0.pb" > "$s/short" && cp "$s/input_0.pb" "$s/output_0.pb"; done
 status 1 'verify finds a wrong output' '$quern verify $model --data $work/wrong'
 status 0 'run' '$quern run $model'
+
+# ---- verify as a debugging tool
+one='--data $root/tests/data/digits/test_data_set_0'
+prints 'interpreter 0 abs' 'verify --per-node' "\$quern verify \$model $one --per-node"
+prints 'unoptimised' 'verify --per-node compares with the graph before the passes' "\$quern verify \$model $one --per-node"
+status 0 'verify --per-node, vectors' "\$quern verify \$model $one --per-node --target host"
+mkdir "$work/reference"
+status 0 'a reference tensor' '$quern run $model --output-dir $work/reference && ls $work/reference/*.npy'
+prints 'differs from the reference' 'verify --reference' "\$quern verify \$model $one --per-node --reference \$work/reference"
+mkdir "$work/exact"
+cp "$root/tests/data/digits/test_data_set_0/input_0.pb" "$work/exact"
+status 0 'outputs before the passes' '$quern run $model --interpret --passes fold --input Input3=$work/exact/input_0.pb --output-dir $work/exact/o && mv $work/exact/o/*.npy $work/exact/output_0.npy'
+prints "without rule 'conv_add'" 'verify --bisect names the rule' '$quern verify $model --data $work/exact --interpret --atol 0 --rtol 0 --bisect'
+prints 'without any optional pass' 'verify --bisect, wrong data' "\$quern verify \$model --data \$work/wrong --interpret --bisect"
 status 0 'run --output-dir' '$quern run $model --output-dir $work/out && ls $work/out/*.npy'
 status 1 'run, unknown input' '$quern run $model --input nothing=$work/x.npy'
 
