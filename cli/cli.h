@@ -38,6 +38,7 @@ typedef struct Options {
     } x;
     Vec(Named) input;
     Vec(const char *) data;
+    UserOps ops; /* of --op */
     ImportOptions import;
     PassOptions pass;
 } Options;

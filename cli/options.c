@@ -161,6 +161,10 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     if (strcmp(name, "runs") == 0) return parse_int(arg, 1, 1000000, &v) && ((o->runs = (int)v), true);
     if (strcmp(name, "dim") == 0) return parse_dim(c, o, arg);
     if (strcmp(name, "max") == 0) return parse_max(c, o, arg);
+    if (strcmp(name, "op") == 0) {
+        o->import.ops = &o->ops;
+        user_op_read(c, arg, &o->ops); /* its errors are reported with the model's */
+    }
     if (strcmp(name, "input") == 0) return parse_named(c, o, arg);
     if (strcmp(name, "atol") == 0) return parse_number(arg, &o->atol);
     if (strcmp(name, "rtol") == 0) return parse_number(arg, &o->rtol);

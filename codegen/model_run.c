@@ -128,6 +128,11 @@ static void find_shared(Model *m, Variant *v) {
 static void routines_of(Model *m, Text *t, const Stmt *s) {
     switch (s->k) {
     case S_CALL:
+        if (strncmp(s->u.call.name, "qn_", 3) != 0) { /* of --op: the user links it */
+            const char *line = arena_printf(m->a, "int %s(const int64_t *arg, void *const *buf);", s->u.call.name);
+            if (!t->n || !strstr(t->s, line)) text_printf(t, "%s\n\n", line);
+            break;
+        }
         if (!call_is_hint(s->u.call.name) && !helper_text_put(m->helpers, t, s->u.call.name))
             BUG("no embedded file defines the routine '%s'", s->u.call.name);
         break;

@@ -22,6 +22,7 @@ typedef struct ImportOptions {
     size_t max_bytes;    /* of the file; 0: 2 GiB */
     size_t max_memory;   /* of the parsed message and its graph; 0: max(240 MiB, 16 x file) */
     bool free_dims;      /* leave unbound dims as DIM_UNKNOWN with sym set instead of refusing (inspect, run, verify bind later) */
+    const UserOps *ops;  /* operators that the user brings along, or NULL */
 } ImportOptions;
 
 /* Reads, checks and converts a model. All errors are collected in c->d; NULL if there was any. Unsupported ops are

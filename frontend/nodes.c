@@ -135,6 +135,7 @@ static bool arity_check(RawNode *r, const OpDef *op) {
 }
 void node_finish(RawNode *r) {
     const OpDef *op = op_find(r->domain, r->op);
+    if (!op) op = user_op_find(r->im->o->ops, r->domain, r->op);
     if (!op) {
         unsupported_add(r, r->op);
         return;
@@ -177,7 +178,7 @@ static void op_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t
     }
     r.nout = (int)nout;
     bool known = map_get(sc->opset, r.domain);
-    if (!op_find(r.domain, r.op) && !upgrade_known(r.op)) {
+    if (!op_find(r.domain, r.op) && !upgrade_known(r.op) && !user_op_find(im->o->ops, r.domain, r.op)) {
         unsupported_add(&r, r.op);
         return;
     }

@@ -196,6 +196,11 @@ static void run_list(InterpFrame *I, const CodeList *l);
 static void run_call(InterpFrame *I, const Code *c) {
     const Stmt *s = c->call;
     InterpCall fn = interp_find_call(s->u.call.name);
+    if (!fn && strncmp(s->u.call.name, "qn_", 3) != 0) {
+        diag_error(I->c->d, NO_LOC, "kernel '%s' calls the C function '%s' of --op, which only compiled code can; leave --interpret out",
+                   I->f->name, s->u.call.name);
+        return;
+    }
     if (!fn) BUG("kernel '%s' calls '%s', which no runtime routine is", I->f->name, s->u.call.name);
     int64_t arg[64];
     void *buf[16];

@@ -7,5 +7,6 @@
 #include "graph.h"   /* tensors and nodes */
 #include "loop.h"    /* loop nests, simplifier, interpreter */
 #include "ops.h"     /* the op registry, inference and lowering */
+#include "user_op.h" /* operators that a user brings along */
 #include "program.h" /* a planned model */
 #endif

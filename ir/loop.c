@@ -493,6 +493,7 @@ typedef struct Renew {
     Func *f;
     Expr **var; /* by old id */
     Buf **buf;  /* by old id */
+    bool moves; /* into another function: ids and names are new, too */
 } Renew;
 static Expr *renew_expr_one(void *user, Expr *e) {
     Renew *r = user;
@@ -504,6 +505,7 @@ static Expr *renew_expr(void *user, Expr *e) { return expr_map(((Renew *)user)->
 static Var *renew_var(Renew *r, const Var *v) {
     Var *w = NEW(r->a, Var);
     *w = *v;
+    if (r->moves) w->id = r->f->nvar++;
     r->var[v->id] = e_var(r->a, w);
     return w;
 }
@@ -518,6 +520,7 @@ static void renew_decls(Renew *r, Stmt *s) {
         Buf *b = NEW(r->a, Buf);
         *b = *s->u.alloc;
         r->buf[b->id] = b;
+        if (r->moves) b->id = r->f->nbuf++, b->name = arena_printf(r->a, "%s_%d", b->name, b->id);
         s->u.alloc = b;
         break;
     }
@@ -564,9 +567,18 @@ Func *func_copy(Arena *a, const Func *f) {
     g->schedule.cap = f->schedule.n;
     for (int i = 0; i < f->schedule.n; i++) g->schedule.v[i] = f->schedule.v[i];
     g->body = s_copy(a, f->body);
-    Renew r = {a, g, NEW_ARRAY(a, Expr *, f->nvar), NEW_ARRAY(a, Buf *, f->nbuf)};
+    Renew r = {a, g, NEW_ARRAY(a, Expr *, f->nvar), NEW_ARRAY(a, Buf *, f->nbuf), false};
     renew_decls(&r, g->body);
     renew_stores(&r, g->body);
     stmt_map_exprs(g->body, renew_expr, &r);
     return g;
+}
+Stmt *func_inline(Func *into, const Func *f, Buf *const *param) {
+    Renew r = {into->a, into, NEW_ARRAY(into->a, Expr *, f->nvar + 1), NEW_ARRAY(into->a, Buf *, f->nbuf + 1), true};
+    Stmt *body = s_copy(into->a, f->body);
+    for (int i = 0; i < f->param.n; i++) r.buf[f->param.v[i]->id] = param[i];
+    renew_decls(&r, body);
+    renew_stores(&r, body);
+    stmt_map_exprs(body, renew_expr, &r);
+    return body;
 }

@@ -193,8 +193,9 @@ Stmt *s_store(Arena *a, Buf *b, Expr *const *idx, Expr *val, RedOp red);
 Stmt *s_let(Arena *a, Var *v, Expr *val);
 Stmt *s_if(Arena *a, Expr *cond); /* with an empty then-block */
 Stmt *s_alloc(Arena *a, Buf *b);
-Stmt *s_copy(Arena *a, const Stmt *s);    /* deep; expressions are shared */
-Func *func_copy(Arena *a, const Func *f); /* loops, variables and local buffers renewed; parameters shared */
+Stmt *s_copy(Arena *a, const Stmt *s);                           /* deep; expressions are shared */
+Func *func_copy(Arena *a, const Func *f);                        /* loops, variables and local buffers renewed; parameters shared */
+Stmt *func_inline(Func *into, const Func *f, Buf *const *param); /* f's body with these for its parameters, to be put into `into` */
 void stmt_subst(Arena *a, Stmt *s, const Var *v, Expr *by);
 /* Visits every expression of a statement tree; the callback may replace it. */
 typedef Expr *(*ExprFn)(void *user, Expr *e);

@@ -98,6 +98,22 @@ prints 'without any optional pass' 'verify --bisect, wrong data' "\$quern verify
 status 0 'run --output-dir' '$quern run $model --output-dir $work/out && ls $work/out/*.npy'
 status 1 'run, unknown input' '$quern run $model --input nothing=$work/x.npy'
 
+# ---- operators of one's own
+own=$root/examples/custom_op
+export own
+run_own='$quern run $own/warp.onnx --input x=$own/x.npy'
+status 1 'an operator that is not known' "$run_own"
+for how in '--op $own/warp.qir' '--op $own/warp.qir --target host' '--op $own/warp.qir --interpret' '--op $own/warp_nest.qir' \
+    '--op $own/warp_nest.qir --interpret' '--op com.example::Warp=my_warp --cflags "-O1 $own/warp.c"' '--op Warp=my_warp --cflags "-O1 $own/warp.c"'; do
+    prints '-1.6699' "run $how" "$run_own $how"
+done
+prints 'which only compiled code can' 'a C function is not interpreted' "$run_own --op Warp=my_warp --interpret"
+prints 'is built in' '--op cannot replace' "$run_own --op Relu=f"
+prints 'a C identifier' '--op NAME=nonsense' "$run_own --op 'Warp=1+1'"
+prints 'cannot open' '--op, absent file' "$run_own --op \$work/none.qir"
+prints 'float32[2,9]' '--op, another shape' "sed 's/2,8/2,9/g' \$own/warp_nest.qir > \$work/nest.qir; $run_own --op \$work/nest.qir"
+prints 'expected `graph' '--op, another text' "echo hello > \$work/hello.qir; $run_own --op \$work/hello.qir"
+
 # ---- whole or not at all
 mkdir "$work/locked" && chmod a-w "$work/locked"
 if [ "$(id -u)" != 0 ]; then status 1 'folder that cannot be written' '$quern compile $model -o $work/locked'; else ok; fi
