@@ -147,8 +147,10 @@ static _Noreturn void child_call(const char *so, const char *id, const Program *
 
 bool exec_watch(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, void *const *out, ExecWatch *watch,
                 void *user) {
+    int64_t **dims = NEW_ARRAY(c->a, int64_t *, p->g->out.n + 1);
+    for (int i = 0; i < p->g->out.n; i++) dims[i] = NEW_ARRAY(c->a, int64_t, QN_MAX_RANK);
     probe.fn = watch, probe.user = user;
-    bool ok = exec_call(c, so, id, p, in, NULL, out, NULL);
+    bool ok = exec_call(c, so, id, p, in, NULL, out, dims);
     probe.fn = NULL;
     return ok;
 }
