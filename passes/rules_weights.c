@@ -98,13 +98,14 @@ static bool per_channel(const Match *m, const Tensor *t) {
         if (t->type.dim[i] != 1 && i + off != 1) return false;
     return tensor_elements(t) > 0;
 }
-static bool weights_float(const Match *m) {
+static bool constants_float(const Match *m) {
     DType dt = m->node[0]->out[0]->type.dt;
     const char *const all = "wbcsomv";
     for (const char *s = all; *s; s++)
         if (VAR(m, *s) && VAR(m, *s)->type.dt != dt) return false;
-    return dtype_is_float(dt) && tensor_elements(VAR(m, 'w')) > 0;
+    return dtype_is_float(dt);
 }
+static bool weights_float(const Match *m) { return constants_float(m) && tensor_elements(VAR(m, 'w')) > 0; }
 GUARD(per_channel) { return weights_float(m) && per_channel(m, VAR(m, 'c')) && all_finite(VAR(m, 'c'), false); }
 GUARD(per_channel_not_zero) { return guard_per_channel(m) && all_finite(VAR(m, 'c'), true); }
 /* Gemm with alpha = beta = 1 and a bias that is one value or one per column. */
@@ -120,15 +121,16 @@ GUARD(trans_b) { return get_i(m->node[0], "transB", 0) != 0 && VAR(m, 'w')->type
 static bool bn_plain(const Match *m) {
     const Node *bn = m->node[0];
     double eps = get_f(bn, "epsilon", 1e-5f);
-    if (get_i(bn, "training_mode", 0) || !weights_float(m)) return false;
+    if (get_i(bn, "training_mode", 0) || !constants_float(m)) return false;
     const Tensor *v = VAR(m, 'v');
     for (int64_t i = 0, n = tensor_elements(v); i < n; i++)
         if (!(dtype_get_f(v->type.dt, v->data, i) + eps > 0)) return false;
     return all_finite(VAR(m, 's'), false) && all_finite(VAR(m, 'o'), false) && all_finite(VAR(m, 'm'), false) && all_finite(v, false);
 }
-GUARD(bn_conv) { return bn_plain(m); }
-GUARD(bn_convt) { return bn_plain(m) && get_i(m->node[1], "group", 1) == 1; }
-GUARD(bn_gemm) { return bn_plain(m) && plain_gemm(m); }
+GUARD(bn_conv) { return weights_float(m) && bn_plain(m); }
+GUARD(bn_convt) { return weights_float(m) && bn_plain(m) && get_i(m->node[1], "group", 1) == 1; }
+GUARD(bn_gemm) { return weights_float(m) && bn_plain(m) && plain_gemm(m); }
+GUARD(bn_alone) { return bn_plain(m) && VAR(m, 'x')->type.rank >= 2 && m->node[0]->out[0]->type.dt == VAR(m, 'x')->type.dt; }
 
 static Tensor *two(const Match *m, const char *op, Tensor *x, Tensor *y) { return build(m->g, m->node[0], op, 2, (Tensor *[]){x, y}); }
 static Tensor *shaped(const Match *m, Tensor *t, int rank, const int64_t *dim) {
@@ -159,6 +161,19 @@ BUILD(fold_bn) {
     Tensor *w = two(m, "Mul", VAR(m, 'w'), along_weights(m, scale));
     Tensor *shift = b ? two(m, "Sub", channel_vector(m, b), VAR(m, 'm')) : build(m->g, m->node[0], "Neg", 1, (Tensor *[]){VAR(m, 'm')});
     return rebuild(m, w, two(m, "Add", two(m, "Mul", shift, scale), VAR(m, 'o')));
+}
+/* One value per channel in the shape in which it is broadcast along the other axes. */
+static Tensor *along_channels(const Match *m, Tensor *t) {
+    int64_t dim[QN_MAX_RANK], rank = VAR(m, 'x')->type.rank - 1;
+    for (int64_t d = 0; d < rank; d++) dim[d] = d ? 1 : tensor_elements(VAR(m, 's'));
+    return shaped(m, t, (int)rank, dim);
+}
+BUILD(scale_shift) {
+    Tensor *eps = tensor_scalar(m->g, VAR(m, 'v')->type.dt, get_f(m->node[0], "epsilon", 1e-5f));
+    Tensor *scale = two(m, "Div", VAR(m, 's'), build(m->g, m->node[0], "Sqrt", 1, (Tensor *[]){two(m, "Add", VAR(m, 'v'), eps)}));
+    Tensor *shift = two(m, "Sub", VAR(m, 'o'), two(m, "Mul", VAR(m, 'm'), scale));
+    Tensor *product = two(m, "Mul", VAR(m, 'x'), along_channels(m, scale));
+    return two(m, "Add", product, along_channels(m, shift));
 }
 BUILD(fold_add) { /* or a subtraction */
     Tensor *b = VAR(m, 'b'), *c = channel_vector(m, VAR(m, 'c'));
