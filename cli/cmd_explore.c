@@ -292,7 +292,7 @@ static int whole(Ctx *c, Options *o, const Target *t, ExploreLayers *layers) {
     SearchSpec spec;
     ModelRun r = {.layers = layers, .target = t, .spec = &spec};
     if (!spec_of(c, o, &spec)) return EXIT_REFUSED;
-    if (!o->x.evals) spec.evals = 500000;
+    if (!o->x.evals) spec.evals = 800000;
     if (o->x.sweep) return explore_sweep(c, o, &r);
     if (!explore_model(c, &r)) return EXIT_REFUSED;
     if (o->x.html && !explore_html(c, o->x.html, o->model, &r)) return EXIT_REFUSED;

@@ -61,7 +61,8 @@ typedef struct SearchResult {
 } SearchResult;
 
 /* The space: whole factors of the extents at every level and along every axis, every order of the loops; levels keep what the target
- * can hold, less what the dataflow forbids. Small spaces are searched to the end. false: no legal mapping was found. */
+ * can hold, less what the dataflow forbids. Small spaces are searched to the end; in others some extents are also rounded up, and the
+ * outermost loop of such a dim is ragged. false: no legal mapping was found. */
 bool mapping_search(const Problem *p, const Target *t, const SearchSpec *s, Mapping *best, SearchResult *r);
 /* ---- fused layers (explore_fuse.c) */
 enum { QN_MAX_STACK = 4 };

@@ -21,7 +21,9 @@ typedef struct Space {
     Slot slot[MAX_SLOTS];    /* by level; the temporal one of a level before its axes */
     Prime prime[MAX_PRIMES]; /* of all extents */
     bool allowed[QN_MAX_DIMS][MAX_SLOTS];
-    Mapping shape; /* what the levels keep */
+    Mapping shape;       /* what the levels keep */
+    const Problem *real; /* not the same as `problem`: extents are padded (explore_pad.c) */
+    double scale;        /* multiply-adds of the real problem / of the padded one */
 } Space;
 typedef struct Point {
     int64_t factor[QN_MAX_DIMS][MAX_SLOTS];
@@ -36,6 +38,14 @@ void point_mapping(const Space *s, const Point *x, Mapping *scratch); /* scratch
 double point_illegal(const Space *s, const Point *x);                 /* 0: capacities and fan-outs are kept to */
 double point_value(const Space *s, const Point *x, Mapping *scratch);
 double search_now(void);
+uint32_t space_random(uint64_t *state, uint32_t n); /* less than n > 0 */
+enum { MAX_VARIANTS = 20 };
+int pad_variants(const Space *s, int64_t (*extent)[QN_MAX_DIMS]);
+void space_pad(const Space *base, const int64_t *extent, Space *out, Problem *padded);
+bool pad_possible(const Space *s, const Point *x);
+void pad_mapping(const Space *s, const Point *x, Mapping *m); /* of the real problem */
+double pad_value(const Space *s, const Point *x, Mapping *m); /* exact; m: zeroed once */
+
 /* At most twice a second. `last`: when it was shown. */
 void search_progress(const SearchSpec *s, double begin, double *last, int64_t evals, double value);
 /* True if the dataflow lets the dim have a factor at this level and axis. */

@@ -2,6 +2,7 @@
 /* explore_search.c: simulated annealing over mappings. A point is, for each dim, one factor per slot (a slot: the loops of a level, or
  * one axis of the array below it), and for each level an order of the dims. A move hands a prime factor from slot to slot, exchanges two,
  * or moves a loop in its order. Chains are independent and seeded by their number, so that the result does not depend on threads.
+ * First short chains try which extents to round up (explore_pad.c), then long ones search, and the last quarter starts from the best.
  *   DRAM[M6 C16] GLB[M4 …]  --move 2 of M from DRAM to GLB-->  DRAM[M3 C16] GLB[M8 …] */
 #include "cost_internal.h"
 #include "explore_internal.h"
@@ -29,7 +30,7 @@ double objective_floor(const Problem *p, const Target *t, Objective o) {
 /* ---- the space */
 void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *spec) {
     memset(s, 0, sizeof *s);
-    s->problem = p, s->target = t, s->spec = spec;
+    s->problem = s->real = p, s->target = t, s->spec = spec, s->scale = 1;
     for (int l = 0; l < t->nlevel; l++) {
         s->slot[s->nslot++] = (Slot){l, 0};
         if (t->level[l].fan_x > 1) s->slot[s->nslot++] = (Slot){l, 'x'};
@@ -88,19 +89,21 @@ double point_value(const Space *s, const Point *x, Mapping *m) {
     double over = point_illegal(s, x);
     if (over > 0) return NOT_LEGAL * (2 + over);
     MappingCounts n;
+    if (s->real != s->problem && !pad_possible(s, x)) return NOT_LEGAL * 1.9;
     point_mapping(s, x, m);
     int faults = s->spec->flow ? dataflow_faults(s->spec->flow, m) : 0;
     if (faults) return NOT_LEGAL * (1 + 0.01 * min_i64(faults, 50));
     mapping_counts_as(m, s->spec->counting, &n);
+    n.energy *= s->scale;
     return objective_value(s->spec->objective, &n);
 }
 
 /* ---- one chain */
-static uint32_t rnd(uint64_t *state, uint32_t n) { /* xorshift*; n > 0 */
+uint32_t space_random(uint64_t *state, uint32_t n) { /* xorshift* */
     *state ^= *state >> 12, *state ^= *state << 25, *state ^= *state >> 27;
     return (uint32_t)(((*state * 0x2545F4914F6CDD1Dull >> 32) * n) >> 32);
 }
-static double uniform(uint64_t *state) { return (rnd(state, 1u << 30) + 0.5) / (double)(1u << 30); }
+static double uniform(uint64_t *state) { return (space_random(state, 1u << 30) + 0.5) / (double)(1u << 30); }
 
 typedef struct Where { /* slot of each prime */
     unsigned char slot[MAX_PRIMES];
@@ -113,21 +116,22 @@ static bool hand(const Space *s, Point *x, Where *w, int prime, int to) {
     return true;
 }
 static void reorder(const Space *s, Point *x, uint64_t *r) {
-    int l = (int)rnd(r, (uint32_t)s->target->nlevel), n = s->problem->ndim, from = (int)rnd(r, (uint32_t)n), to = (int)rnd(r, (uint32_t)n);
+    int l = (int)space_random(r, (uint32_t)s->target->nlevel), n = s->problem->ndim, from = (int)space_random(r, (uint32_t)n),
+        to = (int)space_random(r, (uint32_t)n);
     unsigned char *o = x->order[l], d = o[from];
     for (; from < to; from++) o[from] = o[from + 1];
     for (; from > to; from--) o[from] = o[from - 1];
     o[to] = d;
 }
 static bool move(const Space *s, Point *x, Where *w, uint64_t *r) {
-    uint32_t kind = rnd(r, 100);
+    uint32_t kind = space_random(r, 100);
     if (kind < 30 || !s->nprime) return reorder(s, x, r), true;
-    int a = (int)rnd(r, (uint32_t)s->nprime), to = (int)rnd(r, (uint32_t)s->nslot), from = w->slot[a];
+    int a = (int)space_random(r, (uint32_t)s->nprime), to = (int)space_random(r, (uint32_t)s->nslot), from = w->slot[a];
     if (to == from || !hand(s, x, w, a, to)) return false;
     if (kind >= 65) { /* another prime goes the other way, or to a third slot */
-        int b = (int)rnd(r, (uint32_t)s->nprime);
+        int b = (int)space_random(r, (uint32_t)s->nprime);
         for (int i = 0; i < s->nprime && (w->slot[b] != to || b == a); i++) b = (b + 1) % s->nprime;
-        if (b != a) hand(s, x, w, b, kind < 90 ? from : (int)rnd(r, (uint32_t)s->nslot));
+        if (b != a) hand(s, x, w, b, kind < 90 ? from : (int)space_random(r, (uint32_t)s->nslot));
     }
     if (kind % 3 == 0) reorder(s, x, r);
     return true;
@@ -145,14 +149,24 @@ static void first_point(const Space *s, Point *x, Where *w, uint64_t *r) {
     for (int l = 0; l < s->target->nlevel; l++) {
         for (int d = 0; d < s->problem->ndim; d++) x->order[l][d] = (unsigned char)d;
         for (int d = s->problem->ndim - 1; d > 0; d--) {
-            int k = (int)rnd(r, (uint32_t)d + 1);
+            int k = (int)space_random(r, (uint32_t)d + 1);
             unsigned char swap = x->order[l][d];
             x->order[l][d] = x->order[l][k], x->order[l][k] = swap;
         }
     }
 }
+/* The slot of each prime of a given point. */
+static void where_of(const Space *s, const Point *x, Where *w) {
+    Point left = *x;
+    for (int i = 0; i < s->nprime; i++) {
+        int slot = 0;
+        while (left.factor[s->prime[i].dim][slot] % s->prime[i].f) slot++;
+        left.factor[s->prime[i].dim][slot] /= s->prime[i].f, w->slot[i] = (unsigned char)slot;
+    }
+}
 typedef struct Chain {
     Point best;
+    int64_t extent[QN_MAX_DIMS]; /* of the space that it searched */
     double value;
     int64_t evals;
 } Chain;
@@ -164,17 +178,19 @@ static bool accept(double from, double to, double t, uint64_t *r) {
 }
 typedef struct Crew Crew;
 static void crew_progress(Crew *w, const Chain *now);
-static void chain_run(const Space *s, int number, int64_t evals, double deadline, Crew *show, Chain *out) {
+static void chain_run(const Space *s, int number, int64_t evals, double deadline, const Point *start, Crew *show, Chain *out) {
     uint64_t r = (s->spec->seed + 1) * 0x9E3779B97F4A7C15ull ^ (uint64_t)(number + 1) * 0xBF58476D1CE4E5B9ull;
     Mapping *m = calloc(1, sizeof *m);
     Point now, next;
     Where w, wn;
     double hot = number % 2 ? 0.3 : 1.0, cold = 0.002, t = hot;
     if (!m) BUG("out of memory");
-    for (int i = 0; i < 8; i++) rnd(&r, 2);
+    for (int i = 0; i < 8; i++) space_random(&r, 2);
     first_point(s, &now, &w, &r);
+    if (start) now = *start, where_of(s, &now, &w), hot = number % 2 ? 0.02 : 0.1;
     double value = point_value(s, &now, m);
-    *out = (Chain){now, value, 1};
+    *out = (Chain){.best = now, .value = value, .evals = 1};
+    memcpy(out->extent, s->problem->extent, sizeof out->extent);
     for (int64_t i = 1; i < evals; i++, out->evals++) {
         if (i % 256 == 0) {
             t = hot * pow(cold / hot, (double)i / (double)evals);
@@ -188,6 +204,7 @@ static void chain_run(const Space *s, int number, int64_t evals, double deadline
         now = next, w = wn, value = v;
         if (v < out->value) out->value = v, out->best = now;
     }
+    if (s->real != s->problem && out->value < NOT_LEGAL) out->value = pad_value(s, &out->best, m);
     free(m);
 }
 
@@ -197,6 +214,12 @@ struct Crew {
     const Space *s;
     pthread_mutex_t lock;
     int next, chains;
+    int variants, order[MAX_VARIANTS]; /* extents to search with, the most promising ones first */
+    int64_t variant[MAX_VARIANTS][QN_MAX_DIMS];
+    double score[MAX_VARIANTS];
+    bool scout;  /* chain n is the first one of variant n */
+    bool polish; /* chains start from the best so far */
+    Chain from;
     int64_t length, evals;
     double begin, deadline, shown; /* 0: none */
     Chain best;
@@ -221,21 +244,35 @@ static void join_chain(Crew *c, const Chain *x, int number) { /* the smaller num
     if (c->best_number < 0 || x->value < c->best.value || (x->value == c->best.value && number < c->best_number))
         c->best = *x, c->best_number = number;
 }
+enum { SCOUTS = 1 << 20 }; /* their numbers come after all others */
+static int variant_of(const Crew *c, int number) {
+    static const unsigned char turn[8] = {0, 1, 0, 3, 0, 2, 1, 2}; /* long chains for the first ones */
+    return c->scout ? number : c->order[turn[number % 8] % c->variants];
+}
 static void crew_work(Crew *c, bool shows) {
     int rank = c->s->spec->rank, ranks = c->s->spec->ranks > 1 ? c->s->spec->ranks : 1;
     Chain *mine = malloc(sizeof *mine);
-    if (!mine) BUG("out of memory");
+    Space *padded = malloc(sizeof *padded);
+    Problem problem;
+    if (!mine || !padded) BUG("out of memory");
     for (;;) {
         pthread_mutex_lock(&c->lock);
         int turn = c->next++, number = turn * ranks + rank;
         pthread_mutex_unlock(&c->lock);
         if (c->deadline > 0 ? turn && search_now() > c->deadline : number >= c->chains) break;
-        chain_run(c->s, number, chain_length(c->length, number), c->deadline, shows ? c : NULL, mine);
+        int variant = variant_of(c, number);
+        const Space *s = c->s;
+        const int64_t *extent = c->polish ? c->from.extent : c->variant[variant];
+        if (c->polish || variant) space_pad(c->s, extent, padded, &problem), s = padded;
+        number += c->scout ? SCOUTS : c->polish ? 2 * SCOUTS : 0;
+        chain_run(s, number, c->scout ? c->length : chain_length(c->length, number), c->deadline, c->polish ? &c->from.best : NULL,
+                  shows ? c : NULL, mine);
         pthread_mutex_lock(&c->lock);
         join_chain(c, mine, number);
+        if (c->scout) c->score[variant] = mine->value;
         pthread_mutex_unlock(&c->lock);
     }
-    free(mine);
+    free(mine), free(padded);
 }
 static void *work(void *arg) {
     crew_work(arg, false);
@@ -247,33 +284,75 @@ static void join_ranks(Crew *c) {
         Chain best;
         int number;
         int64_t evals;
+        double score[MAX_VARIANTS];
     } Block;
     const SearchSpec *s = c->s->spec;
     Block *all = malloc((size_t)s->ranks * sizeof *all), mine;
     if (!all) BUG("out of memory");
     memset(&mine, 0, sizeof mine);
     mine.best = c->best, mine.number = c->best_number, mine.evals = c->evals;
+    memcpy(mine.score, c->score, sizeof mine.score);
     if (!s->gather(&mine, sizeof mine, all)) BUG("MPI does not deliver");
     c->evals = 0, c->best_number = -1;
     for (int i = 0; i < s->ranks; i++) {
+        for (int v = 0; v < c->variants; v++) c->score[v] = fmin(c->score[v], all[i].score[v]);
         all[i].best.evals = all[i].evals;
         if (all[i].number >= 0) join_chain(c, &all[i].best, all[i].number);
     }
     free(all);
 }
-static void anneal(const Space *s, int64_t evals, double begin, double deadline, Crew *c) {
+static void crew_run(Crew *c) {
     enum { MAX_THREADS = 256 };
     pthread_t id[MAX_THREADS];
-    int threads = s->spec->threads < 1 ? 1 : s->spec->threads > MAX_THREADS ? MAX_THREADS : s->spec->threads, started = 0;
-    *c = (Crew){.s = s, .lock = PTHREAD_MUTEX_INITIALIZER, .begin = begin, .deadline = deadline, .best_number = -1};
-    c->length = deadline > 0 ? 200000 : max_i64(4000, min_i64(200000, evals / 5));
-    for (int64_t sum = 0; deadline == 0 && c->chains < 1 << 20; c->chains++)
-        if ((sum += chain_length(c->length, c->chains)) > evals && c->chains) break;
+    int most = c->s->spec->threads, threads = most < 1 ? 1 : most > MAX_THREADS ? MAX_THREADS : most, started = 0;
+    c->next = 0;
     for (; started < threads - 1; started++)
         if (pthread_create(&id[started], NULL, work, c) != 0) break;
     crew_work(c, true);
     for (int i = 0; i < started; i++) pthread_join(id[i], NULL);
-    if (s->spec->ranks > 1) join_ranks(c);
+    if (c->s->spec->ranks > 1) join_ranks(c);
+}
+/* A short chain for each variant of the extents; a fifth of the work at most. */
+static void scout(Crew *c, int64_t evals) {
+    double until = c->deadline, left = until > 0 ? until - search_now() : 0;
+    c->variants = pad_variants(c->s, c->variant);
+    for (int i = 0; i < MAX_VARIANTS; i++) c->score[i] = INFINITY, c->order[i] = i;
+    if (c->variants == 1) return;
+    c->length = until > 0 ? 20000 : max_i64(500, evals / 5 / c->variants);
+    c->scout = true, c->chains = c->variants;
+    if (until > 0) c->deadline = until - 0.8 * left;
+    crew_run(c);
+    c->scout = false, c->chains = 0, c->deadline = until;
+    for (int i = 1; i < c->variants; i++)
+        for (int k = i; k > 0 && c->score[c->order[k]] < c->score[c->order[k - 1]]; k--) {
+            int swap = c->order[k];
+            c->order[k] = c->order[k - 1], c->order[k - 1] = swap;
+        }
+}
+static void run_chains(Crew *c, int64_t evals) {
+    c->length = c->deadline > 0 ? 200000 : max_i64(4000, min_i64(200000, evals / 5));
+    if (c->polish) c->length = min_i64(c->length, 50000);
+    c->chains = 0;
+    for (int64_t sum = 0; c->deadline == 0 && c->chains < SCOUTS; c->chains++)
+        if ((sum += chain_length(c->length, c->chains)) > evals && c->chains) break;
+    crew_run(c);
+}
+/* Chains for so many scores or up to the deadline, after those that `c` has from before. */
+static void anneal(Crew *c, int64_t evals, bool pads, double deadline) {
+    c->deadline = deadline, c->chains = 0, c->variants = 1, c->order[0] = 0;
+    memcpy(c->variant[0], c->s->problem->extent, sizeof c->variant[0]);
+    if (pads) {
+        int64_t before = c->evals;
+        scout(c, evals);
+        evals -= c->evals - before;
+    }
+    double left = deadline > 0 ? deadline - search_now() : 0;
+    if (deadline > 0) c->deadline = deadline - 0.25 * left;
+    run_chains(c, evals - evals / 4);
+    if (c->best.value >= NOT_LEGAL) return;
+    c->polish = true, c->from = c->best, c->deadline = deadline;
+    run_chains(c, evals / 4);
+    c->polish = false;
 }
 static void start_from(const Space *s, const Mapping *start, double *value, Mapping *out) {
     MappingCounts n;
@@ -281,6 +360,14 @@ static void start_from(const Space *s, const Mapping *start, double *value, Mapp
     mapping_counts_as(start, s->spec->counting, &n);
     double v = objective_value(s->spec->objective, &n);
     if (v < *value) *value = v, *out = *start;
+}
+static void best_mapping(const Space *s, const Chain *x, Mapping *best) {
+    Space *padded = malloc(sizeof *padded);
+    Problem problem;
+    if (!padded) BUG("out of memory");
+    space_pad(s, x->extent, padded, &problem);
+    pad_mapping(padded, &x->best, best);
+    free(padded);
 }
 bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, Mapping *best, SearchResult *r) {
     static const double walkable = 2e7; /* factorisations */
@@ -292,16 +379,18 @@ bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, M
     bool small = !spec->fix_outer && space_size(s) <= walkable;
     *r = (SearchResult){.seed = spec->seed, .lower_bound = objective_floor(p, t, spec->objective)};
     memset(best, 0, sizeof *best);
-    anneal(s, small ? spec->evals / 4 : spec->evals, begin, deadline > 0 && small ? begin + spec->seconds / 4 : deadline, c);
-    r->evals = c->evals;
-    if (small) {
+    *c = (Crew){.s = s, .lock = PTHREAD_MUTEX_INITIALIZER, .begin = begin, .best_number = -1};
+    if (small) { /* a quarter for a good bound, half for the walk */
         int64_t used = 0;
-        r->optimal = space_walk(s, spec->seconds > 0 ? INT64_MAX : spec->evals - spec->evals / 4, begin, deadline, &c->best.best,
-                                &c->best.value, &used);
-        r->evals += used;
+        anneal(c, spec->evals / 4, false, spec->seconds > 0 ? begin + spec->seconds / 4 : 0);
+        r->optimal = space_walk(s, spec->seconds > 0 ? INT64_MAX : spec->evals / 2, begin,
+                                spec->seconds > 0 ? begin + 0.75 * spec->seconds : 0, &c->best.best, &c->best.value, &used);
+        c->evals += used;
     }
+    if (!r->optimal) anneal(c, spec->evals - c->evals, true, deadline);
+    r->evals = c->evals;
     r->value = c->best.value, r->found = r->value < NOT_LEGAL;
-    if (r->found) point_mapping(s, &c->best.best, best);
+    if (r->found) best_mapping(s, &c->best, best);
     start_from(s, spec->start, &r->value, best);
     r->found = r->value < NOT_LEGAL;
     if (r->optimal) r->lower_bound = r->value;

@@ -285,6 +285,127 @@ START_TEST(test_optimal) {
     arena_free(a);
 }
 END_TEST
+/* Every mapping in whole factors of a problem onto any machine: each dim over the temporal and spatial slots of all levels, every order of
+ * the loops of each level. Recursive and slow; it shares nothing with the search but the cost of one mapping. */
+typedef struct All {
+    const Problem *p;
+    const Target *t;
+    Objective o;
+    Mapping m;
+    double best;
+    long scored;
+} All;
+static void all_orders(All *x, int level, int fixed) {
+    if (level == x->t->nlevel) {
+        MappingCounts k;
+        if (!mapping_legal(&x->m)) return;
+        mapping_counts(&x->m, &k);
+        x->scored++;
+        if (objective_value(x->o, &k) < x->best) x->best = objective_value(x->o, &k);
+        return;
+    }
+    MapLevel *v = &x->m.level[level];
+    if (fixed >= v->ntemporal - 1) {
+        all_orders(x, level + 1, 0);
+        return;
+    }
+    for (int i = fixed; i < v->ntemporal; i++) {
+        MapLoop swap = v->temporal[fixed];
+        v->temporal[fixed] = v->temporal[i], v->temporal[i] = swap;
+        all_orders(x, level, fixed + 1);
+        swap = v->temporal[fixed], v->temporal[fixed] = v->temporal[i], v->temporal[i] = swap;
+    }
+}
+static void all_factors(All *x, int dim, int slot, int64_t left) { /* slot: 3 a level: temporal, x, y */
+    if (slot == 3 * x->t->nlevel) {
+        if (left == 1 && dim + 1 < x->p->ndim) all_factors(x, dim + 1, 0, x->p->extent[dim + 1]);
+        else if (left == 1) all_orders(x, 0, 0);
+        return;
+    }
+    MapLevel *v = &x->m.level[slot / 3];
+    int64_t most = slot % 3 == 0 ? left : slot % 3 == 1 ? x->t->level[slot / 3].fan_x : x->t->level[slot / 3].fan_y;
+    for (int64_t f = 1; f <= left && f <= most; f++) {
+        if (left % f) continue;
+        if (f > 1 && slot % 3) v->spatial[v->nspatial++] = (MapLoop){dim, f, "xy"[slot % 3 - 1], false};
+        if (f > 1 && slot % 3 == 0) v->temporal[v->ntemporal++] = (MapLoop){dim, f, 0, false};
+        MapLevel saved = *v;
+        all_factors(x, dim, slot + 1, left / f);
+        *v = saved;
+        if (f > 1) --*(slot % 3 ? &v->nspatial : &v->ntemporal);
+    }
+}
+static const struct {
+    const char *target;
+    ConvShape shape;
+} spaces[] = {
+    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: G, kind: pad, words: 30, fan_out: {x: 2, y: 3}, energy: 6}\n"
+     "  - {name: R, kind: regs, words: 8, energy: 1}\n",
+     {.m = 4, .c = 3, .e = 4, .r = 2}},
+    {"levels:\n  - {name: D, kind: dram, energy: 200, read_bandwidth: 1, write_bandwidth: 1}\n"
+     "  - {name: G, kind: pad, words: 40, keeps: [I, O], fan_out: {x: 4}, energy: 6}\n  - {name: W, kind: regs, words: 4, keeps: [W], "
+     "energy: 1}\n"
+     "  - {name: P, kind: regs, words: 2, keeps: [O], energy: 1}\n",
+     {.m = 4, .c = 4, .e = 3, .r = 2, .stride_e = 2}},
+    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: A, kind: pad, words: 24, fan_out: {x: 2}, energy: 6}\n"
+     "  - {name: B, kind: pad, words: 10, fan_out: {x: 2, y: 2}, energy: 2}\n",
+     {.n = 2, .m = 4, .c = 6}},
+};
+START_TEST(test_optimal_on_arrays) {
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    const char *text = arena_printf(a, "name: t\n%s", spaces[_i].target);
+    const Target *t = target_parse(&c, "t.yaml", text, strlen(text));
+    ck_assert_ptr_nonnull(t);
+    for (int o = 0; o < 3; o++) {
+        All *x = NEW(a, All);
+        *x = (All){.p = problem_conv(a, "small", &spaces[_i].shape), .t = t, .o = (Objective)o, .best = INFINITY};
+        x->m.problem = x->p, x->m.target = t;
+        mapping_default_keep(&x->m);
+        all_factors(x, 0, 0, x->p->extent[0]);
+        SearchSpec spec = {.objective = (Objective)o, .evals = 4000000, .threads = 2};
+        Mapping *m = NEW(a, Mapping);
+        SearchResult r;
+        ck_assert(mapping_search(x->p, t, &spec, m, &r));
+        ck_assert(r.optimal && x->scored > 1000);
+        ck_assert_msg(r.value == x->best, "%s: %.10g, but %.10g is possible", objective_name[o], r.value, x->best);
+    }
+    arena_free(a);
+}
+END_TEST
+/* Extents that suit the array badly: the search rounds them up, and its mapping is better than any in whole factors. */
+START_TEST(test_ragged_is_found) {
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    const Target *t = target_load(&c, "eyeriss");
+    const Problem *p =
+        problem_conv(a, "c1", &(ConvShape){.n = 4, .m = 96, .c = 3, .e = 55, .f = 55, .r = 11, .s = 11, .stride_e = 4, .stride_f = 4});
+    const Mapping *hand = mapping_parse_line(&c, "m", "DRAM[N4 E8~ C3] GLB[M3 F55 | E7x R11y M2x] SpadI[] SpadW[] SpadO[S11 M16]", p, t);
+    SearchSpec spec = {.objective = OBJ_EDP, .evals = 300000, .threads = 2};
+    Mapping *m = NEW(a, Mapping);
+    MappingCounts n, k;
+    SearchResult r;
+    ck_assert(hand && mapping_search(p, t, &spec, m, &r) && mapping_legal(m) && mapping_ragged(m) && !r.optimal);
+    mapping_counts(m, &n), mapping_counts(hand, &k);
+    ck_assert(r.value == objective_value(OBJ_EDP, &n) && r.value < objective_value(OBJ_EDP, &k));
+    arena_free(a);
+}
+END_TEST
+START_TEST(test_own_dataflow) {
+    char out[1 << 16];
+    const char *flow = file("flow.yaml", "dataflows:\n  - {name: mine, spatial: [M], pe_keep: [W, O], innermost: F}\n");
+    int status = quern(out, sizeof out, "%s --target survey_rs --dataflow %s#mine --evals 20000 --json",
+                       file("l.yaml", "M: 64\nC: 32\nE: 14\nF: 14\nR: 3\nS: 3\n"), flow);
+    ck_assert_msg(status == 0, "%s", out);
+    json_t *j = json_loads(out, 0, NULL);
+    const char *text = json_string_value(json_object_get(j, "mapping_text")), *bar = strchr(text, '|');
+    ck_assert_msg(bar && strncmp(bar, "| M", 3) == 0 && strstr(text, "RF:W,O["), "%s", text);
+    json_decref(j);
+    ck_assert_int_eq(quern(out, sizeof out, "%s --target survey_rs --dataflow %s#nobody", file("l.yaml", "M: 64\n"), flow), 1);
+    ck_assert_msg(strstr(out, "no dataflow is called 'nobody'; expected any, mine"), "%s", out);
+}
+END_TEST
 START_TEST(test_threads_do_not_matter) {
     Arena *a = arena_new();
     Diags d = {.a = a};
@@ -413,6 +534,9 @@ Suite *explore_suite(void) {
     tcase_add_loop_test(t, test_bad_input, 0, sizeof bad / sizeof *bad);
     tcase_add_test(t, test_bad_machine);
     tcase_add_test(t, test_optimal);
+    tcase_add_loop_test(t, test_optimal_on_arrays, 0, sizeof spaces / sizeof *spaces);
+    tcase_add_test(t, test_ragged_is_found);
+    tcase_add_test(t, test_own_dataflow);
     tcase_add_test(t, test_threads_do_not_matter);
     tcase_add_loop_test(t, test_dataflows, 0, sizeof flows / sizeof *flows);
     tcase_add_test(t, test_beats_given_mappings);
