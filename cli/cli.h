@@ -30,7 +30,7 @@ typedef struct Options {
     struct {           /* of explore */
         const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep, *density, *bits, *dtype,
             *sparsity;
-        bool fuse;
+        bool fuse, all;
         int64_t evals, seed, images;
         double time;
         Vec(const char *) check;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static json_t *number(double x) { /* whole numbers print as integers */
     return fabs(x) < 9e15 && x == floor(x) ? json_integer((json_int_t)x) : json_real(x);
@@ -71,7 +72,11 @@ json_t *explore_result_json(const Mapping *m, const MappingCounts *n) {
 static json_t *layer_json(const Problem *p) {
     json_t *j = json_object();
     json_object_set_new(j, "name", json_string(p->name));
-    if (problem_dim(p, "M") < 0) json_object_set_new(j, "kind", json_string("depthwise"));
+    if (problem_dim(p, "M") < 0) {
+        int w = problem_tensor(p, "W");
+        bool pairs = w >= 0 && p->tensor[w].rank && strcmp(p->dim[p->tensor[w].axis[0].dim[0]], "N") == 0;
+        json_object_set_new(j, "kind", json_string(w < 0 ? "pool" : pairs ? "binary" : "depthwise"));
+    }
     for (int d = 0; d < p->ndim; d++) json_object_set_new(j, p->dim[d], json_integer(p->extent[d]));
     int in = problem_tensor(p, "I");
     for (int a = 0; in >= 0 && a < p->tensor[in].rank; a++) {

@@ -38,15 +38,55 @@ static bool matmul_shape(const Node *n, int bi, int64_t images, ConvShape *s) {
     else s->g = max_i64(batch, shared) * images;
     return true;
 }
+/* Rows of a tensor as a layer of channels: the last two axes are E and F. */
+static void planes(const Tensor *y, int64_t images, ConvShape *s) {
+    int r = y->type.rank;
+    *s = (ConvShape){.n = images, .e = r > 2 ? dim_of(y, r - 2) : 1, .f = r > 1 ? dim_of(y, r - 1) : 1, .c = r > 1 ? 1 : dim_of(y, 0)};
+    if (r > 1) s->n *= dim_of(y, 0);
+    for (int i = 1; i < r - 2; i++) s->c *= dim_of(y, i);
+}
+static bool pool_shape(const Node *n, int none, int64_t images, ConvShape *s) {
+    const Tensor *x = n->in[0], *y = n->out[0];
+    int k = op_attr_index(n->op, "kernel_shape");
+    if (x->type.rank != 4) return false;
+    (void)none; /* no operand of weights */
+    planes(y, images, s);
+    s->pool = true;
+    s->r = k < 0 ? dim_of(x, 2) : list_item(n, "kernel_shape", 0), s->s = k < 0 ? dim_of(x, 3) : list_item(n, "kernel_shape", 1);
+    s->stride_e = list_item(n, "strides", 0), s->stride_f = list_item(n, "strides", 1);
+    s->dil_r = list_item(n, "dilations", 0), s->dil_s = list_item(n, "dilations", 1);
+    return true;
+}
+static bool pair_shape(const Node *n, int none, int64_t images, ConvShape *s) {
+    const Type *a = &n->in[0]->type, *b = &n->in[1]->type;
+    (void)none; /* no operand of weights */
+    if (n->in[0]->data || n->in[1]->data || a->rank < 1 || a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i]) return false;
+    planes(n->out[0], images, s);
+    s->pairs = true;
+    return true;
+}
 static const struct {
     const char *op;
+    bool extra; /* with --all only */
     int weights;
     bool (*shape)(const Node *, int, int64_t, ConvShape *);
-} rows[] = {{"Conv", 1, conv_shape},
-            {"ConvInteger", 1, conv_shape},
-            {"Gemm", 1, matmul_shape},
-            {"MatMul", 1, matmul_shape},
-            {"MatMulInteger", 1, matmul_shape}};
+} rows[] = {
+    {"Conv", false, 1, conv_shape},
+    {"ConvInteger", false, 1, conv_shape},
+    {"Gemm", false, 1, matmul_shape},
+    {"MatMul", false, 1, matmul_shape},
+    {"MatMulInteger", false, 1, matmul_shape},
+    {"MaxPool", true, 0, pool_shape},
+    {"AveragePool", true, 0, pool_shape},
+    {"GlobalAveragePool", true, 0, pool_shape},
+    {"GlobalMaxPool", true, 0, pool_shape},
+    {"Add", true, 0, pair_shape},
+    {"Sub", true, 0, pair_shape},
+    {"Mul", true, 0, pair_shape},
+    {"Max", true, 0, pair_shape},
+};
 
 static bool same_problem(const Problem *a, const Problem *b) {
     if (a->ndim != b->ndim || a->ntensor != b->ntensor) return false;
@@ -84,7 +124,7 @@ bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out) {
         size_t i = 0;
         if (o->x.layer && strcmp(o->x.layer, name) != 0 && strcmp(o->x.layer, n->out[0] ? n->out[0]->name : "") != 0) continue;
         while (i < sizeof rows / sizeof *rows && strcmp(rows[i].op, n->op->name) != 0) i++;
-        if (i < sizeof rows / sizeof *rows && rows[i].shape(n, rows[i].weights, images, &s)) {
+        if (i < sizeof rows / sizeof *rows && (o->x.all || !rows[i].extra) && rows[i].shape(n, rows[i].weights, images, &s)) {
             if (!add_layer(c, o, n, &s, out)) return false;
         } else if (macs > 0) out->left_out++, out->macs_left_out += macs * images;
     }

@@ -68,10 +68,19 @@ Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t
     if (!json_object_get(layer, "DR")) s.dil_r = p;
     if (!json_object_get(layer, "DS")) s.dil_s = p;
     const json_t *kind = json_object_get(layer, "kind"), *name = json_object_get(layer, "name");
-    if (kind && json_is_string(kind) && strcmp(json_string_value(kind), "depthwise") == 0) s.depthwise = true;
+    const char *word = kind && json_is_string(kind) ? json_string_value(kind) : "";
+    if (strcmp(word, "depthwise") == 0) s.depthwise = true;
+    else if (strcmp(word, "pool") == 0) s.pool = true;
+    else if (strcmp(word, "unary") == 0) s.pool = true, s.r = s.s = 1;
+    else if (strcmp(word, "binary") == 0) s.pairs = true, s.r = s.s = 1;
     else if (kind && (!json_is_string(kind) || strcmp(json_string_value(kind), "conv") != 0))
-        return wrong(c, file, where, "kind is %s, expected \"conv\" or \"depthwise\"", found(c, kind)), NULL;
-    if (s.depthwise && (s.m > 1 || s.g > 1)) return wrong(c, file, where, "a depthwise layer has neither M nor G"), NULL;
+        return wrong(c, file, where, "kind is %s, expected \"conv\", \"depthwise\", \"pool\", \"unary\" or \"binary\"", found(c, kind)),
+               NULL;
+    if ((s.depthwise || s.pool || s.pairs) && (s.m > 1 || s.g > 1))
+        return wrong(c, file, where, "a layer of kind %s has neither M nor G", word), NULL;
+    if (*word && (strcmp(word, "unary") == 0 || s.pairs) &&
+        (json_object_get(layer, "R") || json_object_get(layer, "S") || json_object_get(layer, "U")))
+        return wrong(c, file, where, "a layer of kind %s has no R, S or U", word), NULL;
     if (name && !json_is_string(name)) return wrong(c, file, where, "name is %s, expected a text", found(c, name)), NULL;
     Problem *r = problem_conv(c->a, name ? json_string_value(name) : "layer", &s);
     if (!explore_words(c, file, where, layer, r)) return NULL;
@@ -198,7 +207,8 @@ static bool fan_out(Ctx *c, const char *file, const char *where, const json_t *a
             return wrong(c, file, where, "below level %s are %lld instances, expected a multiple of its own %lld", t->level[i].name,
                          (long long)inside, (long long)outside);
         bool whole = inside / outside == x * y;
-        t->level[i].fan_x = whole ? x : inside / outside, t->level[i].fan_y = whole ? y : 1;
+        t->level[i].fan_x = whole ? x : inside / outside, t->level[i].fan_y = whole ? y : inside / outside;
+        if (!whole && inside > outside) t->level[i].fan = inside / outside; /* of one row or several: not said */
         outside = inside;
     }
     return true;

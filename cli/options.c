@@ -151,7 +151,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
         bool *to;
     } flags[] = {{"interpret", &o->interpret},  {"json", &o->json},         {"markdown", &o->markdown}, {"emit-main", &o->emit_main},
                  {"per-layer", &o->per_layer},  {"per-node", &o->per_node}, {"bisect", &o->bisect},     {"time-passes", &o->pass.time},
-                 {"precise", &o->pass.precise}, {"fuse", &o->x.fuse}};
+                 {"precise", &o->pass.precise}, {"fuse", &o->x.fuse},       {"all", &o->x.all}};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(name, strings[i].name) == 0) return *strings[i].to = arg, *arg != 0;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

@@ -57,14 +57,15 @@ Problem *problem_conv(Arena *a, const char *name, const ConvShape *s) {
     p->name = arena_strdup(a, name);
     add_dim(p, "N", s->n);
     if (s->g > 1) add_dim(p, "G", s->g);
-    if (!s->depthwise) add_dim(p, "M", s->m);
+    bool channels = s->depthwise || s->pool || s->pairs;
+    if (!channels) add_dim(p, "M", s->m);
     add_dim(p, "C", s->c), add_dim(p, "E", s->e), add_dim(p, "F", s->f), add_dim(p, "R", s->r), add_dim(p, "S", s->s);
-    add_axes(p, add_tensor(p, "W", ROLE_W), "GMCRS");
+    if (!s->pool) add_axes(p, add_tensor(p, "W", ROLE_W), s->pairs ? "NCEF" : "GMCRS");
     ProblemTensor *in = add_tensor(p, "I", ROLE_I);
     add_axes(p, in, "NGC");
     add_axis(p, in, "E", s->stride_e, "R", s->dil_r);
     add_axis(p, in, "F", s->stride_f, "S", s->dil_s);
-    add_axes(p, add_tensor(p, "O", ROLE_O), s->depthwise ? "NCEF" : "NGMEF");
+    add_axes(p, add_tensor(p, "O", ROLE_O), channels ? "NCEF" : "NGMEF");
     return p;
 }
 int64_t problem_macs(const Problem *p) {

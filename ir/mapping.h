@@ -42,11 +42,14 @@ typedef struct Problem {
 /* C[m,n] += A[m,k] * B[k,n]; roles O, I, W. */
 Problem *problem_gemm(Arena *a, const char *name, int64_t m, int64_t n, int64_t k);
 /* A convolution in the survey's letters: O[n,g,m,e,f] += I[n,g,c,UE*e+DR*r,UF*f+DS*s] * W[g,m,c,r,s]; input padding is part
- * of I; m and c are per group, and without groups there is no dim G. Depthwise: O[n,c,e,f] += I[n,c,…] * W[c,r,s], no M. */
+ * of I; m and c are per group, and without groups there is no dim G. Depthwise: O[n,c,e,f] += I[n,c,…] * W[c,r,s], no M. What is
+ * counted as a multiply-add is one such step, whatever it computes. */
 typedef struct ConvShape {
     int64_t n, g, m, c, e, f, r, s;           /* 0 means 1 */
     int64_t stride_e, stride_f, dil_r, dil_s; /* 0 means 1 */
     bool depthwise;
+    bool pool;  /* depthwise without weights: each output is made of R x S inputs of its channel */
+    bool pairs; /* a pool of one input each with a second operand W[n,c,e,f]: additions and products of two tensors */
 } ConvShape;
 Problem *problem_conv(Arena *a, const char *name, const ConvShape *s);
 bool problem_check(Diags *d, Loc loc, const Problem *p); /* extents and products in range, projections well formed */

@@ -240,6 +240,23 @@ START_TEST(test_eyeriss_chip) {
 }
 END_TEST
 
+/* Pools and sums of two tensors: every word moves once, and there are no weights, or as many as outputs. */
+START_TEST(test_pools_and_pairs) {
+    Case x;
+    case_open(&x, TINY(""), &(ConvShape){.c = 8, .e = 6, .f = 6, .r = 3, .s = 3, .stride_e = 2, .stride_f = 2, .pool = true},
+              "DRAM[C2] GLB[E6 F6 | C4x] RF[R3 S3]");
+    ck_assert(legal(&x) && x.p->ntensor == 2);
+    mapping_counts(x.m, &x.n);
+    ck_assert(x.n.macs == 8 * 36 * 9 && x.n.outer_words == 8 * 13 * 13 + 8 * 36);
+    arena_free(x.a);
+    case_open(&x, TINY(""), &(ConvShape){.n = 2, .c = 8, .e = 6, .f = 6, .pairs = true}, "DRAM[N2 C2 E6] GLB[F6 | C4x] RF[]");
+    ck_assert(legal(&x) && x.p->ntensor == 3);
+    mapping_counts(x.m, &x.n);
+    ck_assert(x.n.macs == 576 && x.n.outer_words == 3 * 576);
+    arena_free(x.a);
+}
+END_TEST
+
 /* ---- fused layers: DRAM words are those of the first input, the weights and the last output, exactly */
 static const struct {
     int n;
@@ -294,6 +311,7 @@ Suite *cost_suite(void) {
     tcase_add_test(t, test_network);
     tcase_add_loop_test(t, test_memories, 0, sizeof memories / sizeof *memories);
     tcase_add_loop_test(t, test_eyeriss_chip, 0, sizeof chip / sizeof *chip);
+    tcase_add_test(t, test_pools_and_pairs);
     tcase_add_loop_test(t, test_fused, 0, sizeof stacks / sizeof *stacks);
     suite_add_tcase(s, t);
     return s;

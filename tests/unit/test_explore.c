@@ -176,7 +176,7 @@ static const struct {
     {"[3]\n", "DRAM[M8]", "expected a layer"},
     {"{\"M\": 4,\n \"C\" 5}\n", "DRAM[M8]", "layer.yaml: 2: error: column 6"},
     {"M: 4\nM: 5\n", "DRAM[M8]", "a key for the second time"},
-    {"kind: pool\n", "DRAM[M8]", "expected \"conv\" or \"depthwise\""},
+    {"kind: pool\nM: 4\n", "DRAM[M8]", "a layer of kind pool has neither M"},
     {"M: 1099511627776\nC: 1099511627776\n", "DRAM[M8]", "more than 2^50"},
 };
 START_TEST(test_bad_input) {
