@@ -26,6 +26,15 @@ static bool role(const char *s, unsigned *out) {
     if (at) *out |= 1u << (at - letters);
     return at != NULL;
 }
+static bool roles(Ctx *c, const char *file, const char *name, const json_t *j, const char *key, unsigned *out) {
+    const json_t *list = json_object_get(j, key), *v;
+    size_t i;
+    if (list && !json_is_array(list)) return wrong(c, file, name, key, "a list of W, I, O");
+    json_array_foreach((json_t *)list, i, v) {
+        if (!role(json_string_value(v), out)) return wrong(c, file, name, key, "a list of W, I, O");
+    }
+    return true;
+}
 static bool one_word(Ctx *c, const char *file, const char *name, const json_t *j, const char *key, const char **out) {
     const json_t *v = json_object_get(j, key);
     if (!v) return true;
@@ -34,19 +43,17 @@ static bool one_word(Ctx *c, const char *file, const char *name, const json_t *j
     return true;
 }
 static bool fill(Ctx *c, const char *file, const json_t *j, Dataflow *f) {
-    static const char *const known[] = {"name", "about", "spatial", "pe_keep", "stationary", "whole", "beside", "inside", "innermost"};
-    const json_t *keep = json_object_get(j, "pe_keep"), *v;
+    static const char *const known[] = {"name",       "about", "spatial", "pe_keep", "pe_must",
+                                        "stationary", "whole", "beside",  "inside",  "innermost"};
+    json_t *v;
     const char *k, *stationary = NULL;
-    size_t i;
     json_object_foreach((json_t *)j, k, v) {
         bool found = false;
         for (size_t n = 0; n < sizeof known / sizeof *known; n++) found |= strcmp(k, known[n]) == 0;
         if (!found) return wrong(c, file, f->name, k, "a key of a dataflow");
     }
-    f->limits_keep = keep != NULL;
-    if (keep && !json_is_array(keep)) return wrong(c, file, f->name, "pe_keep", "a list of W, I, O");
-    json_array_foreach((json_t *)keep, i, v) if (!role(json_string_value(v), &f->pe_keep)) return wrong(c, file, f->name, "pe_keep",
-                                                                                                        "a list of W, I, O");
+    f->limits_keep = json_object_get(j, "pe_keep") != NULL;
+    if (!roles(c, file, f->name, j, "pe_keep", &f->pe_keep) || !roles(c, file, f->name, j, "pe_must", &f->pe_must)) return false;
     if (!one_word(c, file, f->name, j, "stationary", &stationary)) return false;
     if (stationary && !role(stationary, &f->stationary)) return wrong(c, file, f->name, "stationary", "W, I or O");
     return words(c, file, f->name, j, "spatial", &f->spatial) && one_word(c, file, f->name, j, "about", &f->about) &&

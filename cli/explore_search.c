@@ -34,7 +34,7 @@ static void key_problem(const Problem *p, Text *k) {
 }
 static void key_flow(const Dataflow *f, Text *k) {
     const char *const words[] = {f->spatial, f->whole, f->beside, f->inside, f->innermost};
-    text_printf(k, "flow %u %d %u", f->pe_keep, f->limits_keep, f->stationary);
+    text_printf(k, "flow %u %d %u %u", f->pe_keep, f->limits_keep, f->pe_must, f->stationary);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) text_printf(k, " (%s)", words[i] ? words[i] : "any");
 }
 static const char *key_of(Ctx *c, const Problem *p, const Target *t, const SearchSpec *s) {

@@ -106,6 +106,11 @@ int dataflow_faults(const Dataflow *f, const Mapping *m) {
         }
         for (int t = 0; l >= pe && f->limits_keep && t < p->ntensor; t++) faults += v->keep >> t & 1 && !(p->tensor[t].role & f->pe_keep);
     }
+    for (int t = 0; t < p->ntensor; t++) {
+        bool kept = !(p->tensor[t].role & f->pe_must);
+        for (int l = pe; l < m->target->nlevel; l++) kept |= m->level[l].keep >> t & 1;
+        faults += !kept;
+    }
     faults += !axes_fit(f, m);
     if (inner >= 0 && p->extent[inner] > 1) faults += last_outside(m, pe) != inner;
     if (!f->stationary) return faults;

@@ -22,6 +22,7 @@ typedef struct Dataflow {
     const char *spatial;   /* names of dims that may be spread over the array, separated by blanks; NULL: any */
     unsigned pe_keep;      /* ROLE_ bits that PE levels may keep */
     bool limits_keep;      /* pe_keep counts */
+    unsigned pe_must;      /* ROLE_ bits that some PE level must keep */
     unsigned stationary;   /* ROLE_ bit whose fills at the PE equal its different words while the outermost loops stand still; 0: none */
     const char *whole;     /* a dim that is all spread, along one axis; NULL: none */
     const char *beside;    /* a dim of which part is along the other axis; NULL: none */

@@ -489,6 +489,53 @@ START_TEST(test_model) {
 }
 END_TEST
 
+/* The survey's comparison of dataflows: energies of a network's convolutions and of its other layers, in multiply-adds. */
+typedef struct Split {
+    double conv, fc;
+} Split;
+static Split energies(const char *net, const char *target, const char *flow, const char *more, double *rf_lo, double *rf_hi) {
+    char out[1 << 18];
+    int status =
+        quern(out, sizeof out, QUERN_SOURCE_DIR "/tests/data/networks/%s.onnx --target %s --dataflow %s --objective energy --json %s", net,
+              target, flow, more);
+    ck_assert_msg(status == 0, "%s", out);
+    json_t *j = json_loads(out, 0, NULL), *l;
+    Split s = {0, 0};
+    size_t i;
+    *rf_lo = INFINITY, *rf_hi = 0;
+    json_array_foreach(json_object_get(j, "layers"), i, l) {
+        const json_t *r = json_object_get(l, "result"), *by = json_object_get(r, "energy_by_level");
+        double rf = json_number_value(json_object_get(by, "RF")) / json_number_value(json_object_get(by, "MAC"));
+        *(strncmp(json_string_value(json_object_get(l, "case")), "conv", 4) == 0 ? &s.conv : &s.fc) +=
+            json_number_value(json_object_get(r, "energy_total"));
+        *rf_lo = fmin(*rf_lo, rf), *rf_hi = fmax(*rf_hi, rf);
+    }
+    json_decref(j);
+    return s;
+}
+START_TEST(test_survey_comparison) {
+    static const char *const others[][2] = {{"survey_ws", "ws"}, {"survey_os", "os"}, {"survey_is", "is"}, {"survey_nlr", "nlr"}};
+    double lo, hi;
+    Split rs = energies("alexnet_survey", "survey_rs", "rs", "--images 16 --evals 12000", &lo, &hi);
+    ck_assert_msg(lo >= 4 && hi <= 4.6, "registers take %.3f to %.3f of the multiply-adds", lo, hi);
+    double share = rs.conv / (rs.conv + rs.fc);
+    ck_assert_msg(share >= 0.7 && share <= 0.9, "convolutions are %.3f", share);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        Split x = energies("alexnet_survey", others[i][0], others[i][1], "--images 16 --evals 12000", &lo, &hi);
+        ck_assert_msg(x.conv >= 1.15 * rs.conv && x.conv <= 2.8 * rs.conv, "%s: %.3f in convolutions", others[i][1], x.conv / rs.conv);
+        ck_assert_msg(x.fc >= rs.fc && x.fc <= 1.6 * rs.fc, "%s: %.3f in others", others[i][1], x.fc / rs.fc);
+    }
+    Split squeeze = energies("squeezenet_survey", "survey_rs", "rs", "--images 16 --evals 12000", &lo, &hi);
+    ck_assert(squeeze.conv > rs.conv + rs.fc);
+    /* one image: fully connected layers dominate, and SqueezeNet needs less */
+    rs = energies("alexnet_survey", "survey_rs", "rs", "--evals 12000", &lo, &hi);
+    squeeze = energies("squeezenet_survey", "survey_rs", "rs", "--evals 12000", &lo, &hi);
+    ck_assert(rs.fc > rs.conv && squeeze.conv < rs.conv + rs.fc);
+    energies("alexnet_survey", "survey_rs", "rs", "--images 16 --evals 20000 --counting survey", &lo, &hi);
+    ck_assert(lo == 4 && hi == 4);
+}
+END_TEST
+
 /* Each command of docs/exploring.md prints what the page says, times aside. */
 START_TEST(test_page) {
     Arena *a = arena_new();
@@ -541,6 +588,7 @@ Suite *explore_suite(void) {
     tcase_add_loop_test(t, test_dataflows, 0, sizeof flows / sizeof *flows);
     tcase_add_test(t, test_beats_given_mappings);
     tcase_add_test(t, test_model);
+    tcase_add_test(t, test_survey_comparison);
     tcase_add_test(t, test_page);
     suite_add_tcase(s, t);
     return s;
