@@ -136,14 +136,37 @@ static bool move(const Space *s, Point *x, Where *w, uint64_t *r) {
     if (kind % 3 == 0) reorder(s, x, r);
     return true;
 }
+/* The slot where a dataflow wants a prime of a dim: the dim that it spreads whole on one axis of the array, chosen at random, as much of
+ * the one beside it as fits on the other; -1: no wish. */
+static int wanted_slot(const Space *s, const Point *x, int prime, int axis_slot) {
+    const Dataflow *f = s->spec->flow;
+    const char *dim = s->problem->dim[s->prime[prime].dim];
+    if (!f || axis_slot < 0) return -1;
+    if (f->whole && strcmp(f->whole, dim) == 0) return axis_slot;
+    if (!f->beside || strcmp(f->beside, dim) != 0) return -1;
+    for (int i = 0; i < s->nslot; i++) {
+        const TargetLevel *v = &s->target->level[s->slot[i].level];
+        bool other = s->slot[i].axis && s->slot[i].axis != s->slot[axis_slot].axis && s->slot[i].level == s->slot[axis_slot].level;
+        if (other && x->factor[s->prime[prime].dim][i] * s->prime[prime].f <= (s->slot[i].axis == 'x' ? v->fan_x : v->fan_y)) return i;
+    }
+    return -1;
+}
+static int random_axis_slot(const Space *s, uint64_t *r) {
+    int axes[MAX_SLOTS], n = 0;
+    for (int i = 0; i < s->nslot; i++)
+        if (s->slot[i].axis) axes[n++] = i;
+    return n ? axes[space_random(r, (uint32_t)n)] : -1;
+}
 /* A first point: everything at the outermost level where the dataflow lets it, else at the first slot that it allows. */
 static void first_point(const Space *s, Point *x, Where *w, uint64_t *r) {
+    int axis = s->spec->flow && s->spec->flow->whole ? random_axis_slot(s, r) : -1;
     memset(x, 0, sizeof *x);
     for (int d = 0; d < s->problem->ndim; d++)
         for (int i = 0; i < s->nslot; i++) x->factor[d][i] = i || !s->spec->fix_outer ? 1 : s->spec->outer[d];
     for (int i = 0; i < s->nprime; i++) {
-        int d = s->prime[i].dim, to = 0;
+        int d = s->prime[i].dim, to = 0, wanted = wanted_slot(s, x, i, axis);
         while (to < s->nslot - 1 && !s->allowed[d][to]) to++;
+        if (wanted >= 0 && s->allowed[d][wanted]) to = wanted;
         x->factor[d][to] *= s->prime[i].f, w->slot[i] = (unsigned char)to;
     }
     for (int l = 0; l < s->target->nlevel; l++) {
