@@ -243,7 +243,7 @@ struct Crew {
     bool scout;  /* chain n is the first one of variant n */
     bool polish; /* chains start from the best so far */
     Chain from;
-    int64_t length, evals;
+    int64_t length, evals, before; /* before: the evals of earlier phases, which all ranks know */
     double begin, deadline, shown; /* 0: none */
     Chain best;
     int best_number;
@@ -313,10 +313,10 @@ static void join_ranks(Crew *c) {
     Block *all = malloc((size_t)s->ranks * sizeof *all), mine;
     if (!all) BUG("out of memory");
     memset(&mine, 0, sizeof mine);
-    mine.best = c->best, mine.number = c->best_number, mine.evals = c->evals;
+    mine.best = c->best, mine.number = c->best_number, mine.evals = c->evals - c->before;
     memcpy(mine.score, c->score, sizeof mine.score);
     if (!s->gather(&mine, sizeof mine, all)) BUG("MPI does not deliver");
-    c->evals = 0, c->best_number = -1;
+    c->evals = c->before, c->best_number = -1;
     for (int i = 0; i < s->ranks; i++) {
         for (int v = 0; v < c->variants; v++) c->score[v] = fmin(c->score[v], all[i].score[v]);
         all[i].best.evals = all[i].evals;
@@ -328,7 +328,7 @@ static void crew_run(Crew *c) {
     enum { MAX_THREADS = 256 };
     pthread_t id[MAX_THREADS];
     int most = c->s->spec->threads, threads = most < 1 ? 1 : most > MAX_THREADS ? MAX_THREADS : most, started = 0;
-    c->next = 0;
+    c->next = 0, c->before = c->evals;
     for (; started < threads - 1; started++)
         if (pthread_create(&id[started], NULL, work, c) != 0) break;
     crew_work(c, true);
