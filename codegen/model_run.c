@@ -341,12 +341,37 @@ static void put_out_dims(const Model *m, Text *t) {
             text_printf(t, "    for (int i = 0; %s && i < %d; i++) %s[i] = ((const int64_t *)(a + AT_%s))[i];\n", m->dims[i],
                         g->out.v[i]->type.rank, m->dims[i], m->arena_name[g->out_dims.v[i]->id]);
 }
+/* Kernels that run under a condition, those with the same ones together. */
+static bool same_guard(const Kernel *x, const Kernel *y) {
+    int n = x ? x->guard.n : 0, k = y ? y->guard.n : 0;
+    for (int i = 0; n == k && i < n; i++)
+        if (x->guard.v[i].cond != y->guard.v[i].cond || x->guard.v[i].want != y->guard.v[i].want) return false;
+    return n == k;
+}
+static void put_guard(Model *m, Text *t, const Kernel *before, const Kernel *k) {
+    if (same_guard(before, k)) return;
+    if (before && before->guard.n) text_puts(t, "    }\n");
+    for (int i = 0; k && i < k->guard.n; i++) {
+        const Tensor *c = k->guard.v[i].cond, *b = c->view ? c->view->base : c;
+        text_puts(t, i ? " && " : "    if (");
+        if (!k->guard.v[i].want) text_puts(t, "!");
+        if (b->store == ST_ARENA)
+            text_printf(t, "((const uint8_t *)(a + AT_%s))[%lld]", m->arena_name[b->id], (long long)(c->view ? c->view->offset : 0));
+        else text_printf(t, "%s[0]", b->store == ST_INPUT ? m->in[b->addr] : m->out[b->addr]);
+    }
+    if (k && k->guard.n) text_puts(t, ") {\n");
+}
 static void put_calls(Model *m, Text *t, const Variant *v) {
     for (int i = 0; i < v->p->k.n; i++) {
         if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
+        const Kernel *k = v->p->k.v[i];
+        put_guard(m, t, i ? v->p->k.v[i - 1] : NULL, k);
         put_call(m, t, v, i);
-        put_bounds(m, t, v->p->k.v[i]);
+        put_bounds(m, t, k);
+        if (k->loop) text_printf(t, "    while (*(const uint8_t *)(a + AT_%s)) {\n", m->arena_name[base_of(k->loop)->id]);
+        if (k->loop_end) text_puts(t, "    }\n");
     }
+    put_guard(m, t, v->p->k.n ? v->p->k.v[v->p->k.n - 1] : NULL, NULL);
     put_out_dims(m, t);
     if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, v->p->k.n);
     text_printf(t, "    return %s_OK;\n}\n\n", m->id);

@@ -71,7 +71,7 @@ bool may_nest(Importer *im, const Scope *sc, size_t nodes, Loc loc) {
     }
     return true;
 }
-static const char *inner_prefix(Importer *im, const Scope *sc, const Onnx__NodeProto *p) {
+const char *inner_prefix(Importer *im, const Scope *sc, const Onnx__NodeProto *p) {
     const char *name = *pb_str(p->name) ? p->name : pb_str(p->op_type);
     size_t n = strlen(name), m = strlen(sc->prefix);
     if (n > 200 || m > 400)
@@ -79,7 +79,7 @@ static const char *inner_prefix(Importer *im, const Scope *sc, const Onnx__NodeP
     return arena_printf(im->tmp, "%s%s/", sc->prefix, name);
 }
 /* After an error the node's outputs still get tensors, so that their readers are not reported too. */
-static void outputs_placeholder(Importer *im, Scope *sc, const Onnx__NodeProto *p) {
+void outputs_placeholder(Importer *im, Scope *sc, const Onnx__NodeProto *p) {
     for (size_t i = 0; i < p->n_output; i++)
         if (*pb_str(p->output[i]) && !map_get(sc->value, p->output[i]))
             map_set(sc->value, p->output[i], tensor_new(im->g, NULL, DT_NONE, -1, NULL));

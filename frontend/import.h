@@ -81,6 +81,13 @@ typedef struct Call { /* attribute values of the function call that a body belon
     Map *attr; /* name -> const Onnx__AttributeProto* */
 } Call;
 
+typedef struct Capture { /* what a body reads of the values outside */
+    Importer *im;
+    Graph *g;
+    Vec(Tensor *) outer; /* one for each input of g behind its formal ones */
+    const Hint *hint;    /* of the tensors outside */
+    int nhint;
+} Capture;
 typedef struct Scope {
     struct Scope *outer; /* whose values a branch sees; NULL for the main graph and function bodies */
     Map *value;          /* name -> Tensor*, or absent_tensor for a parameter that was not given */
@@ -91,6 +98,7 @@ typedef struct Scope {
     Loc at;              /* of the call or If node; index -1 in the main graph */
     const char *prefix;  /* "" in the main graph, else "name/" */
     int depth;
+    Capture *capture; /* of a body that is a graph of its own; NULL: nodes join the graph outside */
 } Scope;
 extern Tensor absent_tensor;
 
@@ -156,7 +164,16 @@ void scope_declare(Scope *sc, size_t n, Onnx__ValueInfoProto *const *v);
 void unsupported_report(Importer *im);
 bool constants_import(Importer *im, Scope *sc, const Onnx__GraphProto *p);
 
+Tensor *input_find(Importer *im, Scope *sc, const char *name, int64_t index, Loc loc);
+Tensor *output_declare(Importer *im, Scope *sc, const char *name);
+
+/* ---- control.c */
+bool control_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t index, Loc loc); /* false: no such operator */
+Tensor *capture(const Scope *sc, const char *name, Tensor *outer);
+
 /* ---- functions.c */
+const char *inner_prefix(Importer *im, const Scope *sc, const Onnx__NodeProto *p);
+void outputs_placeholder(Importer *im, Scope *sc, const Onnx__NodeProto *p);
 bool functions_index(Importer *im, const Onnx__ModelProto *m);
 Map *opset_map(Importer *im, size_t n, Onnx__OperatorSetIdProto *const *v, const char *where);
 Function *function_find(const Importer *im, const Onnx__NodeProto *p);

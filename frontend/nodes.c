@@ -24,12 +24,11 @@ void scope_declare(Scope *sc, size_t n, Onnx__ValueInfoProto *const *v) {
         if (v[i]->type && *pb_str(v[i]->name)) map_set(sc->declared, v[i]->name, v[i]->type);
 }
 Tensor *value_find(const Scope *sc, const char *name) {
-    for (; sc; sc = sc->outer) {
-        Tensor *t = map_get(sc->value, name);
-        if (t) return t;
-        if (map_get(sc->pending, name)) return NULL; /* defined here, but later: it hides what is outside */
-    }
-    return NULL;
+    Tensor *t = map_get(sc->value, name);
+    if (t) return t;
+    if (map_get(sc->pending, name)) return NULL;        /* defined here, but later: it hides what is outside */
+    t = sc->outer ? value_find(sc->outer, name) : NULL; /* as deep as bodies are nested */
+    return t && sc->capture ? capture(sc, name, t) : t;
 }
 static bool name_taken(const Importer *im, const char *s) {
     return map_get(im->taken, s) || map_get(im->top->pending, s) || map_get(im->top->value, s);
@@ -85,7 +84,7 @@ bool constants_import(Importer *im, Scope *sc, const Onnx__GraphProto *p) {
 }
 
 /* ---- one node */
-static Tensor *input_find(Importer *im, Scope *sc, const char *name, int64_t index, Loc loc) {
+Tensor *input_find(Importer *im, Scope *sc, const char *name, int64_t index, Loc loc) {
     Tensor *t = value_find(sc, name);
     if (t) return t == &absent_tensor ? NULL : t;
     intptr_t later = (intptr_t)map_get(sc->pending, name) - 1;
@@ -99,7 +98,7 @@ static Tensor *input_find(Importer *im, Scope *sc, const char *name, int64_t ind
     return t;
 }
 /* A tensor for each wanted output, with its declared type; the caller makes a node its definition. */
-static Tensor *output_declare(Importer *im, Scope *sc, const char *name) {
+Tensor *output_declare(Importer *im, Scope *sc, const char *name) {
     Type ty = {.dt = DT_NONE, .rank = -1};
     const Onnx__TypeProto *p = map_get(sc->declared, name);
     if (p) type_import(im, p, arena_printf(im->tmp, "value '%s'", name), NULL, &ty);
@@ -233,7 +232,7 @@ void nodes_import(Importer *im, Scope *sc, size_t n, Onnx__NodeProto *const *nod
             map_set(sc->value, name, t ? t : tensor_new(im->g, own, DT_NONE, -1, NULL));
         } else if (!(onnx && strcmp(op, "If") == 0 && if_inline(im, sc, p, loc)) &&
                    !(strcmp(op, "FlexAttention") == 0 && flex_inline(im, sc, p, loc))) {
-            op_import(im, sc, p, (int64_t)i, loc);
+            if (!control_import(im, sc, p, (int64_t)i, loc)) op_import(im, sc, p, (int64_t)i, loc);
         }
     }
 }

@@ -279,9 +279,18 @@ static void values_demand(Infer *x, Tensor *t, int depth) {
         Extent *e = extent_new(x->g, name, t->type.dt == DT_BOOL ? 0 : -EXTENT_MOST, hi, NULL);
         e->check = t->has_max;
         extent_node(x, e, t, i);
-        t->val[i] = e_var(x->g->a, e->v);
+        Arena *a = x->g->a;
+        Expr *v = e_var(a, e->v);
+        t->val[i] = t->type.dt == DT_BOOL ? e_bin(a, BIN_NE, v, e_int(a, 0)) : t->type.dt == DT_INT64 ? v : e_cast(a, t->type.dt, v);
     }
     x->n = keep;
+}
+/* A value of another integer type or bool; what was made of an int64 is that again. */
+static Expr *as_int64(Graph *g, Expr *e) {
+    if (e->t == DT_INT64) return e;
+    if (e->k == E_CAST && e->u.a[0]->t == DT_INT64) return e->u.a[0];
+    if (e->k == E_BIN && e->op == BIN_NE && e->u.a[0]->k == E_VAR && e->u.a[1]->k == E_INT && e->u.a[1]->u.i == 0) return e->u.a[0];
+    return e_cast(g->a, DT_INT64, e);
 }
 bool infer_values(Infer *x, int i, Expr ***v, int64_t *n) {
     Tensor *t = i < x->n->nin ? x->n->in[i] : NULL;
@@ -299,7 +308,7 @@ bool infer_values(Infer *x, int i, Expr ***v, int64_t *n) {
     }
     values_demand(x, t, 0);
     *v = NEW_ARRAY(a, Expr *, *n + 1);
-    for (int64_t k = 0; k < *n; k++) (*v)[k] = t->val[k]->t == DT_INT64 ? t->val[k] : e_cast(a, DT_INT64, t->val[k]);
+    for (int64_t k = 0; k < *n; k++) (*v)[k] = as_int64(x->g, t->val[k]);
     return true;
 }
 

@@ -4,6 +4,11 @@
 #define QN_PROGRAM_H
 #include "loop.h"
 
+typedef struct Guard { /* a bool scalar, and what it has to be */
+    Tensor *cond;
+    bool want;
+} Guard;
+
 typedef struct Kernel {
     Func *f;
     Vec(Node *) nodes;    /* the graph nodes it computes, in order */
@@ -12,6 +17,9 @@ typedef struct Kernel {
     Vec(int) inplace;     /* pairs y, x of parameters: y may take over x's storage (found on the nest before scheduling: a
                            * schedule must not compute an element of y twice) */
     int64_t macs;
+    Tensor *loop;     /* of the first kernel of a loop: what says after it, and after `loop_end`, whether an iteration runs */
+    bool loop_end;    /* the last kernel of a loop */
+    Vec(Guard) guard; /* it runs only where all of these say so */
 } Kernel;
 
 static inline bool kernel_writes(const Kernel *k, const Tensor *t) {

@@ -68,6 +68,10 @@ static bool bounds(const Expr *e, const Ranges *r, Interval *out, int *budget) {
         *out = (Interval){-y.hi, -y.lo};
         return true;
     case E_BIN: return bounds_binary(e, r, out, budget);
+    case E_CAST:
+        if (e->u.a[0]->t != DT_BOOL) return false;
+        *out = (Interval){0, 1};
+        return true;
     case E_SELECT:
         if (!bounds(e->u.a[1], r, out, budget) || !bounds(e->u.a[2], r, &y, budget)) return false;
         *out = (Interval){min_i64(out->lo, y.lo), max_i64(out->hi, y.hi)};

@@ -237,8 +237,12 @@ static bool opaque_user(const Tensor *t) {
         if (u->node->op->kind == OP_OPAQUE) return true;
     return false;
 }
+static bool in_loop_state(const Tensor *t) {
+    return t->def && (strcmp(t->def->op->name, "LoopBegin") == 0 || strcmp(t->def->op->name, "LoopEnd") == 0);
+}
 static bool may_be_placed(const Alias *a, const Tensor *t) {
-    return t && t->id < a->ntensor && lives_in_arena(t) && !t->view && t->type.dt != DT_STRING && !op_is(t->def, "Split");
+    return t && t->id < a->ntensor && !in_loop_state(t) && lives_in_arena(t) && !t->view && t->type.dt != DT_STRING &&
+           !op_is(t->def, "Split");
 }
 static void set_view(Alias *a, Tensor *t, const View *v) {
     t->view = NEW(a->g->a, View);
@@ -354,6 +358,7 @@ static void dissolve_view(Alias *a, Node *n) {
 }
 
 bool pass_alias(Run *r) {
+    loop_views(r->g);
     Alias a = {.g = r->g, .tmp = r->tmp};
     number_kernels(&a);
     lifetimes(&a);

@@ -65,6 +65,9 @@ const char *kernel_name(Arena *a, Map *used, const char *model, const char *fall
 /* inplace.c: fills k->inplace */
 void inplace_pairs(Arena *a, Arena *tmp, Kernel *k);
 
+/* guard.c: loops of the program and kernels that run under a condition */
+void program_regions(Run *r, Program *p);
+
 /* pack.c: offsets for blocks that live from kernel `first` to `last`. Returns the height. */
 typedef struct Block {
     int64_t bytes;   /* a multiple of the alignment, or 0 */

@@ -5,6 +5,7 @@
  *   %c = Conv … kernel 1; %y = Relu(%c) kernel 1; %z = Reshape(%y) (view)     --->     one Func, params x w y
  */
 #include "internal.h"
+#include "ir/extent.h"
 #include "ir/target.h"
 #include <ctype.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static void drop_unread(Run *r, Program *p) {
 }
 
 static Program *lower_program(Run *r, const struct Target *target) {
+    loop_views(r->g);
     Graph *g = r->g;
     Program *p = NEW(g->a, Program);
     Map *used = map_new(r->tmp);
@@ -130,6 +132,7 @@ static Program *lower_program(Run *r, const struct Target *target) {
         ok &= k != NULL;
     }
     if (ok && g->extent.n) drop_unread(r, p);
+    if (ok) program_regions(r, p);
     return ok ? p : NULL;
 }
 bool pass_lower(Run *r) {

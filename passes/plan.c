@@ -53,6 +53,20 @@ static void classify(Plan *q) {
             q->last[t->id] = k;
         }
     }
+    for (int k = 0; k < q->p->k.n; k++) { /* what a loop reads from outside has to be there in each iteration */
+        if (!q->p->k.v[k]->loop) continue;
+        int end = k, depth = 0;
+        for (int j = k; j < q->p->k.n; j++) {
+            depth += q->p->k.v[j]->loop != NULL;
+            depth -= q->p->k.v[j]->loop_end;
+            if (depth == 0) {
+                end = j;
+                break;
+            }
+        }
+        for (int i = 0; i < q->r->g->tensors.n; i++)
+            if (q->first[i] >= 0 && q->first[i] <= k && q->last[i] >= k && q->last[i] < end) q->last[i] = end;
+    }
     for (int i = 0; i < g->extent.n; i++) q->last[g->extent.v[i]->t->id] = max_i64(q->p->k.n - 1, 0); /* looked at between kernels */
     for (int i = 0; i < g->out_dims.n; i++)
         if (g->out_dims.v[i]) q->last[g->out_dims.v[i]->id] = q->p->k.n - 1;

@@ -67,6 +67,13 @@ static bool check_bounds(Ctx *c, const Program *p, const Memory *m, const Kernel
     return true;
 }
 
+enum { STEPS_MOST = 100 * 1000 * 1000 };
+static bool truth(Arena *tmp, const Memory *m, const Tensor *t) { return *(const uint8_t *)storage(tmp, m, t) != 0; }
+static bool guards_hold(Arena *tmp, const Memory *m, const Kernel *k) {
+    for (int i = 0; i < k->guard.n; i++)
+        if (truth(tmp, m, k->guard.v[i].cond) != k->guard.v[i].want) return false;
+    return true;
+}
 bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void *const *outputs) {
     return program_watch(c, p, inputs, NULL, outputs, NULL, NULL, NULL);
 }
@@ -81,8 +88,12 @@ bool program_watch(Ctx *c, const Program *p, const void *const *inputs, const in
     m.arena += (64 - ((uintptr_t)m.arena & 63)) & 63;
     memset(m.arena + p->state_bytes, 0xFF, (size_t)(p->arena_bytes - p->state_bytes));
     bool ok = take_dims(&(Ctx){tmp, c->d}, p, &m, in_dims);
+    Vec(int) open = {0}; /* loops: their first kernels */
+    int64_t steps = 0;
     for (int k = 0; ok && k < p->k.n; k++) {
         const Kernel *kn = p->k.v[k];
+        if (!guards_hold(tmp, &m, kn)) continue;
+        if (++steps > STEPS_MOST) ok = diag_error(c->d, NO_LOC, "a loop of the model did not end in %d steps", STEPS_MOST);
         Arena *one = arena_new();
         void **param = NEW_ARRAY(one, void *, kn->arg.n + 1);
         for (int i = 0; i < kn->arg.n; i++) param[i] = kn->arg.v[i] ? storage(one, &m, kn->arg.v[i]) : m.arena + kn->scratch.v[i];
@@ -90,6 +101,19 @@ bool program_watch(Ctx *c, const Program *p, const void *const *inputs, const in
         ok = interp_run(&kc, kn->f, param, NULL) && check_bounds(c, p, &m, kn);
         if (ok && watch) watch(user, k, param);
         arena_free(one);
+        if (ok && kn->loop) {
+            vec_push(tmp, &open, k);
+            if (!truth(tmp, &m, kn->loop)) { /* no iteration at all */
+                int depth = 1;
+                while (depth) k++, depth += (p->k.v[k]->loop != NULL) - p->k.v[k]->loop_end;
+                open.n--;
+            }
+        }
+        if (ok && kn->loop_end) {
+            int first = open.v[open.n - 1];
+            if (truth(tmp, &m, p->k.v[first]->loop)) k = first;
+            else open.n--;
+        }
     }
     for (int i = 0; ok && out_dims && i < p->g->out.n; i++) {
         const Tensor *t = p->g->out.v[i], *d = i < p->g->out_dims.n ? p->g->out_dims.v[i] : NULL;

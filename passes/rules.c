@@ -149,7 +149,7 @@ static void remove_dead(Rewriter *w, Node *n) {
     }
 }
 /* Whether t may stand in for a graph output: its node must be its only place among them. */
-static bool may_be_output(const Tensor *t) { return t->def && !t->is_output && !t->is_input && !t->data; }
+static bool may_be_output(const Tensor *t) { return t->def && !t->is_output && !t->is_input && !t->data && !t->kept; }
 
 /* Replaces the root's output by t. *next: the node to go on with. */
 static bool apply(Rewriter *w, const Rule *rule, Node *root, Node *before, Tensor *t, Node **next) {

@@ -104,7 +104,10 @@ bool lower_topk(Lower *L, Node *n) {
     Expr *k = lower_dim(L, o, axis);
     DType ct = dtype_compute(t->dt);
     Expr *idx[QN_MAX_RANK];
+    int64_t c;
+    bool open = !e_is_int(k, &c); /* nothing to do for none */
     if (most == 0) return true;
+    if (open) lower_if(L, e_lt(a, e_int(a, 0), k));
     for (int i = 0; i < t->rank; i++)
         if (i != axis) idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, t, i));
     Best b = {lower_temp(L, "key", ct, 1, &most), lower_temp(L, "at", DT_INT64, 1, &most), attr_i(n, TK_LARGEST) != 0};
@@ -123,6 +126,6 @@ bool lower_topk(Lower *L, Node *n) {
     idx[axis] = p;
     lower_store(L, n, 1, idx, at);
     lower_store(L, n, 0, idx, found);
-    lower_ends(L, t->rank);
+    lower_ends(L, t->rank + open);
     return true;
 }

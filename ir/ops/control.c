@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* control.c: If, Loop and Scan, expanded in place once types and constants are known. A branch that a constant chooses stands alone;
+ * else both are there and Select takes one's results: kernels which only one of them needs run under its condition
+ * (passes/guard.c). Loops are unrolled iteration by iteration, each body folded before the next one is made, so that an end which
+ * shapes or constants decide is seen; an end that values decide masks the iterations behind it.
+ *
+ *   Loop(M=2, c, s) {body: c', s' = f(i, c, s)}   --->   c1, s1 = f(0, c, s);  a = c and c1;  s2 = Select(a, f(1, c1, s1), s1)
+ */
+#include "../extent.h"
+#include "rewrite.h"
+#include <string.h>
+
+enum { TRIPS_MOST = 1024, UNROLLED_NODES = 40000 };
+
+/* The nodes of a body again, before `before`, with `in` for its inputs. out[i]: what its output i is. */
+static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *in, Tensor **out) {
+    Tensor **map = NEW_ARRAY(g->a, Tensor *, body->tensors.n + 1);
+    for (int i = 0; i < body->in.n; i++) map[body->in.v[i]->id] = in[i];
+    for (int i = 0; i < body->tensors.n; i++) {
+        const Tensor *t = body->tensors.v[i];
+        if (t->data && !map[i]) map[i] = tensor_const(g, t->name, t->type.dt, t->type.rank, t->type.dim, t->data);
+    }
+    for (const Node *n = body->first; n; n = n->next) {
+        Tensor **operand = NEW_ARRAY(g->a, Tensor *, n->nin + 1);
+        for (int i = 0; i < n->nin; i++) operand[i] = n->in[i] ? map[n->in[i]->id] : NULL;
+        Node *m = node_new(g, n->op, before, n->loc, n->nin, operand, n->nout);
+        memcpy(m->attr, n->attr, sizeof *m->attr * (size_t)n->op->nattr);
+        for (int i = 0; i < n->nout; i++) {
+            if (!n->out[i]) continue;
+            Tensor *t = tensor_new(g, n->out[i]->name, DT_NONE, -1, NULL);
+            t->type = n->out[i]->type;
+            map[n->out[i]->id] = t;
+            node_set_out(m, i, t);
+        }
+    }
+    for (int i = 0; i < body->out.n; i++) out[i] = map[body->out.v[i]->id];
+}
+static bool bool_const(const Tensor *t, bool *v) {
+    double d;
+    if (!t || !const_f(t, &d)) return false;
+    *v = d != 0;
+    return true;
+}
+static Tensor *select_of(Graph *g, Node *n, Tensor *cond, Tensor *a, Tensor *b) {
+    if (a == b) return a;
+    Node *s = node_new(g, op_find("quern", "Select"), n, n->loc, 3, (Tensor *[]){cond, a, b}, 1);
+    node_set_out(s, 0, tensor_new(g, NULL, DT_NONE, -1, NULL));
+    return s->out[0];
+}
+static void finish(Graph *g, Node *n, int o, Tensor *t) {
+    if (o >= n->nout || !n->out[o]) return;
+    if (n->out[o]->is_output && (t->is_output || t->is_input || t->data || !t->def)) t = build(g, n, "Identity", 1, &t);
+    tensor_replace(g, n->out[o], t, true);
+}
+
+/* ---- If */
+enum { IF_ELSE, IF_THEN, IF_INPUTS };
+bool rewrite_if(Ctx *c, Graph *g, Node *n) {
+    int64_t count;
+    bool taken;
+    Tensor *cond = n->in[0];
+    if (!type_elements(&cond->type, &count) || count != 1) return diag_error(c->d, n->loc, "the condition is expected to have one element");
+    Tensor *out[2][64];
+    for (int k = 0; k < 2; k++)
+        if (n->attr[k].g->out.n > 64)
+            return diag_error(c->d, n->loc, "a branch has %d outputs; at most 64 are supported", n->attr[k].g->out.n);
+    bool known = bool_const(cond, &taken);
+    for (int k = 0; k < 2; k++)
+        if (!known || k == taken) body_copy(g, n, n->attr[k].g, n->in + 1, out[k]);
+    for (int o = 0; o < n->nout; o++) {
+        if (!n->out[o]) continue;
+        finish(g, n, o, known ? out[taken][o] : select_of(g, n, cond, out[IF_THEN][o], out[IF_ELSE][o]));
+    }
+    return true;
+}
+
+/* ---- Select: one of two tensors, which need not have the same shape */
+bool infer_select(Infer *x) {
+    const Type *a = &x->n->in[1]->type, *b = &x->n->in[2]->type;
+    Arena *m = x->g->a;
+    Expr **c, *e[QN_MAX_RANK];
+    int64_t n;
+    if (a->dt != b->dt || a->rank != b->rank) {
+        Text s = {0};
+        type_print(a, &s), text_puts(&s, " and "), type_print(b, &s);
+        infer_error(x, "the branches give %s, and which one is taken shows at run time; the same element type and rank are expected", s.s);
+        text_free(&s);
+        return false;
+    }
+    if (types_same_shape(a, b)) return infer_like(x, 0, a->dt, a);
+    if (!infer_values(x, 0, &c, &n)) return false;
+    for (int i = 0; i < a->rank; i++)
+        e[i] = extent_same(a, i, b, i) ? type_extent(x->g, a, i)
+                                       : e_select(m, e_bin(m, BIN_NE, c[0], e_int(m, 0)), type_extent(x->g, a, i), type_extent(x->g, b, i));
+    return infer_extents(x, 0, a->dt, a->rank, e);
+}
+bool lower_select(Lower *L, Node *n) {
+    Expr *zero[QN_MAX_RANK], *idx[QN_MAX_RANK];
+    for (int i = 0; i < QN_MAX_RANK; i++) zero[i] = e_int(L->a, 0);
+    lower_if(L, lower_load(L, n, 0, zero));
+    for (int k = 1; k < 3; k++) {
+        const Type *t = &n->in[k]->type;
+        if (k == 2) lower_else(L);
+        lower_loops(L, NULL, t, idx);
+        lower_store(L, n, 0, idx, lower_load(L, n, k, idx));
+        lower_ends(L, t->rank);
+    }
+    lower_end(L);
+    return true;
+}
+
+/* ---- Loop: M, condition, states, captured values; then (of LoopRest) what each iteration so far gave for each scan output, and whether
+ * each ran. Attributes of LoopRest: body, inputs (formal ones), iteration, scans */
+enum { LOOP_BODY, LOOP_INPUTS, LOOP_AT, LOOP_MASKED, LOOP_MOST };
+typedef struct Loop {
+    Ctx *c;
+    Graph *g;
+    Node *n;
+    const Graph *body;
+    int formal, states, captured, scans;
+    int64_t at;
+    Tensor **piece; /* of scan k in iteration i: piece[i * (scans + 1) + k]; the last: whether it ran (masked loops) */
+    bool masked;
+} Loop;
+static Tensor *stacked(Loop *l, int k, Tensor *const *piece, int64_t n) {
+    Graph *g = l->g;
+    Tensor **v = NEW_ARRAY(g->a, Tensor *, n + 1), *zero = tensor_i64s(g, (int64_t[]){0}, 1);
+    const Type *t = &l->body->out.v[1 + l->states + k]->type;
+    if (n == 0) { /* no iteration: nothing, of the declared shape */
+        int64_t dim[QN_MAX_RANK + 1] = {0};
+        Tensor *shape;
+        const Type *o = &l->n->out[l->states + k]->type;
+        for (int i = 0; i < t->rank; i++)
+            dim[i + 1] = t->dim[i] >= 0 ? t->dim[i] : o->rank == t->rank + 1 && o->dim[i + 1] >= 0 ? o->dim[i + 1] : 0;
+        if (t->rank < 0 || t->dt == DT_NONE)
+            return diag_error(l->c->d, l->n->loc, "the loop runs no iteration, and scan output %d has no declared type; declare it", k),
+                   NULL;
+        shape = tensor_i64s(g, dim, t->rank + 1);
+        Tensor *y = build(g, l->n, "ConstantOfShape", 1, &shape);
+        Tensor *fill = tensor_scalar(g, t->dt, 0);
+        fill->type.rank = 1, fill->type.dim[0] = 1;
+        y->def->attr[0] = (Attr){.kind = ATTR_TENSOR, .t = fill};
+        return y;
+    }
+    for (int64_t i = 0; i < n; i++) v[i] = build(g, l->n, "Unsqueeze", 2, (Tensor *[]){piece[i * (l->scans + 1) + k], zero});
+    Tensor *y = build(g, l->n, "Concat", (int)n, v);
+    node_set_i(y->def, 0, 0);
+    if (!l->masked) return y;
+    Tensor *count = NULL; /* only the iterations that ran */
+    for (int64_t i = 0; i < n; i++) {
+        Tensor *ran = build(g, l->n, "Cast", 1, &piece[i * (l->scans + 1) + l->scans]);
+        node_set_i(ran->def, op_attr_index(ran->def->op, "to"), DT_INT64);
+        ran = build(g, l->n, "Reshape", 2, (Tensor *[]){ran, tensor_i64s(g, (int64_t[]){1}, 1)});
+        count = count ? build(g, l->n, "Add", 2, (Tensor *[]){count, ran}) : ran;
+    }
+    return build(g, l->n, "Slice", 4, (Tensor *[]){y, zero, count, zero});
+}
+static bool loop_end(Loop *l) {
+    for (int i = 0; i < l->states; i++) finish(l->g, l->n, i, l->n->in[2 + i]);
+    for (int k = 0; k < l->scans; k++) {
+        if (l->states + k >= l->n->nout || !l->n->out[l->states + k]) continue;
+        Tensor *y = stacked(l, k, l->piece, l->at);
+        if (!y) return false;
+        finish(l->g, l->n, l->states + k, y);
+    }
+    return true;
+}
+/* Too long to unroll: a loop of the program. LoopBegin gives the iteration, whether it runs, and the states; LoopEnd their successors,
+ * which are stored in the same places. What stands between and depends on them is repeated. */
+static bool loop_real(Loop *l) {
+    Graph *g = l->g;
+    Node *n = l->n;
+    int ns = 2 + l->states;
+    Tensor **v = NEW_ARRAY(g->a, Tensor *, ns + 2), **in = NEW_ARRAY(g->a, Tensor *, l->body->in.n + 1);
+    Tensor **out = NEW_ARRAY(g->a, Tensor *, l->body->out.n + 1), *shape = tensor_i64s(g, NULL, 0);
+    v[0] = n->in[0] ? build(g, n, "Reshape", 2, (Tensor *[]){n->in[0], shape}) : tensor_i64s(g, (int64_t[]){INT64_MAX}, -1);
+    v[1] = n->in[1] ? build(g, n, "Reshape", 2, (Tensor *[]){n->in[1], shape}) : tensor_scalar(g, DT_BOOL, 1);
+    for (int i = 0; i < l->states; i++) v[2 + i] = n->in[2 + i];
+    Node *begin = node_new(g, op_find("quern", "LoopBegin"), n, n->loc, ns, v, ns);
+    for (int i = 0; i < ns; i++) node_set_out(begin, i, tensor_new(g, NULL, DT_NONE, -1, NULL));
+    in[0] = begin->out[0], in[1] = begin->out[1];
+    for (int i = 0; i < l->states; i++) in[2 + i] = begin->out[2 + i];
+    for (int i = 0; i < l->captured; i++) in[l->formal + i] = n->in[l->formal + i];
+    body_copy(g, n, l->body, in, out);
+    Tensor **w = NEW_ARRAY(g->a, Tensor *, 2 * ns + 1);
+    w[0] = v[0], w[1] = build(g, n, "Reshape", 2, (Tensor *[]){out[0], shape});
+    for (int i = 0; i < l->states; i++) w[2 + i] = out[1 + i];
+    for (int i = 0; i < ns; i++) w[ns + i] = begin->out[i];
+    Node *end = node_new(g, op_find("quern", "LoopEnd"), n, n->loc, 2 * ns, w, ns);
+    for (int i = 0; i < ns; i++) {
+        Tensor *t = tensor_new(g, NULL, DT_NONE, -1, NULL);
+        node_set_out(end, i, t);
+        t->kept = true;
+        if (i >= 2 && i - 2 < n->nout && n->out[i - 2]) {
+            if (n->out[i - 2]->is_output) t = build(g, n, "Identity", 1, &t);
+            tensor_replace(g, n->out[i - 2], t, true);
+        }
+    }
+    return true;
+}
+bool infer_loop_begin(Infer *x) {
+    bool ok = infer_out(x, 0, DT_INT64, 0, NULL) && infer_out(x, 1, DT_BOOL, 0, NULL);
+    for (int i = 2; ok && i < x->n->nin; i++) ok = infer_like(x, i, x->n->in[i]->type.dt, &x->n->in[i]->type);
+    return ok;
+}
+bool lower_loop_begin(Lower *L, Node *n) {
+    Arena *a = L->a;
+    Expr *zero = e_int(a, 0), *idx[QN_MAX_RANK];
+    lower_store(L, n, 0, NULL, zero);
+    lower_store(L, n, 1, NULL,
+                e_bin(a, BIN_LAND, lower_load(L, n, 1, NULL), e_lt(a, zero, e_cast(a, DT_INT64, lower_load(L, n, 0, NULL)))));
+    for (int i = 2; i < n->nin; i++) {
+        lower_loops(L, NULL, &n->out[i]->type, idx);
+        lower_store(L, n, i, idx, lower_load(L, n, i, idx));
+        lower_ends(L, n->out[i]->type.rank);
+    }
+    return true;
+}
+bool infer_loop_end(Infer *x) {
+    int ns = x->n->nin / 2;
+    bool ok = infer_out(x, 0, DT_INT64, 0, NULL) && infer_out(x, 1, DT_BOOL, 0, NULL);
+    for (int i = 2; ok && i < ns; i++) {
+        const Type *next = &x->n->in[i]->type, *now = &x->n->in[ns + i]->type;
+        if (next->dt != now->dt || !types_same_shape(next, now)) {
+            Text s = {0};
+            type_print(now, &s), text_puts(&s, " and becomes "), type_print(next, &s);
+            infer_error(
+                x,
+                "state %d of the loop is %s; a loop that is too long to unroll keeps the types of its states: bound its trip count with "
+                "--max INPUT=V",
+                i - 2, s.s);
+            text_free(&s);
+            return false;
+        }
+        ok = infer_like(x, i, now->dt, now);
+    }
+    return ok;
+}
+bool lower_loop_end(Lower *L, Node *n) {
+    Arena *a = L->a;
+    int ns = n->nin / 2;
+    Expr *idx[QN_MAX_RANK], *next = lower_let(L, "next", e_add(a, lower_load(L, n, ns, NULL), e_int(a, 1)));
+    Buf **copy = NEW_ARRAY(a, Buf *, ns);
+    for (int i = 2; i < ns; i++) { /* what is itself a state is saved before any is replaced */
+        const Tensor *t = n->in[i], *base = t->view ? t->view->base : t;
+        const Type *y = &t->type;
+        if (!base->def || strcmp(base->def->op->name, "LoopBegin") != 0) continue;
+        copy[i] = lower_temp(L, "copy", y->dt, y->rank, y->dim);
+        lower_loops(L, NULL, y, idx);
+        lower_put(L, copy[i], idx, lower_load(L, n, i, idx), RED_NONE);
+        lower_ends(L, y->rank);
+    }
+    Expr *more =
+        lower_let(L, "more", e_bin(a, BIN_LAND, lower_load(L, n, 1, NULL), e_lt(a, next, e_cast(a, DT_INT64, lower_load(L, n, 0, NULL)))));
+    for (int i = 2; i < ns; i++) {
+        lower_loops(L, NULL, &n->out[i]->type, idx);
+        lower_store(L, n, i, idx, copy[i] ? lower_get(L, copy[i], idx) : lower_load(L, n, i, idx));
+        lower_ends(L, n->out[i]->type.rank);
+    }
+    lower_store(L, n, 0, NULL, next);
+    lower_store(L, n, 1, NULL, more);
+    return true;
+}
+void loop_views(Graph *g) {
+    for (Node *n = g->first; n; n = n->next) {
+        if (strcmp(n->op->name, "LoopEnd") != 0 || !n->op->domain[0]) continue;
+        for (int i = 0; i < n->nout; i++) {
+            Tensor *base = n->in[n->nin / 2 + i];
+            if (!n->out[i] || n->out[i]->view) continue;
+            n->out[i]->view = NEW(g->a, View);
+            n->out[i]->view->base = base;
+            type_strides(&n->out[i]->type, n->out[i]->view->stride);
+        }
+    }
+}
+static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
+    Loop l = {.c = c, .g = g, .n = n, .body = n->attr[LOOP_BODY].g};
+    l.formal = (int)attr_i(n, LOOP_INPUTS), l.states = l.formal - 2, l.captured = l.body->in.n - l.formal;
+    l.scans = l.body->out.n - 1 - l.states;
+    l.at = first ? 0 : attr_i(n, LOOP_AT), l.masked = !first && attr_i(n, LOOP_MASKED);
+    l.piece = n->in + l.formal + l.captured;
+    if (l.states < 0 || l.scans < 0 || n->nout > l.states + l.scans)
+        return diag_error(c->d, n->loc,
+                          "the body gives %d outputs for %d states; the condition, the states and one per scan output are expected",
+                          l.body->out.n, l.states);
+    Infer x = {c, g, n};
+    Tensor *M = n->in[0], *cond = n->in[1];
+    Expr **m = NULL;
+    int64_t nm, lo = INT64_MAX, hi = INT64_MAX;
+    bool go = true, sure = !cond || bool_const(cond, &go);
+    if (M && !infer_values(&x, 0, &m, &nm)) return false;
+    if (m && !extent_bounds(g, m[0], &lo, &hi)) lo = INT64_MIN, hi = INT64_MAX;
+    if (first && m && hi >= EXTENT_MOST / 2) /* as long as a stacked result may be */
+        for (int k = 0; k < l.scans && hi >= EXTENT_MOST / 2; k++) {
+            const Type *t = l.states + k < n->nout && n->out[l.states + k] ? &n->out[l.states + k]->type : NULL;
+            if (!t || t->rank < 1 || t->dim[0] < 0) continue;
+            hi = t->dim[0];
+            m[0] = infer_bounded(&x, m[0], -EXTENT_MOST, hi, "trips", false);
+        }
+    if (!first && attr_i(n, LOOP_MOST) >= 0) hi = attr_i(n, LOOP_MOST);
+    if ((sure && !go) || l.at >= hi) return loop_end(&l);
+    if (first && hi > TRIPS_MOST && l.scans == 0 && (M || !sure)) return loop_real(&l);
+    if (hi >= EXTENT_MOST / 2 && sure && !M && l.at >= TRIPS_MOST)
+        return diag_error(c->d, n->loc, "the loop does not end: %lld iterations ran with a constant condition", (long long)l.at);
+    if (l.at >= TRIPS_MOST || g->nnode > UNROLLED_NODES)
+        return diag_error(
+            c->d, n->loc,
+            "the loop may run %lld iterations or more, which are unrolled: at most %d of them, and %d nodes, are supported; bound the "
+            "trip count with --max INPUT=V, or make it a smaller constant",
+            (long long)l.at, TRIPS_MOST, UNROLLED_NODES);
+    /* whether this iteration runs */
+    Tensor *runs = NULL;
+    if (m && l.at >= lo) { /* M > at, seen at run time */
+        Tensor *at = tensor_scalar(g, M->type.dt, (double)l.at), *shape = tensor_i64s(g, NULL, 0);
+        runs = build(g, n, "Greater", 2, (Tensor *[]){build(g, n, "Reshape", 2, (Tensor *[]){M, shape}), at});
+    }
+    if (!sure) {
+        Tensor *flat = build(g, n, "Reshape", 2, (Tensor *[]){cond, tensor_i64s(g, NULL, 0)});
+        runs = runs ? build(g, n, "And", 2, (Tensor *[]){flat, runs}) : flat;
+    }
+    bool masked = l.masked || runs;
+    Tensor *before = l.masked && l.at > 0 ? l.piece[(l.at - 1) * (l.scans + 1) + l.scans] : NULL;
+    if (before && !before->data) runs = runs ? build(g, n, "And", 2, (Tensor *[]){before, runs}) : before;
+    if (!runs) runs = tensor_scalar(g, DT_BOOL, 1);
+    /* the body */
+    Tensor **in = NEW_ARRAY(g->a, Tensor *, l.body->in.n + 1), **out = NEW_ARRAY(g->a, Tensor *, l.body->out.n + 1);
+    in[0] = tensor_i64s(g, &l.at, -1);
+    in[1] = cond ? cond : tensor_scalar(g, DT_BOOL, 1);
+    for (int i = 2; i < l.formal; i++) in[i] = n->in[i];
+    for (int i = 0; i < l.captured; i++) in[l.formal + i] = n->in[l.formal + i];
+    body_copy(g, n, l.body, in, out);
+    /* and the rest of the loop */
+    int old = (int)(l.at * (l.scans + 1)), nin = l.formal + l.captured + old + l.scans + 1;
+    Tensor **v = NEW_ARRAY(g->a, Tensor *, nin);
+    v[0] = M, v[1] = out[0];
+    for (int i = 0; i < l.states; i++) v[2 + i] = masked && !runs->data ? select_of(g, n, runs, out[1 + i], n->in[2 + i]) : out[1 + i];
+    for (int i = 0; i < l.captured + old; i++) v[l.formal + i] = n->in[l.formal + i];
+    for (int k = 0; k < l.scans; k++) v[nin - 1 - l.scans + k] = out[1 + l.states + k];
+    v[nin - 1] = runs;
+    Node *rest = node_new(g, op_find("quern", "LoopRest"), n, n->loc, nin, v, n->nout);
+    rest->attr[LOOP_BODY] = n->attr[LOOP_BODY];
+    node_set_i(rest, LOOP_INPUTS, l.formal), node_set_i(rest, LOOP_AT, l.at + 1), node_set_i(rest, LOOP_MASKED, masked),
+        node_set_i(rest, LOOP_MOST, hi < EXTENT_MOST / 2 ? hi : -1);
+    for (int o = 0; o < n->nout; o++) {
+        if (!n->out[o]) continue;
+        Tensor *t = tensor_new(g, NULL, DT_NONE, -1, NULL);
+        if (!n->out[o]->is_output) t->name = n->out[o]->name;
+        t->type = n->out[o]->type;
+        node_set_out(rest, o, t);
+        tensor_replace(g, n->out[o], t, true);
+    }
+    return true;
+}
+bool rewrite_loop(Ctx *c, Graph *g, Node *n) { return loop_step(c, g, n, true); }
+bool rewrite_loop_rest(Ctx *c, Graph *g, Node *n) { return loop_step(c, g, n, false); }
+
+/* ---- Scan: states, then tensors that are read slice by slice */
+enum { SCAN_BODY, SCAN_COUNT, SCAN_IN_AXES, SCAN_IN_REVERSE, SCAN_OUT_AXES, SCAN_OUT_REVERSE, SCAN_INPUTS, SCAN_OPSET };
+static int64_t listed(const Node *n, int attr, int i) {
+    return n->attr[attr].kind == ATTR_INTS && n->attr[attr].n > i ? n->attr[attr].is[i] : 0;
+}
+bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
+    const Graph *body = n->attr[SCAN_BODY].g;
+    int formal = (int)attr_i(n, SCAN_INPUTS), skip = 0, scans = (int)attr_i(n, SCAN_COUNT), states = formal - scans;
+    if (attr_i(n, SCAN_OPSET) < 9)
+        return diag_error(c->d, n->loc, "Scan of opset 8 has a batch axis of its own; convert the model to opset 9 or later");
+    int captured = body->in.n - formal, results = body->out.n - states;
+    if (states < 0 || scans < 1 || results < 0 || n->nout > body->out.n)
+        return diag_error(c->d, n->loc, "num_scan_inputs is %d; the node has %d inputs and the body %d outputs", scans, formal,
+                          body->out.n);
+    int64_t trips = -1;
+    for (int i = 0; i < scans; i++) {
+        const Type *t = &n->in[skip + states + i]->type;
+        int64_t axis = listed(n, SCAN_IN_AXES, i);
+        if (axis < 0) axis += t->rank;
+        if (axis < 0 || axis >= t->rank)
+            return diag_error(c->d, n->loc, "scan input %d has rank %d; its axis is %lld", i, t->rank, (long long)axis);
+        if (t->ext && t->ext[axis])
+            return diag_error(c->d, n->loc, "scan input %d is as long as is known at run time only; fix axis %lld with --dim", i,
+                              (long long)axis);
+        if (trips >= 0 && trips != t->dim[axis])
+            return diag_error(c->d, n->loc, "scan inputs have the lengths %lld and %lld; the same is expected", (long long)trips,
+                              (long long)t->dim[axis]);
+        trips = t->dim[axis];
+    }
+    if (trips > TRIPS_MOST || trips * body->nnode > UNROLLED_NODES)
+        return diag_error(c->d, n->loc, "the scan has %lld iterations, which are unrolled: at most %d of them, and %d nodes, are supported",
+                          (long long)trips, TRIPS_MOST, UNROLLED_NODES);
+    if (trips == 0 && results) return diag_error(c->d, n->loc, "the scan has no iteration; at least one is expected");
+    Tensor **in = NEW_ARRAY(g->a, Tensor *, body->in.n + 1), **out = NEW_ARRAY(g->a, Tensor *, body->out.n + 1);
+    Tensor **piece = NEW_ARRAY(g->a, Tensor *, trips * max_i64(results, 1) + 1);
+    for (int i = 0; i < states; i++) in[i] = n->in[i];
+    for (int i = 0; i < captured; i++) in[formal + i] = n->in[formal + i];
+    for (int64_t k = 0; k < trips; k++) {
+        for (int i = 0; i < scans; i++) {
+            int64_t at = listed(n, SCAN_IN_REVERSE, i) ? trips - 1 - k : k;
+            in[states + i] = build(g, n, "Gather", 2, (Tensor *[]){n->in[states + i], tensor_i64s(g, &at, -1)});
+            node_set_i(in[states + i]->def, 0, listed(n, SCAN_IN_AXES, i));
+        }
+        body_copy(g, n, body, in, out);
+        for (int i = 0; i < states; i++) in[i] = out[i];
+        for (int r = 0; r < results; r++) piece[r * trips + (listed(n, SCAN_OUT_REVERSE, r) ? trips - 1 - k : k)] = out[states + r];
+    }
+    for (int i = 0; i < states; i++) finish(g, n, i, in[i]);
+    for (int r = 0; r < results; r++) {
+        if (states + r >= n->nout || !n->out[states + r]) continue;
+        int64_t axis = listed(n, SCAN_OUT_AXES, r);
+        Tensor **v = NEW_ARRAY(g->a, Tensor *, trips), *at = tensor_i64s(g, &axis, 1);
+        for (int64_t k = 0; k < trips; k++) v[k] = build(g, n, "Unsqueeze", 2, (Tensor *[]){piece[r * trips + k], at});
+        Tensor *y = build(g, n, "Concat", (int)trips, v);
+        node_set_i(y->def, 0, axis);
+        finish(g, n, states + r, y);
+    }
+    return true;
+}
