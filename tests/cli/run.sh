@@ -184,5 +184,21 @@ if command -v mpirun > /dev/null 2>&1 && [ -e "$(dirname "$quern")/libquern_mpi.
     status 0 'mpirun, one layer' "$one --json > \$work/1 && mpirun -n 2 $one --json > \$work/2 && grep -v seconds \$work/1 > \$work/3 && grep -v seconds \$work/2 | cmp - \$work/3"
 fi
 
+# ---- extents that are known at run time
+tour=$root/docs/tour/tour.onnx
+export tour
+printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 6, 6), }" > "$work/two.npy"
+awk 'BEGIN { for (i = 0; i < 72; i++) printf "%c%c%c%c", 0, 0, i % 2 ? 128 : 0, 63 }' | LC_ALL=C head -c 288 >> "$work/two.npy"
+status 0 'one batch' '$quern run $tour --input x=$work/two.npy --interpret > $work/fixed'
+status 0 'a bounded batch' '$quern run $tour --dim batch=1..4 --input x=$work/two.npy > $work/bounded'
+status 0 'the same values' 'cmp $work/fixed $work/bounded'
+status 0 'the same values, interpreted' '$quern run $tour --dim batch=1..4 --input x=$work/two.npy --interpret | cmp - $work/fixed'
+status 1 'above the bound' '$quern run $tour --dim batch=1..1 --input x=$work/two.npy'
+prints 'the lower bound is above' 'an empty range' '$quern compile $tour -o $work/dyn --dim batch=4..1'
+status 0 'compile with a bound' '$quern compile $tour -o $work/dyn --dim batch=1..4 && cc -std=c99 -Wall -Wextra -Werror -pedantic -O1 -I$work/dyn -c $work/dyn/tour.c -o $work/dyn.o'
+prints '"dynamic": true' 'the manifest says so' 'cat $work/dyn/tour.json'
+prints 'int64_t batch' 'a typed parameter' 'cat $work/dyn/tour.h'
+prints 'no integer input' '--max of nothing' '$quern compile $tour -o $work/dyn --dim batch=1 --max x=3'
+
 echo "cli: $passed passed, $failed failed"
 [ "$failed" = 0 ]
