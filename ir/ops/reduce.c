@@ -32,6 +32,7 @@ static bool axes_mask(Infer *x, bool *mask, bool *known) {
     const int64_t *v;
     int64_t n;
     *known = infer_ints(x, 1, &v, &n);
+    if (!*known && tensor_elements(x->n->in[1]) == 0) *known = true, n = 0; /* none are given, whatever is computed */
     memset(mask, 0, sizeof(bool) * QN_MAX_RANK);
     if (!*known) return true;
     bool noop = attr_i(x->n, NOOP) != 0;
@@ -43,18 +44,53 @@ static bool axes_mask(Infer *x, bool *mask, bool *known) {
     }
     return true;
 }
+/* ---- axes that are known at run time only: each axis is asked whether it is among them */
+typedef struct RunAxes {
+    int rank, out_rank;
+    Expr *reduced[QN_MAX_RANK]; /* bool */
+    Expr *place[QN_MAX_RANK];   /* where an axis that stays stands in the result */
+} RunAxes;
+static void run_axes(Arena *a, const Node *n, Expr *const *v, int64_t count, RunAxes *r) {
+    bool keep = attr_i(n, KEEPDIMS) != 0;
+    r->rank = n->in[0]->type.rank, r->out_rank = keep ? r->rank : r->rank - (int)count;
+    Expr *before = e_int(a, 0);
+    for (int k = 0; k < r->rank; k++) {
+        Expr *in = e_lit_i(a, DT_BOOL, 0);
+        for (int64_t i = 0; i < count; i++)
+            in = e_bin(a, BIN_LOR, in, e_bin(a, BIN_LOR, e_eq(a, v[i], e_int(a, k)), e_eq(a, v[i], e_int(a, k - r->rank))));
+        r->reduced[k] = in;
+        r->place[k] = keep ? e_int(a, k) : before;
+        before = e_add(a, before, e_cast(a, DT_INT64, e_un(a, UN_NOT, in)));
+    }
+}
+static bool infer_run_time_axes(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    Arena *a = x->g->a;
+    Expr **v, *e[QN_MAX_RANK], *one = e_int(a, 1);
+    int64_t count;
+    RunAxes r;
+    if (!infer_values(x, 1, &v, &count)) return false;
+    if (count > t->rank) return infer_error(x, "there are %lld axes to reduce, but the input has rank %d", (long long)count, t->rank);
+    run_axes(a, x->n, v, count, &r);
+    for (int j = 0; j < r.out_rank; j++) {
+        e[j] = one;
+        for (int k = t->rank - 1; k >= 0; k--) {
+            if (attr_i(x->n, KEEPDIMS) && k != j) continue;
+            Expr *here = e_bin(a, BIN_LAND, e_un(a, UN_NOT, r.reduced[k]), e_eq(a, r.place[k], e_int(a, j)));
+            e[j] = e_select(a, here, type_extent(x->g, t, k), e[j]);
+        }
+    }
+    return infer_extents(x, 0, t->dt, r.out_rank, e);
+}
 bool infer_reduce(Infer *x) {
-    const Type *t = &x->n->in[0]->type, *o = &x->n->out[0]->type;
+    const Type *t = &x->n->in[0]->type;
     bool mask[QN_MAX_RANK], known;
     Expr *dim[QN_MAX_RANK];
     int rank = 0;
     DClass k = dtype_info[t->dt].cls;
     if (k == CLS_STR || k == CLS_CPLX) return infer_error(x, "input 0 is %s, which this operator does not support", dtype_name(t->dt));
     if (!axes_mask(x, mask, &known)) return false;
-    if (!known) {
-        if (attr_i(x->n, KEEPDIMS) && o->rank == t->rank) return infer_declared(x, 0, t->dt, "its axes are not constant");
-        return infer_error(x, "the axes are not constant; make input 1 an initialiser");
-    }
+    if (!known) return infer_run_time_axes(x);
     for (int i = 0; i < t->rank; i++) {
         if (!mask[i]) dim[rank++] = type_extent(x->g, t, i);
         else if (attr_i(x->n, KEEPDIMS)) dim[rank++] = e_int(x->g->a, 1);
@@ -90,9 +126,13 @@ static Expr *neutral(Lower *L, RedOp r, DType t) {
     default: return e_lit(L->a, t, 0);
     }
 }
-static void reduced_loops(Lower *L, const Type *t, const bool *mask, Expr **idx, int *count) {
+static void reduced_loops(Lower *L, const Type *t, const bool *mask, const RunAxes *run, Expr *const *open, Expr **idx, int *count) {
     *count = 0;
-    for (int i = 0; i < t->rank; i++)
+    for (int i = 0; run && i < t->rank; i++, ++*count) {
+        Expr *r = lower_loop_to(L, arena_printf(L->a, "r%d", i), e_select(L->a, run->reduced[i], lower_dim(L, t, i), e_int(L->a, 1)));
+        idx[i] = e_select(L->a, run->reduced[i], r, open[i]);
+    }
+    for (int i = 0; !run && i < t->rank; i++)
         if (mask[i]) idx[i] = lower_loop_to(L, arena_printf(L->a, "r%d", i), lower_dim(L, t, i)), ++*count;
 }
 bool lower_reduce(Lower *L, Node *n) {
@@ -101,11 +141,30 @@ bool lower_reduce(Lower *L, Node *n) {
     bool mask[QN_MAX_RANK], known, keep = attr_i(n, KEEPDIMS);
     Infer x = {L->c, L->g, n};
     if (!axes_mask(&x, mask, &known)) return false;
-    for (int i = 0; !known && i < t->rank; i++) mask[i] = o->dim[i] != t->dim[i];
+    RunAxes run;
+    Expr *open[QN_MAX_RANK];
+    if (!known) { /* loops over the result, then over every axis: as long as it is, or once where it stays */
+        const Tensor *axes = n->in[1];
+        int64_t na = tensor_elements(axes);
+        Expr **v = NEW_ARRAY(L->a, Expr *, na + 1);
+        for (int64_t i = 0; i < na; i++)
+            v[i] = lower_extent(L, axes->val[i]->t == DT_INT64 ? axes->val[i] : e_cast(L->a, DT_INT64, axes->val[i]));
+        run_axes(L->a, n, v, na, &run);
+        for (int i = 0; i < t->rank; i++) run.reduced[i] = lower_let(L, "reduced", run.reduced[i]);
+    }
     Expr *idx[QN_MAX_RANK], *out[QN_MAX_RANK];
     Expr *count = e_int(L->a, 1);
     int r = 0, inner;
-    for (int i = 0; i < t->rank; i++) {
+    if (!known) {
+        lower_loops(L, NULL, o, out);
+        for (int i = 0; i < t->rank; i++) {
+            mask[i] = true;
+            open[i] = e_int(L->a, 0);
+            for (int j = 0; j < o->rank; j++) open[i] = e_select(L->a, e_eq(L->a, run.place[i], e_int(L->a, j)), out[j], open[i]);
+            count = e_mul(L->a, count, e_select(L->a, run.reduced[i], lower_dim(L, t, i), e_int(L->a, 1)));
+        }
+    }
+    for (int i = 0; known && i < t->rank; i++) {
         if (mask[i]) {
             count = e_mul(L->a, count, lower_dim(L, t, i));
             if (keep) out[r++] = e_int(L->a, 0);
@@ -118,7 +177,7 @@ bool lower_reduce(Lower *L, Node *n) {
     if (row->pre == PRE_EXP) { /* the largest is taken out, so that exp cannot overflow */
         Buf *top = lower_temp(L, "top", at, 0, NULL);
         lower_put(L, top, NULL, e_lower_bound(L->a, at), RED_NONE);
-        reduced_loops(L, t, mask, idx, &inner);
+        reduced_loops(L, t, mask, known ? NULL : &run, open, idx, &inner);
         lower_put(L, top, NULL, e_cast(L->a, at, lower_load(L, n, 0, idx)), RED_MAX);
         lower_ends(L, inner);
         shift = lower_let(L, "shift", lower_get(L, top, NULL));
@@ -126,11 +185,12 @@ bool lower_reduce(Lower *L, Node *n) {
     }
     Buf *acc = lower_temp(L, "acc", at, 0, NULL);
     lower_put(L, acc, NULL, neutral(L, row->red, at), RED_NONE);
-    reduced_loops(L, t, mask, idx, &inner);
+    reduced_loops(L, t, mask, known ? NULL : &run, open, idx, &inner);
     lower_put(L, acc, NULL, before(L, row->pre, e_cast(L->a, at, lower_load(L, n, 0, idx)), shift), row->red);
     lower_ends(L, inner);
     Expr *v = after(L, row->post, lower_get(L, acc, NULL), count);
     lower_store(L, n, 0, out, e_cast(L->a, dtype_compute(t->dt), shift ? e_add(L->a, v, shift) : v));
+    if (!known) lower_ends(L, o->rank);
     for (int i = 0; i < t->rank; i++)
         if (!mask[i]) lower_end(L);
     return true;
