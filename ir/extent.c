@@ -222,7 +222,7 @@ bool infer_extents(Infer *x, int i, DType dt, int rank, Expr *const *e) {
     for (int k = 0; k < rank; k++) {
         Expr *v = extent_simplify(g, e[k]);
         if (e_is_int(v, &dim[k])) continue;
-        bool known = extent_bounds(g, v, &lo, &hi) && hi < EXTENT_MOST / 2;
+        bool known = extent_bounds(g, v, &lo, &hi) && hi <= EXTENT_LIMIT;
         if (!known) {
             bool has = declared.rank == rank && declared.dim[k] >= 0 && !(declared.sym && declared.sym[k]);
             if (!has) return unbounded(x, i, k, v);

@@ -6,8 +6,9 @@
 #define QN_EXTENT_H
 #include "ops.h"
 
-#define EXTENT_MOST ((int64_t)1 << 40) /* values of unknown size are cut to +-this; an extent that may get there has no bound */
-enum { VALUES_MOST = 64 };             /* elements of a tensor that are followed one by one */
+#define EXTENT_MOST  ((int64_t)1 << 50) /* values of unknown size are cut to +-this; an extent that may get there has no bound */
+#define EXTENT_LIMIT ((int64_t)1 << 33) /* what is larger than this counts as unbounded */
+enum { VALUES_MOST = 64 };              /* elements of a tensor that are followed one by one */
 
 Extent *extent_new(Graph *g, const char *name, int64_t lo, int64_t hi, Tensor *t);
 /* A free dimension of an input. The same name is the same extent; its bounds are those which all agree on. */

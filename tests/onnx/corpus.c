@@ -163,6 +163,19 @@ static uint64_t emitted_hash(Ctx *c, const Corpus *q, const Case *k) {
     }
     return h;
 }
+static bool bound_values(Ctx *c, Options *o, const DataSet *set) {
+    ImportOptions probe = o->import;
+    probe.free_dims = true;
+    Graph *g = onnx_import(c, o->model, &probe);
+    for (int i = 0; g && i < g->in.n && i < set->in.n; i++) {
+        const Value *v = &set->in.v[i];
+        int64_t n, most = 0;
+        if (!dtype_is_int(v->type.dt) || !type_elements(&v->type, &n) || n > 64) continue;
+        for (int64_t e = 0; e < n; e++) most = max_i64(most, dtype_get_i(v->type.dt, v->data, e));
+        vec_push(c->a, &o->import.max, ((MaxBinding){g->in.v[i]->name, most}));
+    }
+    return g != NULL;
+}
 /* The whole road once. */
 static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
     Options o = {.atol = -1, .rtol = -1, .threads = 1, .model = k->model, .name = k->id, .target = q->target};
@@ -171,15 +184,22 @@ static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
     o.pass.verify = true;
     ops_init();
     if (!k->light && !dataset_read(c, k->set[0], &set)) return UNSUPPORTED;
-    if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n)) return REFUSED;
+    if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n) || (k->bounded && !bound_values(c, &o, &set))) return REFUSED;
     Program *p = model_build(c, &o, o.model);
     return p && model_emit(c, &o, p, k->id, q->work, &e) ? PASS : REFUSED;
+}
+/* A case whose shapes have no bound is compiled again with the largest stored element of each integer input, as a user would. */
+static bool refused_bound(const Diags *d) {
+    for (int i = 0; i < d->list.n; i++)
+        if (strstr(d->list.v[i].text, "no upper bound")) return true;
+    return false;
 }
 static Stage emit_case(Corpus *q, Case *k, int fd) {
     Arena *a = arena_new();
     Diags d = {.a = a};
     Ctx c = {a, &d};
     Stage r = emit_once(&c, q, k);
+    if (r == REFUSED && !k->bounded && refused_bound(&d)) return k->bounded = true, emit_case(q, k, fd);
     if (r == PASS) { /* a second time, with everything at other addresses */
         uint64_t first = emitted_hash(&c, q, k);
         Arena *b = arena_new();

@@ -13,6 +13,7 @@ typedef struct Case {
     char *category, *name, *dir, *model;
     char **set;               /* folders with data for one build, */
     int nset, first;          /* whose inputs have the same shapes */
+    bool bounded;             /* compiled with --max of the stored inputs */
     bool light;               /* no folder: NAME.onnx and NAME_output_0.pb; element k of n of each input is k/n */
     const struct Case *newer; /* the case of the same name in a corpus that was given before this one; valid once all are found */
     int newer_at;             /* its index + 1; 0: none */
