@@ -35,6 +35,9 @@ static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *
     }
     for (int i = 0; i < body->out.n; i++) out[i] = map[body->out.v[i]->id];
 }
+static bool has_body(Ctx *c, const Node *n, int attr) {
+    return n->attr[attr].g || diag_error(c->d, n->loc, "attribute '%s' is missing; it is required", n->op->attr[attr].name);
+}
 static bool bool_const(const Tensor *t, bool *v) {
     double d;
     if (!t || !const_f(t, &d)) return false;
@@ -59,6 +62,7 @@ bool rewrite_if(Ctx *c, Graph *g, Node *n) {
     int64_t count;
     bool taken;
     Tensor *cond = n->in[0];
+    if (!has_body(c, n, IF_ELSE) || !has_body(c, n, IF_THEN)) return false;
     if (!type_elements(&cond->type, &count) || count != 1) return diag_error(c->d, n->loc, "the condition is expected to have one element");
     Tensor *out[2][64];
     for (int k = 0; k < 2; k++)
@@ -274,6 +278,7 @@ void loop_views(Graph *g) {
     }
 }
 static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
+    if (!has_body(c, n, LOOP_BODY)) return false;
     Loop l = {.c = c, .g = g, .n = n, .body = n->attr[LOOP_BODY].g};
     l.formal = (int)attr_i(n, LOOP_INPUTS), l.states = l.formal - 2, l.captured = l.body->in.n - l.formal;
     l.scans = l.body->out.n - 1 - l.states;
@@ -360,6 +365,7 @@ static int64_t listed(const Node *n, int attr, int i) {
     return n->attr[attr].kind == ATTR_INTS && n->attr[attr].n > i ? n->attr[attr].is[i] : 0;
 }
 bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
+    if (!has_body(c, n, SCAN_BODY)) return false;
     const Graph *body = n->attr[SCAN_BODY].g;
     int formal = (int)attr_i(n, SCAN_INPUTS), skip = 0, scans = (int)attr_i(n, SCAN_COUNT), states = formal - scans;
     if (attr_i(n, SCAN_OPSET) < 9)
