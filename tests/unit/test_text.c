@@ -242,6 +242,9 @@ START_TEST(test_every_op_round_trips) { /* with the fewest operands and a value 
     ops_init();
     for (int i = 0; i < op_count(); i++) {
         const OpDef *op = op_at(i);
+        bool bodies = false; /* these have no text */
+        for (int k = 0; k < op->nattr; k++) bodies |= op->attr[k].kind == ATTR_GRAPH;
+        if (bodies) continue;
         Case t;
         case_open(&t);
         Text s = {0};
