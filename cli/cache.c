@@ -35,6 +35,18 @@ static sqlite3 *open_cache(Ctx *c) {
     sqlite3_close(db);
     return NULL;
 }
+bool cache_check(Ctx *c) {
+    const char *path = cache_path(c);
+    sqlite3 *db = path ? open_cache(c) : NULL;
+    sqlite3_stmt *q = NULL;
+    bool ok = db && sqlite3_prepare_v2(db, "SELECT kind, key, value FROM answer", -1, &q, NULL) == SQLITE_OK;
+    int r = ok ? sqlite3_step(q) : SQLITE_ERROR;
+    if (path && r != SQLITE_ROW && r != SQLITE_DONE)
+        diag_warn(c->d, (Loc){path, -1, NULL, NULL},
+                  "the cache is ignored: it cannot be opened or is not one of ours; remove the file, or name another with QUERN_CACHE");
+    sqlite3_finalize(q), sqlite3_close(db);
+    return path && (r == SQLITE_ROW || r == SQLITE_DONE);
+}
 /* The program that gave an answer: another build may give another. */
 static const char *build_id(Ctx *c) {
     struct stat s;
@@ -66,6 +78,7 @@ void cache_put(Ctx *c, const char *kind, const char *key, const char *value) {
     sqlite3_finalize(q), sqlite3_close(db);
 }
 #else
+bool cache_check(Ctx *c) { return (void)c, false; }
 const char *cache_get(Ctx *c, const char *kind, const char *key) { return (void)c, (void)kind, (void)key, NULL; }
 void cache_put(Ctx *c, const char *kind, const char *key, const char *value) { (void)c, (void)kind, (void)key, (void)value; }
 #endif

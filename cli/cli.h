@@ -22,7 +22,10 @@ typedef struct Options {
     const char *model;
     const struct Target *machine; /* of --target */
     const char *output, *name, *target, *backend, *weights, *output_dir, *cc, *cflags;
-    int threads, runs;     /* runs 0: bench chooses */
+    int threads, runs; /* runs 0: bench chooses */
+    bool tune;
+    const char *tune_from, *tune_export;
+    struct Tuning *tuning; /* between tune_begin and tune_end */
     const char *reference; /* of verify: a folder of tensors by name */
     bool per_node, bisect, quiet;
     bool interpret, json, markdown, emit_main, per_layer, threads_given;
@@ -56,6 +59,7 @@ int cmd_verify(Ctx *c, Options *o);
 int cmd_bench(Ctx *c, Options *o);
 int cmd_inspect(Ctx *c, Options *o);
 /* ---- cache.c: answers kept between runs. NULL: none. */
+bool cache_check(Ctx *c); /* a warning if there is a file that cannot be used */
 const char *cache_get(Ctx *c, const char *kind, const char *key);
 void cache_put(Ctx *c, const char *kind, const char *key, const char *value);
 
@@ -88,6 +92,10 @@ bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const v
                void *const *out, int64_t *const *out_dims);
 char *temp_dir(Ctx *c);
 void remove_dir(const char *dir);
+
+/* tune.c: answers of measurements and files for the passes of this model */
+bool tune_begin(Ctx *c, Options *o);
+bool tune_end(Options *o); /* writes --tune-export */
 
 /* data.c */
 typedef struct DataSet {

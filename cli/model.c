@@ -24,7 +24,9 @@ Program *model_build(Ctx *c, Options *o, const char *path) {
                NULL;
     o->pass.threads = o->threads;
     Graph *g = onnx_import(c, path, &o->import);
-    return g ? passes_run(c, g, &o->pass) : NULL;
+    if (!g || !tune_begin(c, o)) return NULL;
+    Program *p = passes_run(c, g, &o->pass);
+    return tune_end(o) ? p : NULL;
 }
 
 bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e) {

@@ -132,6 +132,8 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
                    {"cflags", &o->cflags},
                    {"passes", &o->pass.list},
                    {"reference", &o->reference},
+                   {"tune-from", &o->tune_from},
+                   {"tune-export", &o->tune_export},
                    {"arch", &o->x.arch},
                    {"mapping", &o->x.mapping},
                    {"batch", &o->x.batch},
@@ -158,6 +160,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
         if (strcmp(name, flags[i].name) == 0) return *flags[i].to = true;
     int64_t v;
     if (strcmp(name, "threads") == 0) return parse_int(arg, 1, 1024, &v) && ((o->threads = (int)v, o->threads_given = true), true);
+    if (strcmp(name, "tune") == 0) return o->tune = true;
     if (strcmp(name, "runs") == 0) return parse_int(arg, 1, 1000000, &v) && ((o->runs = (int)v), true);
     if (strcmp(name, "dim") == 0) return parse_dim(c, o, arg);
     if (strcmp(name, "max") == 0) return parse_max(c, o, arg);
@@ -185,6 +188,8 @@ static int check_choices(const Options *o) {
         return usage("--objective is '%s', expected energy, delay or edp", o->x.objective);
     if (o->x.counting && strcmp(o->x.counting, "timeloop") && strcmp(o->x.counting, "survey"))
         return usage("--counting is '%s', expected timeloop or survey", o->x.counting);
+    if (o->tune_export && !o->tune && !o->tune_from)
+        return usage("%s needs --tune or --tune-from: there are no choices to write", "--tune-export");
     if (o->backend && strcmp(o->backend, "c")) return usage("--backend is '%s'; this version emits c", o->backend);
     return -1;
 }

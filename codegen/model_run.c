@@ -147,12 +147,25 @@ static void routines_of(Model *m, Text *t, const Stmt *s) {
     default: break;
     }
 }
+/* The steps that made the nest what it is (ir/sched.h). */
+static void put_schedule(Text *t, const Func *f) {
+    enum { MOST = 480 };
+    const size_t from = t->n;
+    for (int i = 0; i < f->schedule.n; i++) {
+        if (t->n - from > MOST) {
+            text_printf(t, "; %d more", f->schedule.n - i);
+            break;
+        }
+        text_printf(t, i ? "; %s" : "\nSchedule: %s", f->schedule.v[i]);
+    }
+}
 static void variant_kernels(Model *m, Variant *v, Text *helpers) {
     find_shared(m, v);
     for (int i = 0; i < v->fn.n; i++) {
         Shared *s = v->fn.v[i];
         Text comment = {0};
         text_printf(&comment, "%s", s->first->f->comment ? s->first->f->comment : s->first->f->name);
+        put_schedule(&comment, s->first->f);
         if (s->count > 1) text_printf(&comment, "\nThe same for %s%s", s->also.s, s->count > 7 ? " and others." : ".");
         emit_func_with(&v->kernels, s->first->f, &v->style,
                        &(EmitFunc){.name = s->name,

@@ -52,6 +52,7 @@ typedef struct WinogradExtents {
     int64_t m, channels, features, high, wide; /* outputs of a tile's side; tiles of the map */
 } WinogradExtents;
 WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, double *cycles);
+WinogradBlock winograd_block_given(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows); /* of tiles at once */
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e);
 
 /* layout_pack.c: weights [features, channels of a group, rows, columns] in panels for in_lanes input channels at a time. */

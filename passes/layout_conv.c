@@ -6,6 +6,7 @@
 #include "layout.h"
 #include "ir/extent.h"
 #include "rules.h"
+#include "tune.h"
 #include <string.h>
 
 enum { MAX_EDGE_TAPS = 96 };
@@ -81,27 +82,96 @@ enum { MIN_WINOGRAD_CHANNELS = 24, MIN_WINOGRAD_MAP = 100 };
 static WinogradExtents winograd_extents(const Site *s, int64_t c, int64_t features, int64_t m) {
     return (WinogradExtents){m, c, features, ceil_div(s->out[0], m), ceil_div(s->out[1], m)};
 }
-static int64_t winograd_size(Layout *l, const Site *s, int64_t c, int64_t features) { /* 0: directly */
-    if (s->k[0] != 3 || s->k[1] != 3 || s->stride[0] != 1 || s->stride[1] != 1 || s->dil[0] != 1 || s->dil[1] != 1) return 0;
-    if (c < MIN_WINOGRAD_CHANNELS || features < MIN_WINOGRAD_CHANNELS || s->out[0] * s->out[1] < MIN_WINOGRAD_MAP) return 0;
-    ConvExtents e = {c, features, 1, s->in[0], s->in[1], s->out[0], s->out[1], 3, 3, 1, padded_rows(s)};
-    double least = conv_best_cycles(l->target, l->lanes, &e), cycles;
-    int64_t best = 0;
-    for (int64_t m = 2; m <= (l->r->o->precise ? 2 : 4); m += 2) { /* F(4x4) loses some bits */
-        WinogradExtents w = winograd_extents(s, c, features, m);
-        winograd_block_of(l->target, l->lanes, &w, &cycles);
-        if (cycles >= least) continue;
-        least = cycles;
-        best = m;
-    }
-    return best;
-}
 /* Whole numbers: sums of their products with whole numbers are exact (qdq.c relies on it); the transform's fractions would round. */
 static bool integral(const Tensor *w) {
     const float *v = w->data;
     for (int64_t i = 0, n = tensor_elements(w); i < n; i++)
         if (v[i] != (float)(int)v[i]) return false;
     return true;
+}
+/* How a convolution is computed: directly (m 0), or by Winograd's algorithm on tiles of m x m. */
+typedef struct ConvPlan {
+    int64_t m;
+    WinogradBlock tiles;
+    ConvBlock block;
+} ConvPlan;
+typedef struct ConvCase {
+    const Node *n;
+    const Site *s;
+    ConvExtents e;
+    int64_t groups; /* of the model */
+} ConvCase;
+static int64_t most_winograd(const Layout *l, const ConvCase *k) { /* 0: directly alone; F(4x4) loses some bits */
+    const Site *s = k->s;
+    if (k->groups > 1 || integral(k->n->in[1]) || s->k[0] != 3 || s->k[1] != 3 || s->stride[0] != 1 || s->stride[1] != 1 ||
+        s->dil[0] != 1 || s->dil[1] != 1)
+        return 0;
+    if (k->e.channels < MIN_WINOGRAD_CHANNELS || k->e.features < MIN_WINOGRAD_CHANNELS || s->out[0] * s->out[1] < MIN_WINOGRAD_MAP)
+        return 0;
+    return l->r->o->precise ? 2 : 4;
+}
+static ConvPlan estimated_plan(Layout *l, const ConvCase *k) {
+    ConvPlan best = {0};
+    int64_t most = most_winograd(l, k);
+    double least = most ? conv_best_cycles(l->target, l->lanes, &k->e) : 0, cycles;
+    for (int64_t m = 2; m <= most; m += 2) {
+        WinogradExtents w = winograd_extents(k->s, k->e.channels, k->e.features, m);
+        WinogradBlock b = winograd_block_of(l->target, l->lanes, &w, &cycles);
+        if (cycles >= least) continue;
+        least = cycles;
+        best.m = m, best.tiles = b;
+    }
+    if (!best.m) best.block = conv_block_of(l->target, l->lanes, &k->e);
+    return best;
+}
+
+/* ---- plans to measure */
+typedef struct Plans {
+    TuneAsk ask;
+    ConvPlan of[TUNE_MOST];
+} Plans;
+static void offer(Layout *l, Plans *p, const ConvPlan *c) {
+    const char *text =
+        c->m ? arena_printf(l->g->a, "winograd %lld, %lld rows of tiles, %lld tiles by %lld vectors", (long long)c->m,
+                            (long long)c->tiles.rows, (long long)c->tiles.points, (long long)c->tiles.vecs)
+             : arena_printf(l->g->a, "direct, %lld rows, %lld columns by %lld vectors, strips of %lld rows", (long long)c->block.rows,
+                            (long long)c->block.cols, (long long)c->block.vecs, (long long)c->block.strip);
+    if (p->ask.n < TUNE_MOST) p->of[p->ask.n] = *c;
+    tune_add(&p->ask, text);
+}
+static ConvPlan conv_plan(Layout *l, const ConvCase *k) {
+    const Site *s = k->s;
+    const ConvExtents *e = &k->e;
+    ConvPlan best = estimated_plan(l, k);
+    Plans p = {.ask.node = k->n};
+    if (!l->r->o->tuner) return best;
+    p.ask.kernel = arena_printf(
+        l->g->a,
+        "Conv of %lldx%lldx%lld by %lldx%lldx%lld to %lldx%lld, strides %lld %lld, dilations %lld %lld, pads %lld %lld, %lld groups",
+        (long long)e->channels, (long long)e->in_h, (long long)e->in_w, (long long)e->features, (long long)e->k_h, (long long)e->k_w,
+        (long long)e->out_h, (long long)e->out_w, (long long)s->stride[0], (long long)s->stride[1], (long long)s->dil[0],
+        (long long)s->dil[1], (long long)s->pad[0], (long long)s->pad[1], (long long)k->groups);
+    offer(l, &p, &best);
+    for (int64_t m = 2; m <= most_winograd(l, k); m += 2) {
+        WinogradExtents w = winograd_extents(s, e->channels, e->features, m);
+        double cycles;
+        offer(l, &p, &(ConvPlan){m, winograd_block_of(l->target, l->lanes, &w, &cycles), {0}});
+        for (int64_t strips = 1; strips <= 4 && strips <= w.high; strips *= 2)
+            offer(l, &p, &(ConvPlan){m, winograd_block_given(l->target, l->lanes, &w, ceil_div(w.high, strips)), {0}});
+    }
+    ConvBlock b = conv_block_of(l->target, l->lanes, e);
+    offer(l, &p, &(ConvPlan){.block = b});
+    for (int64_t v = 1; v <= min_i64(6, ceil_div(e->features / e->group, l->lanes)); v++)
+        offer(l, &p, &(ConvPlan){.block = conv_block_given(l->target, l->lanes, e, v)});
+    for (int64_t strips = 1; strips <= 4 && b.rows == 1 && strips < e->out_h; strips *= 2) {
+        ConvBlock other = b;
+        other.strip = strips == 1 ? 0 : ceil_div(e->out_h, strips);
+        offer(l, &p, &(ConvPlan){.block = other});
+    }
+    const char *answer = tune_answer(l->r->o->tuner, &p.ask);
+    for (int i = 0; i < p.ask.n; i++)
+        if (answer == p.ask.choice[i]) best = p.of[i];
+    return best;
 }
 static void transform_filter(const float *w, int64_t m, double *u) { /* G w G', [side][side] */
     const double *G = winograd_matrix(m, 'G');
@@ -125,11 +195,8 @@ static Tensor *pack_winograd(Layout *l, const Tensor *w, int64_t m, int64_t vecs
         }
     return tensor_const(l->g, NULL, DT_FLOAT32, 6, dim, v);
 }
-static void winograd(Layout *l, Node *n, const Site *s, int64_t m) {
+static void winograd(Layout *l, Node *n, const Site *s, int64_t m, WinogradBlock b) {
     int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
-    WinogradExtents e = winograd_extents(s, c, features, m);
-    double cycles;
-    WinogradBlock b = winograd_block_of(l->target, l->lanes, &e, &cycles);
     Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_winograd(l, n->in[1], m, b.vecs), NULL};
     bool bias = n->nin > 2 && n->in[2];
     if (bias) in[2] = pack_vector(l, n->in[2], features);
@@ -150,15 +217,15 @@ bool layout_conv(Layout *l, Node *n) {
     if (group > 1 && group == c && features == c) return depthwise(l, n, &s);
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge) return false;
-    int64_t small = group == 1 && !integral(n->in[1]) ? winograd_size(l, &s, c, features) : 0;
-    if (small) {
-        winograd(l, n, &s, small);
+    ConvExtents e = {c, features, group / merge, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+    ConvPlan plan = conv_plan(l, &(ConvCase){n, &s, e, group});
+    if (plan.m) {
+        winograd(l, n, &s, plan.m, plan.tiles);
         return true;
     }
     int64_t source;
     Tensor *in[3] = {conv_source(l, n, &source), NULL, NULL};
-    ConvExtents e = {c, features, group / merge, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
-    ConvBlock b = conv_block_of(l->target, l->lanes, &e);
+    ConvBlock b = plan.block;
     Pack p = {features, c / group, group, group / merge, l->lanes, source ? c : min_i64(c, l->lanes), b.vecs};
     in[1] = pack_weights(l, n->in[1], &p);
     bool bias = n->nin > 2 && n->in[2];

@@ -33,7 +33,20 @@ const char *kernel_name(Arena *a, Map *used, const char *model, const char *fall
     return name;
 }
 
-/* Names, operations and shapes of a kernel's nodes, for the comment above its C function. */
+/* How operators that a target's passes have made are cut: blocks of sums, strips, chunks of the depth. */
+static void mapping_comment(const Node *n, Text *t) {
+    static const char *const names[] = {"tile", "rows", "strip", "chunks"};
+    if (strcmp(n->op->domain, "quern") != 0) return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int k = op_attr_index(n->op, names[i]);
+        if (k < 0 || n->attr[k].kind == ATTR_NONE) continue;
+        text_printf(t, "; %s", names[i]);
+        if (n->attr[k].kind == ATTR_INT) text_printf(t, " %lld", (long long)n->attr[k].i);
+        for (int64_t j = 0; n->attr[k].kind == ATTR_INTS && j < n->attr[k].n && j < 8; j++)
+            text_printf(t, "%s%lld", j ? " x " : " ", (long long)n->attr[k].is[j]);
+    }
+}
+/* Names, operations, shapes and mappings of a kernel's nodes, for the comment above its C function. */
 static const char *kernel_comment(Graph *g, const Kernel *k) {
     Text t = {0};
     const Tensor *last = NULL;
@@ -58,6 +71,7 @@ static const char *kernel_comment(Graph *g, const Kernel *k) {
         type_print(&last->type, &t);
     }
     if (k->macs > 0) text_printf(&t, "; %lld MACs", (long long)k->macs);
+    for (int i = 0; i < k->nodes.n && i < 8; i++) mapping_comment(k->nodes.v[i], &t);
     const char *s = arena_strdup(g->a, t.s);
     text_free(&t);
     return s;

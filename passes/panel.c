@@ -7,6 +7,7 @@
  */
 #include "internal.h"
 #include "ir/extent.h"
+#include "tune.h"
 #include <string.h>
 
 /* ---- how a product is cut */
@@ -42,11 +43,11 @@ static double panels_cycles(const Product *p, int64_t vectors, int64_t full, int
 }
 /* Wider panels first: the others must be better by more than the estimate is worth. The narrower last panel takes the columns that do
  * not fill one of the others; without one the last is filled up. */
-static PanelChoice choose(const Product *p, bool equal) {
+static PanelChoice choose(const Product *p, bool equal, int64_t given) { /* given: so many vectors; 0: any */
     PanelChoice best = {.lanes = p->lanes};
     double least = 0;
     int64_t total = ceil_div(p->cols, best.lanes);
-    for (int64_t v = most_vectors(p); v >= 1; v--) {
+    for (int64_t v = given ? given : most_vectors(p); v >= (given ? given : 1); v--) {
         int64_t full = equal ? ceil_div(total, v) : total / v, rest = equal ? 0 : total % v;
         double cost = panels_cycles(p, v, full, rest);
         if (full == 0 || (best.width && cost >= least * 0.985)) continue;
@@ -63,7 +64,7 @@ static Product product_of(const Target *t, int64_t rows, int64_t cols, int64_t d
 }
 PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols, int64_t depth) {
     Product p = product_of(t, rows, cols, depth);
-    return choose(&p, true);
+    return choose(&p, true, 0);
 }
 
 /* A deep product is cut in chunks of at most this depth, as even as its divisors allow: a panel and the rows it meets stay near. */
@@ -82,6 +83,33 @@ static int64_t strip_of(const Target *t, int64_t pieces, int64_t bytes) {
     if (pieces <= n) return 0;
     while (pieces % n) n--;
     return n;
+}
+
+/* ---- the estimate's choice, or one that was measured to be faster */
+typedef struct Cut {
+    PanelChoice c;
+    int64_t chunks;
+} Cut;
+static void offer(Run *r, TuneAsk *ask, Cut *all, Cut k) {
+    if (!k.c.width) return;
+    if (ask->n < TUNE_MOST) all[ask->n] = k;
+    tune_add(ask, arena_printf(r->c->a, "panels of %lld columns, blocks of %lld rows, %lld chunks", (long long)k.c.width,
+                               (long long)k.c.block, (long long)k.chunks));
+}
+static Cut cut_of(Run *r, const Node *n, const Product *p) {
+    Cut all[TUNE_MOST], best = {choose(p, false, 0), depth_chunks(p->rows, p->depth)};
+    if (!r->o->tuner) return best;
+    TuneAsk ask = {.node = n};
+    ask.kernel = arena_printf(r->c->a, "%s of %lld rows, %lld deep, %lld columns", n->op->name, (long long)p->rows, (long long)p->depth,
+                              (long long)p->cols);
+    offer(r, &ask, all, best);
+    for (int64_t v = most_vectors(p); v >= 1; v--) offer(r, &ask, all, (Cut){choose(p, false, v), best.chunks});
+    for (int64_t k = 1; k <= 4; k++)
+        if (p->depth % k == 0 && p->depth / k >= 256) offer(r, &ask, all, (Cut){best.c, k});
+    const char *answer = tune_answer(r->o->tuner, &ask);
+    for (int i = 0; i < ask.n; i++)
+        if (answer == ask.choice[i]) best = all[i];
+    return best;
 }
 
 /* Columns [from, from + panels*width) of w, zeros behind the last one, as [chunk, panel][depth][width]. */
@@ -115,8 +143,9 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
     Product q = product_of(r->o->target, rows, cols, w->type.dim[0]);
-    PanelChoice c = choose(&q, false);
-    int64_t chunks = depth_chunks(rows, w->type.dim[0]), outer = 1;
+    const Cut cut = cut_of(r, n, &q);
+    const PanelChoice c = cut.c;
+    int64_t chunks = cut.chunks, outer = 1;
     for (int d = 0; d < o->rank - 2 && outer == 1; d++) outer = o->dim[d];
     int64_t pieces = outer > 1 ? outer : rows / c.block, all = tensor_elements(x) / chunks;
     const char *key = arena_printf(r->tmp, "%d %lld %lld %lld", w->id, (long long)c.width, (long long)c.tail, (long long)chunks);

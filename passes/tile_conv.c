@@ -105,18 +105,22 @@ static double transform_cycles(int64_t lanes, const WinogradExtents *e) {
     double in = (double)ceil_div(e->channels, lanes), out = (double)ceil_div(e->features, lanes);
     return tiles * (e->m == 4 ? 350 * in + 300 * out : 100 * in + 70 * out);
 }
+WinogradBlock winograd_block_given(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows) {
+    ConvExtents p = {e->channels, e->features, 1, 1, rows * e->wide, 1, rows * e->wide, 1, 1, 1, true};
+    ConvBlock b = conv_block_of(t, lanes, &p);
+    return (WinogradBlock){rows, b.cols, b.vecs};
+}
 WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, double *cycles) {
     WinogradBlock best = {1, 1, 1};
     double least = -1;
     for (int64_t strips = e->high, rows; strips >= 1; strips--) {
         rows = ceil_div(e->high, strips);
         if (ceil_div(e->high, rows) != strips) continue;
-        ConvExtents p = {e->channels, e->features, 1, 1, rows * e->wide, 1, rows * e->wide, 1, 1, 1, true};
-        ConvBlock b = conv_block_of(t, lanes, &p);
-        double c = strips_cycles(t, lanes, e, rows, b.cols, b.vecs);
+        WinogradBlock b = winograd_block_given(t, lanes, e, rows);
+        double c = strips_cycles(t, lanes, e, rows, b.points, b.vecs);
         if (least >= 0 && c >= least) continue;
         least = c;
-        best = (WinogradBlock){rows, b.cols, b.vecs};
+        best = b;
     }
     *cycles = least + transform_cycles(lanes, e);
     return best;

@@ -154,6 +154,30 @@ status 0 '--dump-after' '$quern compile $model -o $work/d --dump-after fold | gr
 prints 'fold' '--time-passes' '$quern compile $model -o $work/d --time-passes'
 status 0 '--no-rule' '$quern compile $model -o $work/d --passes -fuse'
 
+# ---- tuning: measured once, kept, exported; a cache or a file that cannot be used is a warning
+conv=$model
+export conv
+tune='QUERN_CACHE=$work/tune.sqlite $quern compile $conv --target host --name net'
+status 2 'tune-export without choices' '$quern compile $conv -o $work/t --tune-export $work/t.txt'
+status 0 'tune' "$tune -o \$work/t1 --tune --tune-export \$work/t.txt && head -n 1 \$work/t.txt | grep -q '^# quern tuned 1'"
+status 0 'tune, kept' "mkdir -p \$work/none && TMPDIR=\$work/none/none $tune -o \$work/t2 --tune 2> \$work/err && ! grep -q warning \$work/err"
+status 0 'tuned twice, the same bytes' 'diff -r $work/t1 $work/t2'
+status 0 'tune-from' "$tune -o \$work/t3 --tune-from \$work/t.txt --tune-export \$work/t4.txt && diff -r \$work/t1 \$work/t3 && cmp \$work/t.txt \$work/t4.txt"
+status 1 'tune-from, absent' "$tune -o \$work/t4 --tune-from \$work/absent"
+prints 'is no file of --tune-export' 'tune-from, another file' "$tune -o \$work/t4 --tune-from \$conv"
+if grep -q Conv "$work/t.txt"; then
+    sed 's/	[^	]*$/	nonsense/' "$work/t.txt" > "$work/stale.txt"
+    prints 'is no choice' 'tune-from, stale' "$tune -o \$work/t4 --tune-from \$work/stale.txt"
+    echo 'no tabs' >> "$work/t.txt"
+    prints 'is not kernel, target and choice' 'tune-from, a wrong line' "$tune -o \$work/t4 --tune-from \$work/t.txt"
+    prints 'choices are taken' 'tune, nothing can be measured' "QUERN_CACHE=off TMPDIR=\$work/none/none \$quern compile \$conv --target host -o \$work/t4 --tune"
+fi
+head -c 3000 /dev/urandom > "$work/tune.sqlite"
+prints 'the cache is ignored' 'tune, damaged cache' "$tune -o \$work/t4 --tune"
+status 0 'tune, damaged cache is no failure' "$tune -o \$work/t4 --tune"
+rm -f "$work/tune.sqlite"
+status 0 'two at once' "{ $tune -o \$work/t5 --tune & } && $tune -o \$work/t6 --tune && wait && QUERN_CACHE=\$work/tune.sqlite \$quern compile \$conv --target host --name net -o \$work/t7 --tune"
+
 # ---- several targets in one file, and machines that lack them
 data=$root/tests/data/digits
 export data
