@@ -61,7 +61,7 @@ static Program *program_of(Tuning *t, const TuneAsk *ask, int choice) {
     Forced f = {ask, choice};
     Tuner tuner = {&f, forced};
     PassOptions o = t->o->pass;
-    o.tuner = &tuner, o.time = false, o.dump_after.n = 0;
+    o.tuner = &tuner, o.any_weights = true, o.time = false, o.dump_after.n = 0;
     return passes_run(t->c, graph_of(t->c, ask->node), &o);
 }
 

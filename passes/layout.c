@@ -290,6 +290,7 @@ bool pass_layout(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
     Layout l = {.r = r, .g = r->g, .target = r->o->target, .lanes = target_lanes(r->o->target, 32)};
     if (l.lanes < 2) return true;
+    layout_budget(&l);
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
         if (node_dynamic(n)) continue;

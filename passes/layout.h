@@ -17,8 +17,9 @@ typedef struct Layout {
     Graph *g;
     const Target *target;
     int64_t lanes;
-    Vec(Blocked) of; /* by tensor id */
-    Map *consts;     /* constants per channel that were blocked before */
+    Vec(Blocked) of;         /* by tensor id */
+    Map *consts;             /* constants per channel that were blocked before */
+    Vec(const Node *) small; /* convolutions that may not have the weights of F(4x4) */
 } Layout;
 
 Blocked *layout_of(Layout *l, const Tensor *t); /* never NULL; valid until the next call */
@@ -31,6 +32,7 @@ Node *layout_node(Layout *l, const char *op, Node *before, int nin, Tensor *cons
 bool layout_infer(Layout *l, Node *n);
 /* layout_conv.c: true if the node was rewritten. */
 bool layout_conv(Layout *l, Node *n);
+void layout_budget(Layout *l); /* before the walk: which convolutions may have larger weights */
 bool layout_pool(Layout *l, Node *n);
 
 /* tile_conv.c: the block of sums in registers and the strip of rows, for a convolution or a window over channels. */

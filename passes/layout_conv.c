@@ -7,6 +7,7 @@
 #include "ir/extent.h"
 #include "rules.h"
 #include "tune.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_EDGE_TAPS = 96 };
@@ -78,6 +79,8 @@ static bool depthwise(Layout *l, Node *n, const Site *s) {
     return true;
 }
 /* ---- Winograd */
+/* What a model's weights may grow to, by conversion to other layouts; the rest is for lanes that are filled up. */
+static const double MOST_WEIGHTS = 1.95;
 enum { MIN_WINOGRAD_CHANNELS = 24, MIN_WINOGRAD_MAP = 100 };
 static WinogradExtents winograd_extents(const Site *s, int64_t c, int64_t features, int64_t m) {
     return (WinogradExtents){m, c, features, ceil_div(s->out[0], m), ceil_div(s->out[1], m)};
@@ -108,6 +111,8 @@ static int64_t most_winograd(const Layout *l, const ConvCase *k) { /* 0: directl
         return 0;
     if (k->e.channels < MIN_WINOGRAD_CHANNELS || k->e.features < MIN_WINOGRAD_CHANNELS || s->out[0] * s->out[1] < MIN_WINOGRAD_MAP)
         return 0;
+    for (int i = 0; i < l->small.n; i++)
+        if (l->small.v[i] == k->n) return 2;
     return l->r->o->precise ? 2 : 4;
 }
 static ConvPlan estimated_plan(Layout *l, const ConvCase *k) {
@@ -236,6 +241,49 @@ bool layout_conv(Layout *l, Node *n) {
     layout_infer(l, m);
     layout_result(l, n, m->out[0], false);
     return true;
+}
+/* ---- weights of the whole model: those of F(4x4) are four times as large, so only the convolutions that gain most by the byte have it */
+typedef struct Upgrade {
+    const Node *n;
+    double bytes, gain; /* of F(4x4) over what is best without it */
+} Upgrade;
+static int by_worth(const void *a, const void *b) {
+    const Upgrade *x = a, *y = b;
+    double wx = x->gain / x->bytes, wy = y->gain / y->bytes;
+    return (wx < wy) - (wx > wy);
+}
+static double winograd_cycles(Layout *l, const ConvCase *k, int64_t m) {
+    double cycles;
+    WinogradExtents w = winograd_extents(k->s, k->e.channels, k->e.features, m);
+    winograd_block_of(l->target, l->lanes, &w, &cycles);
+    return cycles;
+}
+static double packed_bytes(const Layout *l, const ConvCase *k, int64_t taps) {
+    return 4.0 * (double)(taps * k->e.channels * ceil_div(k->e.features, l->lanes) * l->lanes);
+}
+void layout_budget(Layout *l) {
+    Vec(Upgrade) up = {0};
+    double total = 0, spare;
+    Site s;
+    if (l->r->o->any_weights || l->r->o->precise) return;
+    for (int i = 0; i < l->g->tensors.n; i++)
+        if (l->g->tensors.v[i]->data && l->g->tensors.v[i]->nuse) total += (double)tensor_bytes(l->g->tensors.v[i]);
+    spare = total * (MOST_WEIGHTS - 1);
+    for (const Node *n = l->g->first; n; n = n->next) {
+        if (!plain_conv(n) || !site_of(n, n->in[1]->type.dim + 2, &s)) continue;
+        int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
+        const ConvExtents e = {c, features, 1, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+        const ConvCase k = {n, &s, e, get_i(n, "group", 1)};
+        if (most_winograd(l, &k) < 4) continue;
+        double direct = conv_best_cycles(l->target, l->lanes, &e), two = winograd_cycles(l, &k, 2), four = winograd_cycles(l, &k, 4);
+        double next = two < direct ? two : direct, bytes = packed_bytes(l, &k, two < direct ? 16 : 9);
+        spare -= bytes - packed_bytes(l, &k, 9);
+        if (four < next) vec_push(l->r->tmp, &up, ((Upgrade){n, packed_bytes(l, &k, 36) - bytes, next - four}));
+    }
+    if (up.n) qsort(up.v, (size_t)up.n, sizeof *up.v, by_worth);
+    for (int i = 0; i < up.n; i++)
+        if (up.v[i].bytes <= spare) spare -= up.v[i].bytes;
+        else vec_push(l->r->tmp, &l->small, up.v[i].n);
 }
 bool layout_pool(Layout *l, Node *n) {
     Site s;

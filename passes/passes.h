@@ -15,6 +15,7 @@ typedef struct PassOptions {
     Vec(const struct Target *) variant; /* code for each of these, best first; none: for `target` */
     bool precise;                       /* the same bits from every target: one order of sums, exact operations */
     int threads;                        /* loops are shared by up to so many; 0 and 1: by none */
+    bool any_weights;                   /* weights may grow without bound: a part of a model is measured */
     const struct Tuner *tuner;          /* answers which mapping to take (tune.h); NULL: the estimate's */
     int64_t state_bytes;                /* reserved at the arena's start */
 } PassOptions;

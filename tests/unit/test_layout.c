@@ -10,14 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Program *compile(Ctx *c, const char *text, const char *target) {
+static Program *compile_within(Ctx *c, const char *text, const char *target, bool any_weights) {
     Graph *g = graph_parse(c, "test", text);
-    PassOptions o = {.verify = true, .target = target ? target_load(c, target) : NULL};
+    PassOptions o = {.verify = true, .target = target ? target_load(c, target) : NULL, .any_weights = any_weights};
     Program *p = g ? passes_run(c, g, &o) : NULL;
     if (!p) diag_print_all(c->d, false);
     ck_assert_msg(p != NULL, "%s", text);
     return p;
 }
+static Program *compile(Ctx *c, const char *text, const char *target) { return compile_within(c, text, target, true); }
 static int count(const Program *p, const char *op) {
     int n = 0;
     for (int i = 0; i < p->k.n; i++)
@@ -153,6 +154,30 @@ START_TEST(test_prefetch) {
     }
 }
 END_TEST
+/* Of two convolutions the one with few weights has the large ones of F(4x4); together they stay below twice what the model holds. */
+START_TEST(test_budget) {
+    static const char *const text =
+        "graph g(x: float32[1,64,28,28]) -> (y)\n  w: float32[64,64,3,3] = rand(1)\n  v: float32[256,64,3,3] = rand(2)\n"
+        "  a: float32[1,64,28,28] = Conv(x, w) {pads=[1, 1, 1, 1]}\n"
+        "  u: float32[512,256,1,1] = rand(3)\n  b: float32[1,256,28,28] = Conv(a, v) {pads=[1, 1, 1, 1]}\n  y: float32[1,512,28,28] = "
+        "Conv(b, u)\n";
+    const int64_t bytes = ((64 + 256) * 64 * 9 + 512 * 256) * 4;
+    for (int free = 0; free < 2; free++) {
+        Arena *a = arena_new();
+        Diags d = {.a = a};
+        Ctx c = {a, &d};
+        Text t = {0};
+        ops_init();
+        Program *p = compile_within(&c, text, "x86_avx512", free);
+        for (int j = 0; j < p->k.n; j++) text_printf(&t, "%s\n", p->k.v[j]->f->comment);
+        ck_assert_msg(strstr(t.s, "tile 4 x") != NULL, "no F(4x4): %s", t.s);
+        ck_assert_msg((p->weights_bytes <= 2 * bytes) == !free, "%lld bytes of weights for %lld", (long long)p->weights_bytes,
+                      (long long)bytes);
+        text_free(&t);
+        arena_free(a);
+    }
+}
+END_TEST
 START_TEST(test_neighbours) { /* residual, factor per channel, pools, mean, concatenation */
     same("graph g(x: float32[1,3,12,12]) -> (y)\n"
          "  w: float32[32,3,3,3] = rand(1)\n  v: float32[32,32,1,1] = rand(2)\n  u: float32[16,64,1,1] = rand(3)\n  k: float32[32,1,1] = "
@@ -210,6 +235,7 @@ Suite *layout_suite(void) {
     tcase_add_test(c, test_conv_shapes);
     tcase_add_test(c, test_conv_transpose);
     tcase_add_test(c, test_prefetch);
+    tcase_add_test(c, test_budget);
     tcase_add_test(c, test_neighbours);
     tcase_add_test(c, test_plane);
     tcase_add_test(c, test_channels_last);
