@@ -9,6 +9,7 @@
 #     --flags 'WORDS'  further options of quern compile
 #     --node           ONNX Runtime through its Node binding instead of its library
 #     --json FILE      everything measured
+#     --add FILE       what an earlier run wrote with --json: its rows come first; repeatable, without folders nothing is measured
 #     --write FILE     puts the table between the marker lines of FILE (docs/performance.md; made if absent)
 # Environment: QUERN (the binary; default: built into build/), CC, BENCHNCNN and NCNN_PARAMS, ONNX2C, EMX_ONNX_CGEN, NN512.
 set -eu

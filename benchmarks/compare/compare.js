@@ -172,7 +172,7 @@ function about(o) {
             date: new Date().toISOString().slice(0, 10), load: os.loadavg()[0].toFixed(1)};
 }
 function parse(argv) {
-    const o = {target: 'host', threads: [1, 2], rounds: 41, seconds: 6, block: 30, clock: 'wall', flags: [], folders: [], node: false};
+    const o = {target: 'host', add: [], threads: [1, 2], rounds: 41, seconds: 6, block: 30, clock: 'wall', flags: [], folders: [], node: false};
     for (let i = 0; i < argv.length; i++) {
         const a = argv[i], value = () => {
             if (i + 1 === argv.length) throw new Error(`${a} needs a value`);
@@ -182,11 +182,12 @@ function parse(argv) {
         else if (['--target', '--clock', '--quern', '--child', '--library', '--version', '--work', '--package', '--json', '--write'].includes(a)) o[a.slice(2)] = value();
         else if (a === '--threads') o.threads = value().split(',').map(Number);
         else if (a === '--flags') o.flags = value().split(/\s+/).filter(Boolean);
+        else if (a === '--add') o.add.push(value());
         else if (a === '--node') o.node = true;
         else if (a.startsWith('--')) throw new Error(`unknown option ${a}`);
         else o.folders.push(a);
     }
-    if (!o.folders.length) throw new Error('no model folder was given');
+    if (!o.folders.length && !o.add.length) throw new Error('no model folder was given');
     if (!['wall', 'cpu'].includes(o.clock)) throw new Error(`--clock is '${o.clock}', expected wall or cpu`);
     if (!o.threads.every(n => n >= 1)) throw new Error('--threads expects numbers, such as 1,2');
     return o;
@@ -196,6 +197,10 @@ async function main() {
     o.peers = peers.filter(p => !p.variable || process.env[p.variable]);
     for (const p of peers) if (p.variable && !process.env[p.variable]) console.error(`${p.name}: skipped, ${p.variable} is not set`);
     const result = {...about(o), rows: []};
+    const earlier = o.add.map(file => JSON.parse(fs.readFileSync(file, 'utf8')));
+    if (!o.folders.length) Object.assign(result, earlier[0], {rows: []}); // the table of earlier runs alone
+    for (const e of earlier) result.rows.push(...e.rows);
+    result.commit = [...new Set([...earlier, ...o.folders.length ? [result] : []].map(e => e.commit))].join(', ');
     console.error(`${result.machine}; ${result.compiler}; commit ${result.commit}; ${result.ort}; load ${result.load}`);
     for (const threads of o.threads)
         for (const folder of o.folders) {
