@@ -50,11 +50,15 @@ no_mmap() { ! nm -u "$1" | grep -E ' (mmap|madvise|open|pthread_)'; }
 # x[1,1024] times weights of 1024 x 1100, 4.5 MB: enough for a copy in huge pages.
 large=$work/large.onnx
 printf '\000\000\200\077\000\000\000\277\000\000\200\076\000\000\000\000' >"$work/part"
-for i in 1 2 3 4 5 6 7 8 9; do cat "$work/part" "$work/part" >"$work/twice" && mv "$work/twice" "$work/part"; done
+bytes=16
+while [ $bytes -lt 4505600 ]; do
+    cat "$work/part" "$work/part" >"$work/twice" && mv "$work/twice" "$work/part"
+    bytes=$((bytes * 2))
+done
 {
     printf '\010\010\102\002\020\015\072\327\200\223\002\012\021\012\001x\012\001w\022\001y\042\006MatMul\022\001g'
     printf '\052\220\200\223\002\010\200\010\010\314\010\020\001\102\001w\112\200\200\223\002'
-    for i in 0 1 2 3 4 5 6 7 8 9; do for k in 0 1 2 3 4 5 6 7 8 9; do for l in 0 1 2 3 4 5; do cat "$work/part"; done; done; done | head -c 4505600
+    head -c 4505600 "$work/part"
     printf '\132\024\012\001x\022\017\012\015\010\001\022\011\012\002\010\001\012\003\010\200\010'
     printf '\142\024\012\001y\022\017\012\015\010\001\022\011\012\002\010\001\012\003\010\314\010'
 } >"$large"
