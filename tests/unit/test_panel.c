@@ -199,6 +199,42 @@ START_TEST(test_recurrent) {
 }
 END_TEST
 
+/* Convolutions and pools along one axis get a second one and then the kernels of two; the values are those of the naive nests. */
+START_TEST(test_one_axis) {
+    static const char text[] = "graph g(x: float32[2,5,37], z: float32[2,20,1]) -> (y, p)\n"
+                               "  w: float32[20,5,3] = rand(1)\n  b: float32[20] = rand(2)\n  s: float32[20,1] = rand(3)\n"
+                               "  v: float32[20,6,4] = rand(4)\n  d: float32[20,1,5] = rand(5)\n"
+                               "  c: float32[2,20,36] = Conv(x, w, b) {pads=[2,3], dilations=[2], kernel_shape=[3]}\n"
+                               "  a: float32[2,20,36] = Mul(c, s)\n  r: float32[2,20,36] = Relu(a)\n  g: float32[2,20,36] = Mul(r, z)\n"
+                               "  e: float32[2,20,18] = Conv(g, d) {group=20, strides=[2], pads=[2,2]}\n"
+                               "  m: float32[2,20,9] = MaxPool(e) {kernel_shape=[2], strides=[2]}\n"
+                               "  p: float32[2,9,20] = Transpose(m) {perm=[0,2,1]}\n"
+                               "  y: float32[2,6,19] = ConvTranspose(m, v) {strides=[2], pads=[1,0]}\n";
+    enum { Y = 2 * 6 * 19, P = 2 * 9 * 20 };
+    static const char *const targets[] = {NULL, "x86_avx512", "x86_avx2"};
+    float out[3][Y + P];
+    for (int k = 0; k < 3; k++) {
+        Case t;
+        seed = 5;
+        open_case(&t);
+        Graph *g = graph_parse(&t.c, "axis", text);
+        if (!g) diag_print_all(&t.d, false);
+        ck_assert(g != NULL);
+        PassOptions o = {.verify = true, .target = targets[k] ? target_load(&t.c, targets[k]) : NULL};
+        const Program *p = passes_run(&t.c, g, &o);
+        if (!p) diag_print_all(&t.d, false);
+        ck_assert(p != NULL);
+        ck_assert_int_eq(kernels_of(p, "Conv"), k ? 0 : 2);
+        float *x = floats(t.a, 2 * 5 * 37), *z = floats(t.a, 2 * 20);
+        ck_assert(program_interpret(&t.c, p, (const void *const[]){x, z}, (void *const[]){out[k], out[k] + Y}));
+        for (int i = 0; i < Y + P; i++)
+            ck_assert_msg(fabs((double)out[k][i] - out[0][i]) < 1e-5 * (1 + fabs((double)out[0][i])), "%s: element %d is %g, expected %g",
+                          targets[k], i, (double)out[k][i], (double)out[0][i]);
+        arena_free(t.a);
+    }
+}
+END_TEST
+
 /* Portable C keeps the operators of the model. */
 START_TEST(test_portable) {
     Case t;
@@ -216,6 +252,7 @@ Suite *panel_suite(void) {
     TCase *c = tcase_create("all");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, test_recurrent);
+    tcase_add_test(c, test_one_axis);
     tcase_add_test(c, test_product);
     tcase_add_test(c, test_attention);
     tcase_add_test(c, test_portable);
