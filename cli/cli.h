@@ -29,10 +29,11 @@ typedef struct Options {
     const char *reference; /* of verify: a folder of tensors by name */
     bool per_node, bisect, quiet;
     bool interpret, json, markdown, emit_main, per_layer, threads_given;
-    double atol, rtol; /* negative: default */
-    struct {           /* of explore */
-        const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *sweep, *density, *bits, *dtype,
-            *sparsity;
+    bool instrument, show_mapping; /* of compile --mapping; inspect --mapping */
+    double atol, rtol;             /* negative: default */
+    struct {                       /* of explore */
+        const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *ert, *export_dir, *constraints, *sweep,
+            *density, *bits, *dtype, *sparsity;
         bool fuse, all;
         int64_t evals, seed, images;
         double time;
@@ -54,6 +55,8 @@ int options_parse(Ctx *c, int argc, char **argv, Options *o);
 void options_markdown(Text *out);
 
 int cmd_compile(Ctx *c, Options *o);
+int compile_mapping(Ctx *c, Options *o); /* of cmd_compile: --mapping */
+int inspect_mapping(Ctx *c, Options *o); /* of cmd_inspect: --mapping */
 int cmd_run(Ctx *c, Options *o);
 int cmd_verify(Ctx *c, Options *o);
 int cmd_bench(Ctx *c, Options *o);
@@ -73,6 +76,7 @@ int cmd_passes(Ctx *c, Options *o);
 
 /* target.c: loads what --target names into o->machine (the best) and o->pass */
 bool target_option(Ctx *c, Options *o);
+struct Target *target_named(Ctx *c, const char *name); /* one name of --target: built in, without its family, `host`, or a file of ours */
 
 /* model.c */
 const char *model_id(Ctx *c, const Options *o);

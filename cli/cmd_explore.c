@@ -2,7 +2,7 @@
 /* cmd_explore.c: quern explore. Scores given mappings (one, a batch, or cases with expected values).
  *   quern explore conv.yaml --arch machines.json#ws_16x16 --mapping m.json --json   ->   one object of the contract, status 1 if illegal */
 #define _GNU_SOURCE
-#include "explore.h"
+#include "import.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,9 +36,10 @@ static const Target *machine(Ctx *c, const Options *o, Machines *m, const char *
     if (t) return t;
     c = m->home;
     if (m->file) t = explore_arch(c, m->file, *key ? key : NULL);
-    else if (o->target) t = target_load(c, o->target);
+    else if (o->target) t = explore_target(c, o->target);
     else diag_error(c->d, NO_LOC, "no machine was given; add --target NAME or --arch FILE#NAME");
     t = (Target *)explore_zeros_option(c, o, t);
+    if (t && o->x.ert && !import_tables(c, o->x.ert, t)) return NULL;
     if (t) map_set(m->by_key, arena_strdup(c->a, key), t);
     return t;
 }
@@ -200,6 +201,17 @@ static void print_counts(const ExploreCase *x) {
             else printf(" %14.6g\n", n.energy_level[l]);
         }
 }
+/* The page of a mapping that was given: a model of one layer. */
+static bool page_of(Ctx *c, const Options *o, ExploreCase *x) {
+    ExploreLayers layers = {0};
+    MappingCounts n;
+    SearchSpec spec = {.counting = x->counting};
+    vec_push(c->a, &layers.list, ((ExploreLayer){.name = x->id, .op = "layer", .problem = x->problem, .before = -1}));
+    mapping_counts_as(x->mapping, x->counting, &n);
+    ModelRun r = {.options = o, .layers = &layers, .target = x->target, .spec = &spec, .found = x, .counts = &n};
+    r.sum = (ModelCost){.energy = n.energy, .macs = n.macs, .cycles = n.cycles, .dram_words = n.outer_words};
+    return explore_html(c, o->x.html, x->id, &r);
+}
 static int one_mapping(Ctx *c, Options *o, const Problem *p, const Target *t) {
     ExploreCase x = {.id = p->name, .problem = p, .target = t, .counting = counting_of(o)};
     const char *hash = o->x.arch ? strrchr(o->x.arch, '#') : NULL;
@@ -207,6 +219,8 @@ static int one_mapping(Ctx *c, Options *o, const Problem *p, const Target *t) {
     x.mapping = explore_mapping_file(c, o->x.mapping, p, t);
     if (!x.mapping) return EXIT_REFUSED;
     check_quietly(c, o->x.mapping, &x);
+    if (x.legal && o->x.export_dir && !timeloop_export(c, o->x.export_dir, x.mapping)) return EXIT_REFUSED;
+    if (x.legal && o->x.html && !page_of(c, o, &x)) return EXIT_REFUSED;
     if (o->json) {
         json_t *j = explore_case_json(c, &x);
         json_dumpf(j, stdout, JSON_INDENT(1));
@@ -240,8 +254,9 @@ static int search_one(Ctx *c, Options *o, const Problem *p, const Target *t) {
     SearchSpec spec;
     const char *hash = o->x.arch ? strrchr(o->x.arch, '#') : NULL;
     ExploreCase x = {.id = p->name, .problem = p, .target = t, .arch = hash ? hash + 1 : t->name};
-    if (!spec_of(c, o, &spec)) return EXIT_REFUSED;
+    if (!spec_of(c, o, &spec) || !import_rules(c, o, p, t, &spec.rules)) return EXIT_REFUSED;
     bool ok = search_case(c, &spec, &x);
+    if (ok && o->x.export_dir && !timeloop_export(c, o->x.export_dir, x.mapping)) return EXIT_REFUSED;
     if (o->json) {
         json_t *j = explore_case_json(c, &x);
         json_dumpf(j, stdout, JSON_INDENT(1));
@@ -290,11 +305,12 @@ static bool is_model(const char *path) {
 /* A model, or one layer as a model of one, where a sweep or a page is wanted. */
 static int whole(Ctx *c, Options *o, const Target *t, ExploreLayers *layers) {
     SearchSpec spec;
-    ModelRun r = {.layers = layers, .target = t, .spec = &spec};
+    ModelRun r = {.options = o, .layers = layers, .target = t, .spec = &spec};
     if (!spec_of(c, o, &spec)) return EXIT_REFUSED;
     if (!o->x.evals) spec.evals = 800000;
     if (o->x.sweep) return explore_sweep(c, o, &r);
     if (!explore_model(c, &r)) return EXIT_REFUSED;
+    if (o->x.html) explore_objectives(c, &r);
     if (o->x.html && !explore_html(c, o->x.html, o->model, &r)) return EXIT_REFUSED;
     return explore_model_print(c, o, &r);
 }
@@ -316,19 +332,16 @@ int cmd_explore(Ctx *c, Options *o) {
     if (!t) return EXIT_REFUSED;
     if (is_model(o->model)) {
         if (!explore_layers(c, o, &layers)) return EXIT_REFUSED;
-        if (layers.list.n != 1 || !o->x.layer || o->x.sweep || o->x.html || o->x.fuse) {
+        if (layers.list.n != 1 || !o->x.layer || o->x.sweep || (o->x.html && !o->x.mapping) || o->x.fuse) {
             if (!o->x.mapping) return whole(c, o, t, &layers);
             return diag_error(c->d, NO_LOC, "--mapping is for one layer; add --layer NAME"), EXIT_REFUSED;
         }
         return o->x.mapping ? one_mapping(c, o, layers.list.v[0].problem, t) : search_one(c, o, layers.list.v[0].problem, t);
     }
-    json_t *layer = explore_load(c, o->model);
-    const json_t *inner = json_object_get(layer, "layer");
-    Problem *p = layer ? explore_layer(c, o->model, "", inner ? inner : layer) : NULL;
-    json_decref(layer);
-    if (!p || !explore_words_option(c, o, p)) return EXIT_REFUSED;
-    if (o->x.mapping) return one_mapping(c, o, p, t);
-    if (!o->x.sweep && !o->x.html) return search_one(c, o, p, t);
-    vec_push(c->a, &layers.list, ((ExploreLayer){p->name, "layer", p, 0, -1, NULL}));
+    if (!explore_problems(c, o, &layers)) return EXIT_REFUSED;
+    const Problem *p = layers.list.v[0].problem;
+    if (layers.list.n == 1 && o->x.mapping) return one_mapping(c, o, p, t);
+    if (o->x.mapping) return diag_error(c->d, NO_LOC, "--mapping is for one layer; add --layer NAME"), EXIT_REFUSED;
+    if (layers.list.n == 1 && !o->x.sweep && !o->x.html) return search_one(c, o, p, t);
     return whole(c, o, t, &layers);
 }

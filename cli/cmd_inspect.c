@@ -113,6 +113,7 @@ static void print_json(const Graph *g, const bool *by_input, Totals *t) {
     json_decref(root);
 }
 int cmd_inspect(Ctx *c, Options *o) {
+    if (o->show_mapping) return inspect_mapping(c, o);
     Graph *g = onnx_import(c, o->model, &o->import);
     if (!g || !pass_run_one(c, g, "fold", &o->pass) || !pass_run_one(c, g, "dce", &o->pass)) return EXIT_REFUSED;
     Totals t = {0};

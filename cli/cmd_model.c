@@ -19,6 +19,10 @@ static double now(void) {
 
 int cmd_compile(Ctx *c, Options *o) {
     double t0 = now();
+    if (o->x.mapping) return compile_mapping(c, o);
+    if (o->instrument || o->x.layer || o->x.arch)
+        return diag_error(c->d, NO_LOC, "--instrument, --layer and --arch are for one layer by its mapping; add --mapping FILE"),
+               EXIT_USAGE;
     Program *p = model_build(c, o, o->model);
     Emitted e = {0};
     const char *id = model_id(c, o);

@@ -17,6 +17,7 @@ Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t
 Mapping *explore_mapping(Ctx *c, const char *file, const char *where, const json_t *levels, const Problem *p, const Target *t);
 /* A machine of a file of architectures (the reference's form), or the machine of a target file. `name` may be NULL if there is one. */
 Target *explore_arch(Ctx *c, const char *file, const char *name);
+Target *explore_target(Ctx *c, const char *name); /* of --target: a built-in name or a file of any form */
 /* A mapping in any of its forms: JSON or YAML levels, one line, or lines `LEVEL keeps W: for M 4`. */
 Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const Target *t);
 
@@ -57,23 +58,37 @@ typedef struct ExploreLayers {
     int64_t macs_left_out;
 } ExploreLayers;
 bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out);
+bool explore_problems(Ctx *c, const Options *o, ExploreLayers *out); /* explore_file.c: of a file that is no model */
 
 /* ---- explore_model.c: searches for every layer; sweeps of a machine's parameters */
 typedef struct ModelCost { /* sums over the layers */
     double energy, energy_with_array, energy_level[QN_MAX_LEVELS], energy_macs;
     int64_t macs, cycles, dram_words;
 } ModelCost;
+typedef struct ExplorePoint { /* a machine, or a choice of mappings, with the sums over the layers */
+    char label[120];
+    double energy, cycles, area;
+    bool front; /* no other is as good in all three */
+    const Target *target;
+} ExplorePoint;
 typedef struct ModelRun {
+    const Options *options;
     const ExploreLayers *layers;
     const Target *target;
     const SearchSpec *spec;
     ExploreCase *found; /* one a layer */
     MappingCounts *counts;
     ModelCost sum;
+    const ExplorePoint *points; /* of a sweep, or of the objectives; may be none */
+    int npoint;
 } ModelRun;
 bool explore_model(Ctx *c, ModelRun *r);
 int explore_model_print(Ctx *c, const Options *o, const ModelRun *r);
 int explore_sweep(Ctx *c, const Options *o, ModelRun *r);
+void explore_objectives(Ctx *c, ModelRun *r); /* fills r->points */
+double explore_area(const Target *t);
+void explore_front(ExplorePoint *p, int n);
+json_t *explore_points_json(const ExplorePoint *p, int n);
 /* ---- explore_fused.c: --fuse */
 int explore_before(const Node *n, const ExploreLayers *layers);
 json_t *explore_fused(Ctx *c, const ModelRun *r, bool print);

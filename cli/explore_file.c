@@ -2,7 +2,7 @@
 /* explore_file.c: the text of a file of layers, machines or mappings, as JSON values. JSON starts with { or [; else it is YAML, which
  * becomes the same values: a plain scalar that reads as a number is one. Aliases are refused, depth and size are bounded.
  *   N: 1 / M: 8   ->   {"N": 1, "M": 8} */
-#include "explore.h"
+#include "import.h"
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,13 +124,36 @@ Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const 
     if (!raw) return NULL;
     char *text = arena_strndup(c->a, raw, bytes);
     const char *s = first_line(text), *stop = s + strcspn(s, "\n[:"), *colon = s + strcspn(s, "[\n");
-    bool levels = *s == '-' || *s == '[' || *s == '{';
+    bool levels = *s == '-' || *s == '[' || *s == '{' || strncmp(s, "mapping:", 8) == 0;
     if (!levels && *colon == '[' && strncmp(s, "mapping ", 8) != 0 && *stop) return mapping_parse_line(c, file, s, p, t);
     if (!levels) return mapping_parse(c, file, text, p, t);
+    bool mine;
+    Mapping *theirs = import_mapping(c, file, text, bytes, p, t, &mine);
+    if (mine) return theirs;
     json_t *j = explore_parse(c, file, text, bytes);
     if (!j) return NULL;
     const json_t *inner = json_object_get(j, "mapping");
     Mapping *m = explore_mapping(c, file, inner ? "mapping" : "", inner ? inner : j, p, t);
     json_decref(j);
     return m;
+}
+
+/* A problem or a list of layers of another tool, a layer of ours, or a file that holds one under `layer`. */
+bool explore_problems(Ctx *c, const Options *o, ExploreLayers *out) {
+    size_t bytes;
+    bool mine;
+    char *text = file_read_whole(c, o->model, MAX_BYTES, &bytes);
+    if (!text) return false;
+    bool ok = import_layers(c, o->model, text, bytes, o->x.layer, out, &mine);
+    if (!mine) {
+        json_t *file = explore_parse(c, o->model, text, bytes);
+        const json_t *inner = json_object_get(file, "layer");
+        Problem *p = file ? explore_layer(c, o->model, "", inner ? inner : file) : NULL;
+        json_decref(file);
+        ok = p != NULL;
+        if (ok) vec_push(c->a, &out->list, ((ExploreLayer){.name = p->name, .op = "layer", .problem = p}));
+    }
+    for (int i = 0; i < out->list.n; i++) out->list.v[i].same = i, out->list.v[i].before = -1;
+    for (int i = 0; ok && i < out->list.n; i++) ok = explore_words_option(c, o, (Problem *)out->list.v[i].problem);
+    return ok;
 }

@@ -2,7 +2,7 @@
 /* explore_json.c: results of the explorer as JSON: the object of the contract, one a case. Rounded where the reference is (six
  * decimals of the two ratios), so that the same mapping gives the same text.
  *   {"case": "x", …, "legal": true, "violations": [], "result": {"cycles": 288, …}, "search": null} */
-#include "explore.h"
+#include "page.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +42,26 @@ static json_t *dataflow_json(const Mapping *m) {
                             json_pack("{s:I, s:I}", "fills", (json_int_t)s.fills[t], "distinct", (json_int_t)s.distinct[t]));
     return all;
 }
+static json_t *operands_json(const Mapping *m, const MappingCounts *n, Counting how) {
+    double e[QN_MAX_TENSORS];
+    json_t *j = json_object();
+    explore_operand_energy(m, n, how, e);
+    json_object_set_new(j, "MAC", number(n->energy_macs));
+    for (int t = 0; t < m->problem->ntensor; t++) json_object_set_new(j, m->problem->tensor[t].name, number(e[t]));
+    if (n->energy_network > 0) json_object_set_new(j, "network", number(n->energy_network));
+    return j;
+}
+static json_t *roofline_json(const Mapping *m, const MappingCounts *n) {
+    return json_pack("{s:f, s:f, s:I, s:f}", "macs_per_word", (double)n->macs / (double)max_i64(1, n->outer_words), "macs_per_cycle",
+                     (double)n->macs / (double)max_i64(1, n->cycles), "peak_macs_per_cycle",
+                     (json_int_t)target_instances(m->target, m->target->nlevel), "words_per_cycle", m->target->level[0].read_bw);
+}
+static json_t *array_json(const Mapping *m) {
+    int64_t used[2], have[2];
+    for (int y = 0; y < 2; y++) page_extent(m, y ? 'y' : 'x', &used[y], &have[y]);
+    return json_pack("{s:I, s:I, s:I, s:I}", "x", (json_int_t)have[0], "y", (json_int_t)have[1], "used_x", (json_int_t)used[0], "used_y",
+                     (json_int_t)used[1]);
+}
 json_t *explore_result_json(const Mapping *m, const MappingCounts *n) {
     json_t *energy = json_object(), *r = json_object();
     json_object_set_new(energy, "MAC", number(n->energy_macs));
@@ -65,11 +85,45 @@ json_t *explore_result_json(const Mapping *m, const MappingCounts *n) {
     json_object_set_new(r, "energy_total_with_array_cost_2", number(counts_energy_with_array(n, 2)));
     json_object_set_new(r, "area", number(target_area(m->target)));
     json_object_set_new(r, "dataflow", dataflow_json(m));
+    json_object_set_new(r, "roofline", roofline_json(m, n));
+    json_object_set_new(r, "array", array_json(m));
     return r;
 }
 
 /* ---- inputs, as the reference writes them */
+/* Is it a problem in the survey's letters? Others are written as an einsum. */
+static bool is_conv(const Problem *p) {
+    static const char *const letters[] = {"N", "G", "M", "C", "E", "F", "R", "S"};
+    for (int d = 0; d < p->ndim; d++) {
+        size_t i = 0;
+        while (i < 8 && strcmp(letters[i], p->dim[d]) != 0) i++;
+        if (i == 8) return false;
+    }
+    return p->ntensor == 3 && problem_tensor(p, "W") == 0 && problem_tensor(p, "I") == 1 && problem_tensor(p, "O") == 2;
+}
+static void put_tensor(Text *t, const Problem *p, const ProblemTensor *x) {
+    text_printf(t, "%s[", x->name);
+    for (int a = 0; a < x->rank; a++)
+        for (int i = 0; i < x->axis[a].n; i++) {
+            text_puts(t, i ? "+" : a ? "," : "");
+            if (x->axis[a].coef[i] != 1) text_printf(t, "%lld*", (long long)x->axis[a].coef[i]);
+            text_puts(t, p->dim[x->axis[a].dim[i]]);
+        }
+    text_puts(t, "]");
+}
+static json_t *einsum_json(const Problem *p) {
+    Text t = {0};
+    json_t *dims = json_object();
+    int out = p->ntensor - 1;
+    put_tensor(&t, p, &p->tensor[out]);
+    for (int i = 0; i < out; i++) text_puts(&t, i ? " * " : " += "), put_tensor(&t, p, &p->tensor[i]);
+    for (int d = 0; d < p->ndim; d++) json_object_set_new(dims, p->dim[d], json_integer(p->extent[d]));
+    json_t *j = json_pack("{s:s, s:s, s:o}", "name", p->name, "einsum", t.s, "dims", dims);
+    text_free(&t);
+    return j;
+}
 static json_t *layer_json(const Problem *p) {
+    if (!is_conv(p)) return einsum_json(p);
     json_t *j = json_object();
     json_object_set_new(j, "name", json_string(p->name));
     if (problem_dim(p, "M") < 0) {
@@ -156,7 +210,9 @@ json_t *explore_case_json(Ctx *c, const ExploreCase *x) {
     json_object_set_new(j, "violations", x->mapping ? violations_json(x) : json_array());
     MappingCounts n;
     if (x->legal) mapping_counts_as(x->mapping, x->counting, &n);
-    json_object_set_new(j, "result", x->legal ? explore_result_json(x->mapping, &n) : json_null());
+    json_t *result = x->legal ? explore_result_json(x->mapping, &n) : json_null();
+    if (x->legal) json_object_set_new(result, "energy_by_operand", operands_json(x->mapping, &n, x->counting));
+    json_object_set_new(j, "result", result);
     json_object_set_new(j, "search", search_json(x->search));
     return j;
 }

@@ -2,7 +2,7 @@
 /* explore_model.c: a whole model on a machine: the best mapping of every layer (equal layers are searched once), sums, and sweeps of
  * the machine's parameters with their Pareto front.
  *   --sweep GLB=32k..128k,pe=8x8..16x16   ->   3 * 2 machines, each with the sums of energy, cycles and area; * marks the front */
-#include "explore.h"
+#include "import.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,8 @@ static void search_layers(Ctx *c, const ModelRun *r, Answer *to) {
     for (int i = 0; i < n; i++) {
         const ExploreLayer *l = &r->layers->list.v[i];
         if (l->same != i || (share && turn++ % ranks != r->spec->rank)) continue;
-        to[i].legal = explore_search(c, l->problem, r->target, &s, &to[i].mapping, &to[i].search);
+        to[i].legal = import_rules(c, r->options, l->problem, r->target, &s.rules) &&
+                      explore_search(c, l->problem, r->target, &s, &to[i].mapping, &to[i].search);
     }
     if (!share) return;
     Answer *all = NEW_ARRAY(c->a, Answer, n * ranks);
@@ -75,6 +76,7 @@ static int print_json(Ctx *c, const Options *o, const ModelRun *r) {
     json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "model", o->model, "arch", r->target->name, "counting",
                           counting_name[r->spec->counting], "layers", layers, "total", sum_json(r), "macs_left_out",
                           (json_int_t)r->layers->macs_left_out);
+    if (r->npoint) json_object_set_new(j, "pareto", explore_points_json(r->points, r->npoint));
     if (o->x.fuse) json_object_set_new(j, "fused", explore_fused(c, r, false));
     json_dumpf(j, stdout, JSON_INDENT(1));
     puts("");
@@ -106,6 +108,26 @@ int explore_model_print(Ctx *c, const Options *o, const ModelRun *r) {
                (long long)r->layers->macs_left_out);
     if (o->x.fuse) json_decref(explore_fused(c, r, true));
     return EXIT_DONE;
+}
+
+/* Up to three points of the model on its machine: what each objective finds. */
+void explore_objectives(Ctx *c, ModelRun *r) {
+    ExplorePoint *p = NEW_ARRAY(c->a, ExplorePoint, 3);
+    Diags quiet = {.a = c->a};
+    Ctx q = {c->a, &quiet};
+    int n = 0;
+    for (int i = 0; i < 3; i++) {
+        SearchSpec s = *r->spec;
+        ModelRun other = *r;
+        s.objective = (Objective)i, other.spec = &s;
+        if (s.objective != r->spec->objective && !explore_model(&q, &other)) continue;
+        snprintf(p[n].label, sizeof p[n].label, "least %s", objective_name[i]);
+        p[n].energy = other.sum.energy, p[n].cycles = (double)other.sum.cycles, p[n].area = explore_area(r->target),
+        p[n].target = r->target;
+        n++;
+    }
+    explore_front(p, n);
+    r->points = p, r->npoint = n;
 }
 
 /* ---- sweeps */
@@ -162,18 +184,13 @@ static Target *apply(Ctx *c, const Target *t, const SweepRange *r, int n, const 
     }
     return x;
 }
-typedef struct SweepPoint {
-    char label[120];
-    double energy, cycles, area;
-    bool front;
-} SweepPoint;
-static double area_of(const Target *t) { /* words on the chip where the file states no areas */
+double explore_area(const Target *t) { /* words on the chip where the file states no areas */
     double area = target_area(t);
     bool stated = area > 0;
     for (int l = 1; !stated && l < t->nlevel; l++) area += (double)target_instances(t, l) * (double)t->level[l].words;
     return area;
 }
-static void mark_front(SweepPoint *p, int n) {
+void explore_front(ExplorePoint *p, int n) {
     for (int i = 0; i < n; i++) {
         p[i].front = true;
         for (int k = 0; k < n; k++)
@@ -182,17 +199,24 @@ static void mark_front(SweepPoint *p, int n) {
                 p[i].front = false;
     }
 }
-static void print_points(const SweepPoint *p, int n, bool as_json) {
+json_t *explore_points_json(const ExplorePoint *p, int n) {
     json_t *list = json_array();
-    if (!as_json) printf("  %-40s %14s %14s %14s\n", "machine", "energy", "cycles", "area");
-    for (int i = 0; i < n; i++) {
-        if (!as_json) printf("%c %-40s %14.6g %14.6g %14.6g\n", p[i].front ? '*' : ' ', p[i].label, p[i].energy, p[i].cycles, p[i].area);
+    for (int i = 0; i < n; i++)
         json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:f, s:b}", "machine", p[i].label, "energy_total", p[i].energy, "cycles",
                                               p[i].cycles, "area", p[i].area, "pareto", p[i].front));
+    return list;
+}
+static void print_points(const ExplorePoint *p, int n, bool as_json) {
+    if (as_json) {
+        json_t *list = explore_points_json(p, n);
+        json_dumpf(list, stdout, JSON_INDENT(1)), puts("");
+        json_decref(list);
+        return;
     }
-    if (as_json) json_dumpf(list, stdout, JSON_INDENT(1)), puts("");
-    else puts("* no other machine is as good in energy, cycles and area");
-    json_decref(list);
+    printf("  %-40s %14s %14s %14s\n", "machine", "energy", "cycles", "area");
+    for (int i = 0; i < n; i++)
+        printf("%c %-40s %14.6g %14.6g %14.6g\n", p[i].front ? '*' : ' ', p[i].label, p[i].energy, p[i].cycles, p[i].area);
+    puts("* no other machine is as good in energy, cycles and area");
 }
 int explore_sweep(Ctx *c, const Options *o, ModelRun *r) {
     const Target *base = r->target;
@@ -209,17 +233,24 @@ int explore_sweep(Ctx *c, const Options *o, ModelRun *r) {
     }
     if (all > MAX_POINTS)
         return diag_error(c->d, NO_LOC, "--sweep: %lld machines; expected at most %d", (long long)all, MAX_POINTS), EXIT_REFUSED;
-    SweepPoint *p = NEW_ARRAY(c->a, SweepPoint, all);
+    ExplorePoint *p = NEW_ARRAY(c->a, ExplorePoint, all);
     for (bool more = true; more; points++) {
         Target *t = apply(c, base, range, n, at, p[points].label, sizeof p[points].label);
-        r->target = t;
+        r->target = p[points].target = t;
         if (!target_check(c->d, NO_LOC, t) || !explore_model(c, r)) return EXIT_REFUSED;
-        p[points].energy = r->sum.energy, p[points].cycles = (double)r->sum.cycles, p[points].area = area_of(t);
+        p[points].energy = r->sum.energy, p[points].cycles = (double)r->sum.cycles, p[points].area = explore_area(t);
         int k = n - 1;
         for (; k >= 0 && ++at[k] == steps[k]; k--) at[k] = 0;
         more = k >= 0;
     }
-    mark_front(p, points);
+    explore_front(p, points);
     print_points(p, points, o->json);
-    return EXIT_DONE;
+    r->points = p, r->npoint = points;
+    if (!o->x.html) return EXIT_DONE;
+    const Target *best = NULL; /* the page shows the layers on the machine of the least product of energy and cycles */
+    double least = 0;
+    for (int i = 0; i < points; i++)
+        if (!best || p[i].energy * p[i].cycles < least) best = p[i].target, least = p[i].energy * p[i].cycles;
+    r->target = best;
+    return explore_model(c, r) && explore_html(c, o->x.html, o->model, r) ? EXIT_DONE : EXIT_REFUSED;
 }

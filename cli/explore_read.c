@@ -3,7 +3,7 @@
  * keys are read against a schema and become the same JSON values, so there is one reader of each object.
  *   {"level": "GLB", "temporal_outer_to_inner": [["M", 3]], "spatial": [["E", 11, "X"]]}  ->  for M 3; spread E 11 x
  * A ragged loop has "~" as its last entry: ["E", 8, "~"]. Unknown keys are errors. */
-#include "explore.h"
+#include "import.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +50,26 @@ static bool extent_of(Ctx *c, const char *file, const char *where, const json_t 
     *out = json_integer_value(v);
     return true;
 }
+/* {"name", "einsum": "O[m,e] += W[m,r] * I[e+r]", "dims": {"m": 4, …}} */
+static Problem *einsum_layer(Ctx *c, const char *file, const char *where, const json_t *layer) {
+    const json_t *dims = json_object_get(layer, "dims"), *text = json_object_get(layer, "einsum"), *name = json_object_get(layer, "name");
+    Einsum e = {.name = json_is_string(name) ? arena_strdup(c->a, json_string_value(name)) : "layer"};
+    const char *k;
+    json_t *v;
+    if (!known_keys(c, file, where, layer, " name einsum dims density bits dtype ")) return NULL;
+    if (!json_is_string(text) || !json_is_object(dims))
+        return wrong(c, file, where, "expected einsum, a text, and dims, an object of extents"), NULL;
+    json_object_foreach((json_t *)dims, k, v) {
+        if (e.ndim == QN_MAX_DIMS) return wrong(c, file, where, "more than %d dims", QN_MAX_DIMS), NULL;
+        if (!text_is_ident(k)) return wrong(c, file, where, "dims: '%.60s' is no name", k), NULL;
+        if (!extent_of(c, file, where, dims, k, &e.dim[e.ndim].extent)) return NULL;
+        e.dim[e.ndim++].name = arena_strdup(c->a, k);
+    }
+    YamlFile f = {c, file, NULL};
+    e.text = arena_strdup(c->a, json_string_value(text));
+    Problem *p = einsum_problem(&f, NULL, &e);
+    return p && explore_words(c, file, where, layer, p) ? p : NULL;
+}
 Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t *layer) {
     ConvShape s = {0};
     int64_t u, p;
@@ -60,6 +80,7 @@ Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t
                 {"S", &s.s}, {"U", &u},   {"UE", &s.stride_e}, {"UF", &s.stride_f}, {"D", &p},   {"DR", &s.dil_r}, {"DS", &s.dil_s}};
     if (!json_is_object(layer))
         return wrong(c, file, where, "found %s, expected a layer {name, N, M, C, E, F, R, S, U}", found(c, layer)), NULL;
+    if (json_object_get(layer, "einsum")) return einsum_layer(c, file, where, layer);
     bool ok = known_keys(c, file, where, layer, " name kind N G M C E F R S U UE UF D DR DS density bits dtype d_W d_I d_O ");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) ok &= extent_of(c, file, where, layer, rows[i].key, rows[i].to);
     if (!ok) return NULL;
@@ -254,7 +275,10 @@ Target *explore_arch(Ctx *c, const char *file, const char *name) {
     if (!text) return NULL;
     while (at < bytes && isspace((unsigned char)text[at])) at++;
     if (at == bytes || text[at] != '{') {
-        Target *t = target_parse(c, file, text, bytes);
+        bool mine;
+        Target *t = import_target(c, file, text, bytes, &mine);
+        if (mine) return t;
+        t = target_parse(c, file, text, bytes);
         if (t && name && strcmp(name, t->name) != 0) return wrong(c, file, "", "holds machine '%s', not '%s'", t->name, name), NULL;
         return t;
     }
@@ -262,4 +286,9 @@ Target *explore_arch(Ctx *c, const char *file, const char *name) {
     Target *t = j ? pick_arch(c, file, name, j) : NULL;
     json_decref(j);
     return t;
+}
+Target *explore_target(Ctx *c, const char *name) {
+    size_t n = strlen(name);
+    bool file = strchr(name, '/') || (n > 5 && (strcmp(name + n - 5, ".yaml") == 0 || strcmp(name + n - 5, ".json") == 0));
+    return file ? explore_arch(c, name, NULL) : target_named(c, name);
 }

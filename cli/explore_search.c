@@ -37,10 +37,20 @@ static void key_flow(const Dataflow *f, Text *k) {
     text_printf(k, "flow %u %d %u %u", f->pe_keep, f->limits_keep, f->pe_must, f->stationary);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) text_printf(k, " (%s)", words[i] ? words[i] : "any");
 }
+static void key_rules(const MapRules *r, int nlevel, Text *k) {
+    for (int l = 0; l < nlevel; l++) {
+        text_printf(k, "\nrules %u %u", r->keep[l], r->bypass[l]);
+        for (int i = 0; i < 2; i++)
+            for (int d = 0; d < QN_MAX_DIMS; d++)
+                text_printf(k, " %lld %d %d", (long long)r->level[l][i].factor[d], r->level[l][i].not_axis[d],
+                            d < r->level[l][i].norder ? r->level[l][i].order[d] : -1);
+    }
+}
 static const char *key_of(Ctx *c, const Problem *p, const Target *t, const SearchSpec *s) {
     Text k = {0};
     key_target(t, &k), key_problem(p, &k);
     if (s->flow) key_flow(s->flow, &k);
+    if (s->rules) key_rules(s->rules, t->nlevel, &k);
     text_printf(&k, "\n%d %d %lld %.17g %llu", (int)s->objective, (int)s->counting, s->seconds > 0 ? 0LL : (long long)s->evals, s->seconds,
                 (unsigned long long)s->seed);
     if (s->seconds > 0) text_printf(&k, " %d", s->threads);
@@ -56,7 +66,7 @@ static bool recall(Ctx *c, const char *text, const Problem *p, const Target *t, 
     json_t *j = text ? json_loads(text, 0, NULL) : NULL;
     const char *line = json_string_value(json_object_get(j, "mapping"));
     Mapping *m = line ? mapping_parse_line(&q, "", line, p, t) : NULL;
-    bool ok = m && mapping_legal(m) && (!s->flow || dataflow_allows(s->flow, m));
+    bool ok = m && mapping_legal(m) && (!s->flow || dataflow_allows(s->flow, m)) && (!s->rules || !rules_faults(s->rules, m));
     if (ok) {
         MappingCounts n;
         mapping_counts_as(m, s->counting, &n);

@@ -143,6 +143,9 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
                    {"layer", &o->x.layer},
                    {"beat", &o->x.beat},
                    {"html", &o->x.html},
+                   {"ert", &o->x.ert},
+                   {"constraints", &o->x.constraints},
+                   {"export", &o->x.export_dir},
                    {"sweep", &o->x.sweep},
                    {"density", &o->x.density},
                    {"bits", &o->x.bits},
@@ -154,6 +157,8 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     } flags[] = {{"interpret", &o->interpret},  {"json", &o->json},         {"markdown", &o->markdown}, {"emit-main", &o->emit_main},
                  {"per-layer", &o->per_layer},  {"per-node", &o->per_node}, {"bisect", &o->bisect},     {"time-passes", &o->pass.time},
                  {"precise", &o->pass.precise}, {"fuse", &o->x.fuse},       {"all", &o->x.all}};
+    if (o->command == 'i' && strcmp(name, "mapping") == 0) return o->show_mapping = true;
+    if (strcmp(name, "instrument") == 0) return o->instrument = true;
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         if (strcmp(name, strings[i].name) == 0) return *strings[i].to = arg, *arg != 0;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

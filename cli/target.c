@@ -57,6 +57,11 @@ static void host_caches(Target *t) {
     (void)t;
 #endif
 }
+Target *target_named(Ctx *c, const char *name) {
+    Target *t = target_load(c, full_name(c, name));
+    if (t && strcmp(name, "host") == 0) host_caches(t);
+    return t;
+}
 static bool better(const Target *x, const Target *y) { return x->vector_bits > y->vector_bits; }
 
 bool target_option(Ctx *c, Options *o) {
@@ -66,9 +71,8 @@ bool target_option(Ctx *c, Options *o) {
     for (const char *s = all;; s += strcspn(s, "+") + 1) {
         const char *name = arena_strndup(c->a, s, strcspn(s, "+"));
         if (!*name) return diag_error(c->d, NO_LOC, "--target %s: a name is missing; expected NAME+NAME…", all);
-        Target *t = target_load(c, full_name(c, name));
+        Target *t = target_named(c, name);
         if (!t) return false;
-        if (strcmp(name, "host") == 0) host_caches(t);
         for (int i = 0; i < list.n; i++) {
             const char *why = target_clash(c->a, t, list.v[i]);
             if (why) return diag_error(c->d, NO_LOC, "--target %s: %s; leave one out", all, why);

@@ -29,6 +29,7 @@ typedef struct EmitStyle {
     bool vectors;                /* LOOP_VEC prints GNU vector types; else plain loops */
     const char *attribute;       /* before each function, or NULL */
     const struct Target *target; /* whose instruction rows may be used, or NULL */
+    const char *access;          /* what LOOP_ACCESS is called; NULL: it is left out */
 } EmitStyle;
 void emit_func(Text *out, const Func *f, const EmitStyle *s, bool is_static, const bool *restrict_ok /* per param, NULL: all */);
 /* The helper functions (conversions, wrapping integer division …) that `f` needs are added to `set`; print them first. */

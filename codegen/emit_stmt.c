@@ -18,6 +18,8 @@ static void take(Emit *E, const char *s) {
     vec_push(E->a, &E->scope, s);
 }
 const char *scope_name(Emit *E, const char *want) {
+    if (name_reserved(want) && name_reserved(arena_printf(E->a, "%s_1", want))) /* a prefix is what is reserved: memory, strip */
+        want = arena_printf(E->a, "b_%s", want);
     const char *name = want;
     intptr_t n = (intptr_t)map_get(E->taken, want); /* how many have asked for it: no search through its numbers */
     if (n == 0 && name_reserved(want)) n = 1;
@@ -350,6 +352,17 @@ static void put_call_stmt(Emit *E, const Stmt *s) {
         text_puts(&line, "__asm__ volatile(\"\" ::: \"memory\");");
         if (E->style.vectors) flush_line(E, &line);
         text_free(&line);
+        return;
+    }
+    if (!strcmp(s->u.call.name, LOOP_ACCESS)) {
+        if (!E->style.access) return;
+        text_printf(&line, "%s(", E->style.access);
+        for (int i = 0; i < s->u.call.narg; i++) {
+            if (i) text_puts(&line, ", ");
+            put_expr(E, &line, s->u.call.arg[i], P_COND);
+        }
+        text_puts(&line, ");");
+        flush_line(E, &line);
         return;
     }
     E->returns = true;

@@ -44,9 +44,10 @@ typedef struct Model {
     const char **const_name;                 /* per tensor id: member of the weights */
     EmitNeeds needs;
     HelperText *helpers;
-    bool pool;  /* some kernel has parallel loops */
-    bool image; /* the first call copies the weights into huge pages */
-    bool math;  /* INFINITY or NAN among printed weights */
+    bool access; /* some kernel calls ID_access */
+    bool pool;   /* some kernel has parallel loops */
+    bool image;  /* the first call copies the weights into huge pages */
+    bool math;   /* INFINITY or NAN among printed weights */
 } Model;
 
 /* model_weights.c */

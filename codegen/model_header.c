@@ -56,5 +56,13 @@ void model_header(const Model *m, Text *t) {
                     "/* Before the first run: the bytes of %s.weights, at a multiple of 8; they must stay there until %s_release. */\n"
                     "int %s_bind(void *arena, const void *weights, size_t bytes);\n",
                     id, id, id);
+    if (m->access)
+        text_printf(
+            t,
+            "\n/* Called for every word that moves; defined by whoever links this. level: 0 is the outermost; operand: in the order of\n"
+            " * the inputs, then the output; kind: 0 read, 1 fill, 2 update; offset: in the array of the level's instance, at level 0\n"
+            " * in the tensor. */\n"
+            "void %s_access(int level, int operand, int kind, int64_t instance, int64_t offset);\n",
+            id);
     text_printf(t, "void %s_release(void *arena);\n\n#ifdef __cplusplus\n}\n#endif\n#endif\n", id);
 }

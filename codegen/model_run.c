@@ -133,7 +133,8 @@ static void routines_of(Model *m, Text *t, const Stmt *s) {
             if (!t->n || !strstr(t->s, line)) text_printf(t, "%s\n\n", line);
             break;
         }
-        if (!call_is_hint(s->u.call.name) && !helper_text_put(m->helpers, t, s->u.call.name))
+        if (strcmp(s->u.call.name, LOOP_ACCESS) == 0) m->access = true;
+        else if (!call_is_hint(s->u.call.name) && !helper_text_put(m->helpers, t, s->u.call.name))
             BUG("no embedded file defines the routine '%s'", s->u.call.name);
         break;
     case S_FOR: routines_of(m, t, s->u.loop.body); break;

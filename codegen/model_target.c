@@ -19,7 +19,8 @@ void target_variants(Model *m) {
     m->several = m->p->next != NULL;
     for (const Program *p = m->p; p; p = p->next) {
         Variant v = {.p = p, .t = p->target ? p->target : &plain};
-        v.style = (EmitStyle){v.t->vector_bits > 0, m->several ? upper(m->a, "KERNEL_", v.t->name) : "KERNEL", v.t};
+        v.style = (EmitStyle){v.t->vector_bits > 0, m->several ? upper(m->a, "KERNEL_", v.t->name) : "KERNEL", v.t,
+                              arena_printf(m->a, "%s_access", m->id)};
         vec_push(m->a, &m->variant, v);
     }
 }

@@ -15,7 +15,7 @@ static int hint(const int64_t *arg, void *const *buf) {
 static const struct {
     const char *name;
     InterpCall fn;
-} rows[] = {{"qn_prefetch", hint}, {"qn_fence", hint}, {"qn_copy_bytes", qn_copy_bytes}};
+} rows[] = {{"qn_prefetch", hint}, {LOOP_ACCESS, hint}, {"qn_fence", hint}, {"qn_copy_bytes", qn_copy_bytes}};
 
 InterpCall interp_find_call(const char *name) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -229,6 +229,10 @@ typedef struct Affine {
 } Affine;
 bool expr_affine(const Expr *e, Affine *out);
 
+/* The S_CALL of a word that moves (ir/mapping_nest.h): five arguments, no buffers. In C it is the external function ID_access, which
+ * whoever links the code defines; to the interpreter it is nothing. */
+#define LOOP_ACCESS "qn_access"
+
 /* interp.c: the meaning of a Func. Nests become strided bytecode; innermost loops run as strips. */
 typedef struct InterpStats {
     int64_t stores, loads, flops;

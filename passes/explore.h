@@ -34,12 +34,26 @@ void dataflow_keep(const Dataflow *f, Mapping *m);
 int dataflow_faults(const Dataflow *f, const Mapping *m);  /* how many of its rules the mapping breaks */
 bool dataflow_allows(const Dataflow *f, const Mapping *m); /* the mapping is of this dataflow */
 
+/* What a user asks of mappings of one problem on one machine (explore_rules.c). */
+typedef struct MapRules {
+    struct {
+        int64_t factor[QN_MAX_DIMS];         /* 0: any */
+        int norder, order[QN_MAX_DIMS];      /* temporal loops of these dims are the innermost, in this order, the innermost first */
+        unsigned char not_axis[QN_MAX_DIMS]; /* spatial: 1: not along x, 2: not along y */
+    } level[QN_MAX_LEVELS][2];               /* temporal, spatial */
+    unsigned keep[QN_MAX_LEVELS], bypass[QN_MAX_LEVELS];
+} MapRules;
+bool rules_slot(const MapRules *r, int dim, int level, char axis); /* may the dim have a factor there? */
+void rules_keep(const MapRules *r, Mapping *m);
+int rules_faults(const MapRules *r, const Mapping *m); /* how many of them the mapping breaks */
+
 typedef struct SearchSpec {
     Objective objective;
     Counting counting;
-    const Dataflow *flow; /* NULL: any mapping */
-    int64_t evals;        /* how many mappings to score; the result is the same for any number of threads */
-    double seconds;       /* > 0: so long instead */
+    const Dataflow *flow;  /* NULL: any mapping */
+    const MapRules *rules; /* NULL: none */
+    int64_t evals;         /* how many mappings to score; the result is the same for any number of threads */
+    double seconds;        /* > 0: so long instead */
     uint64_t seed;
     int threads;
     const Mapping *start;       /* NULL: none; a mapping to improve on */

@@ -39,6 +39,7 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
     s->shape.problem = p, s->shape.target = t;
     mapping_default_keep(&s->shape);
     if (spec->flow) dataflow_keep(spec->flow, &s->shape);
+    if (spec->rules) rules_keep(spec->rules, &s->shape);
     for (int d = 0; d < p->ndim; d++) {
         int64_t rest = spec->fix_outer ? p->extent[d] / spec->outer[d] : p->extent[d];
         for (int64_t f = 2; f * f <= rest; f++)
@@ -49,6 +50,7 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
     for (int d = 0; d < p->ndim; d++)
         for (int i = 0; i < s->nslot; i++)
             s->allowed[d][i] = (!spec->fix_outer || s->slot[i].level || s->slot[i].axis) &&
+                               (!spec->rules || rules_slot(spec->rules, d, s->slot[i].level, s->slot[i].axis)) &&
                                (!spec->flow || dataflow_slot(spec->flow, p, d, s->slot[i].level, s->slot[i].axis, pe));
 }
 void point_mapping(const Space *s, const Point *x, Mapping *m) {
@@ -92,6 +94,7 @@ double point_value(const Space *s, const Point *x, Mapping *m) {
     if (s->real != s->problem && !pad_possible(s, x)) return NOT_LEGAL * 1.9;
     point_mapping(s, x, m);
     int faults = s->spec->flow ? dataflow_faults(s->spec->flow, m) : 0;
+    if (s->spec->rules) faults += rules_faults(s->spec->rules, m);
     if (faults) return NOT_LEGAL * (1 + 0.01 * min_i64(faults, 50));
     mapping_counts_as(m, s->spec->counting, &n);
     n.energy *= s->scale;
@@ -379,7 +382,9 @@ static void anneal(Crew *c, int64_t evals, bool pads, double deadline) {
 }
 static void start_from(const Space *s, const Mapping *start, double *value, Mapping *out) {
     MappingCounts n;
-    if (!start || mapping_ragged(start) || !mapping_legal(start) || (s->spec->flow && !dataflow_allows(s->spec->flow, start))) return;
+    if (!start || mapping_ragged(start) || !mapping_legal(start) || (s->spec->flow && !dataflow_allows(s->spec->flow, start)) ||
+        (s->spec->rules && rules_faults(s->spec->rules, start)))
+        return;
     mapping_counts_as(start, s->spec->counting, &n);
     double v = objective_value(s->spec->objective, &n);
     if (v < *value) *value = v, *out = *start;

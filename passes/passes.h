@@ -31,6 +31,9 @@ void passes_list(Text *out);      /* for `quern passes` */
 bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o);
 /* Lowers one node of a typed graph (no fusion) into a Func whose params are its inputs then its outputs; used by folding and tests. */
 Func *lower_node(Ctx *c, Graph *g, Node *n, Tensor ***args /* per param */);
+/* One contraction by its mapping, without a model: passes/mapped.c. trace: with a call for each word that moves. NULL after errors. */
+struct Mapping;
+Program *mapping_program(Ctx *c, Loc loc, const struct Mapping *m, bool trace, const PassOptions *o);
 /* Interprets a whole program: inputs and outputs in graph order, buffers of tensor_bytes() each. */
 bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void *const *outputs);
 /* The same with run-time extents: dims (of inputs: may be NULL, the bounds) in graph order. */

@@ -65,6 +65,7 @@ sanitized() {
 }
 inspect() { counted inspect sh "$root/tests/inspect.sh" "$1/quern"; }
 isa() { counted isa sh "$root/tests/isa/run.sh" "$1/quern"; }
+page() { counted page sh "$root/tests/page.sh" "$1/quern"; }
 abi() { counted abi sh "$root/tests/abi/run.sh" "$1/quern" "$1/tests/abi_driver"; }
 hostile() { counted hostile sh "$root/tests/hostile/run.sh" "$1/quern"; }
 cli() { counted cli sh "$root/tests/cli/run.sh" "$1/quern"; }
@@ -82,7 +83,7 @@ meta() {
     done
     sh "$root/tests/tour.sh" "$1/quern" > "$work/doc" || true
     check "docs/tour.md is fresh" diff -u "$root/docs/tour.md" "$work/doc"
-    check "shell scripts" shellcheck -x "$root/tests/run.sh" "$root/tests/abi/run.sh" "$root/tests/isa/run.sh" "$root/tests/cli/run.sh" "$root/tests/inspect.sh" "$root/tests/hostile/run.sh" "$root/tests/tour.sh" "$root/benchmarks/figures.sh" "$root/benchmarks/compare.sh" "$root/benchmarks/micro.sh" "$root/benchmarks/interp.sh" "$root/.ci/run" "$root/.ci/install" "$root/.ci/build" "$root/examples/digits/run.sh"
+    check "shell scripts" shellcheck -x "$root/tests/run.sh" "$root/tests/abi/run.sh" "$root/tests/isa/run.sh" "$root/tests/cli/run.sh" "$root/tests/inspect.sh" "$root/tests/page.sh" "$root/tests/hostile/run.sh" "$root/tests/tour.sh" "$root/benchmarks/figures.sh" "$root/benchmarks/compare.sh" "$root/benchmarks/micro.sh" "$root/benchmarks/interp.sh" "$root/.ci/run" "$root/.ci/install" "$root/.ci/build" "$root/examples/digits/run.sh"
     check "packages" sh -c "! grep -vxFf '$root/.ci/packages' '$root/.ci/packages-build'"
 }
 

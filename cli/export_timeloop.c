@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* export_timeloop.c: a machine, a problem and a mapping as Timeloop's files of version 0.3, with the energies as Accelergy's table, so
+ * that the same case can be run there. Spatial loops along y come after the split. Ragged loops have no counterpart.
+ *   GLB: for C 4, M 2; spread E 7 x   ->   {target: GLB, type: temporal, factors: C=4 M=2, permutation: "M C"}, {…, type: spatial, …} */
+#include "import.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void put_architecture(const Target *t, Text *s) {
+    text_printf(s, "architecture:\n  version: 0.3\n  subtree:\n  - name: system\n    local:\n");
+    int64_t mesh = 1;
+    for (int l = 0; l < t->nlevel; l++) {
+        const TargetLevel *v = &t->level[l];
+        int64_t n = target_instances(t, l);
+        text_printf(s, "    - name: %s", v->name);
+        if (n > 1) text_printf(s, "[0..%lld]", (long long)n - 1);
+        text_printf(s, "\n      class: %s\n      attributes: {word-bits: %d, width: %d, ", l ? "SRAM" : "DRAM", v->word_bits, v->word_bits);
+        if (v->words) text_printf(s, "depth: %lld, ", (long long)v->words);
+        if (v->read_bw > 0) text_printf(s, "read_bandwidth: %.9g, ", v->read_bw);
+        if (v->write_bw > 0) text_printf(s, "write_bandwidth: %.9g, ", v->write_bw);
+        text_printf(s, "meshX: %lld}\n", (long long)mesh);
+        mesh *= v->fan_x;
+    }
+    text_printf(s, "    - name: MAC[0..%lld]\n      class: intmac\n      attributes: {meshX: %lld}\n",
+                (long long)target_instances(t, t->nlevel) - 1, (long long)mesh);
+}
+static void put_table(const Target *t, Text *s) {
+    text_puts(s, "ERT:\n  version: 0.3\n  tables:\n");
+    for (int l = 0; l < t->nlevel; l++)
+        text_printf(s,
+                    "  - name: system.%s\n    actions:\n    - {name: read, energy: %.17g}\n    - {name: write, energy: %.17g}\n    - "
+                    "{name: update, energy: %.17g}\n",
+                    t->level[l].name, t->level[l].read_energy, t->level[l].write_energy, t->level[l].write_energy);
+    text_printf(s, "  - name: system.MAC\n    actions:\n    - {name: compute, energy: %.17g}\n", t->mac_energy);
+}
+static void put_problem(const Problem *p, Text *s) {
+    text_printf(s, "problem:\n  version: 0.3\n  shape:\n    name: %s\n    dimensions: [", text_is_ident(p->name) ? p->name : "layer");
+    for (int d = 0; d < p->ndim; d++) text_printf(s, "%s%s", d ? ", " : "", p->dim[d]);
+    text_puts(s, "]\n    data-spaces:\n");
+    for (int t = 0; t < p->ntensor; t++) {
+        const ProblemTensor *x = &p->tensor[t];
+        text_printf(s, "    - name: %s\n      projection: [", x->name);
+        for (int a = 0; a < x->rank; a++) {
+            text_puts(s, a ? ", [" : "[");
+            for (int i = 0; i < x->axis[a].n; i++) {
+                text_printf(s, "%s[%s", i ? ", " : "", p->dim[x->axis[a].dim[i]]);
+                if (x->axis[a].coef[i] != 1) text_printf(s, ", %lld", (long long)x->axis[a].coef[i]);
+                text_puts(s, "]");
+            }
+            text_puts(s, "]");
+        }
+        text_puts(s, x->role == ROLE_O ? "]\n      read-write: True\n" : "]\n");
+    }
+    text_puts(s, "  instance: {");
+    for (int d = 0; d < p->ndim; d++) text_printf(s, "%s%s: %lld", d ? ", " : "", p->dim[d], (long long)p->extent[d]);
+    text_puts(s, "}\n");
+}
+/* Loops of one kind at a level: Timeloop has one factor a dim there, so equal dims of neighbours are one loop. */
+static bool put_loops(Ctx *c, const Mapping *m, int level, bool spatial, Text *s) {
+    const MapLevel *v = &m->level[level];
+    const MapLoop *x = spatial ? v->spatial : v->temporal;
+    int n = spatial ? v->nspatial : v->ntemporal, order[QN_MAX_DIMS], k = 0, ny = 0;
+    int64_t factor[QN_MAX_DIMS];
+    char axis[QN_MAX_DIMS] = {0};
+    for (int d = 0; d < m->problem->ndim; d++) factor[d] = 1;
+    for (int pass = spatial ? 0 : 1; pass < 2; pass++) /* inner first: x before y */
+        for (int i = n - 1; i >= 0; i--) {
+            if (x[i].factor == 1 || (spatial && (x[i].axis == 'y') != (pass == 1))) continue;
+            if (x[i].ragged)
+                return diag_error(c->d, NO_LOC, "Timeloop has no ragged loops: %s %lld at %s", m->problem->dim[x[i].dim],
+                                  (long long)x[i].factor, m->target->level[level].name);
+            int d = x[i].dim;
+            if (factor[d] > 1 && (spatial ? axis[d] != x[i].axis : order[k - 1] != d))
+                return diag_error(c->d, NO_LOC, "Timeloop has one loop of a dimension at a level; %s has several of %s",
+                                  m->target->level[level].name, m->problem->dim[d]);
+            if (factor[d] == 1) order[k++] = d, ny += x[i].axis == 'y';
+            factor[d] *= x[i].factor, axis[d] = x[i].axis;
+        }
+    if (spatial && !k) return true;
+    text_printf(s, "- target: %s\n  type: %s\n  factors: ", m->target->level[level].name, spatial ? "spatial" : "temporal");
+    for (int d = 0; d < m->problem->ndim; d++) text_printf(s, "%s%s=%lld", d ? " " : "", m->problem->dim[d], (long long)factor[d]);
+    text_puts(s, "\n  permutation: [");
+    for (int i = 0; i < k; i++) text_printf(s, "%s%s", i ? ", " : "", m->problem->dim[order[i]]);
+    for (int d = 0, first = !k; d < m->problem->ndim; d++)
+        if (factor[d] == 1) text_printf(s, "%s%s", first ? "" : ", ", m->problem->dim[d]), first = 0;
+    text_puts(s, "]\n");
+    if (spatial) text_printf(s, "  split: %d\n", k - ny);
+    return true;
+}
+static bool put_mapping(Ctx *c, const Mapping *m, Text *s) {
+    text_puts(s, "mapping:\n");
+    for (int l = 0; l < m->target->nlevel; l++) {
+        for (int keep = 1; keep >= 0; keep--) {
+            bool first = true;
+            if (keep) text_printf(s, "- target: %s\n  type: bypass\n", m->target->level[l].name);
+            text_printf(s, "  %s: [", keep ? "keep" : "bypass");
+            for (int t = 0; t < m->problem->ntensor; t++)
+                if ((int)(m->level[l].keep >> t & 1) == keep)
+                    text_printf(s, "%s%s", first ? "" : ", ", m->problem->tensor[t].name), first = false;
+            text_puts(s, "]\n");
+        }
+        if (!put_loops(c, m, l, false, s) || !put_loops(c, m, l, true, s)) return false;
+    }
+    return true;
+}
+bool timeloop_export(Ctx *c, const char *dir, const Mapping *m) {
+    static const char *const names[] = {"arch.yaml", "ERT.yaml", "problem.yaml", "mapping.yaml"};
+    Text s[4] = {{0}, {0}, {0}, {0}};
+    put_architecture(m->target, &s[0]), put_table(m->target, &s[1]), put_problem(m->problem, &s[2]);
+    bool ok = put_mapping(c, m, &s[3]);
+    if (ok && mkdir(dir, 0777) && errno != EEXIST)
+        ok = diag_error(c->d, (Loc){dir, -1, NULL, NULL}, "cannot create the folder: %s", strerror(errno));
+    for (int i = 0; i < 4; i++) {
+        ok = ok && file_write_whole(c, arena_printf(c->a, "%s/%s", dir, names[i]), s[i].s, s[i].n);
+        text_free(&s[i]);
+    }
+    return ok;
+}
