@@ -364,6 +364,7 @@ bool pass_alias(Run *r) {
     lifetimes(&a);
     for (Node *n = r->g->last, *prev; n; n = prev) {
         prev = n->prev;
+        if (op_is(n, "Concat") && node_dynamic(n)) continue; /* where parts begin shows at run time */
         if (op_is(n, "Concat")) {
             dissolve_concat(&a, n);
         } else if (whole(n) && n->out[0] && (n->out[0]->is_output || n->out[0]->view) && hand_up(&a, n)) {
