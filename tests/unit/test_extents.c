@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_extents.c: extents that are known at run time. One program is run at several extents; results and their extents are compared with
+ * what follows from the operator's definition.
+ *
+ *   y = Concat(Relu(x: float32[n<=4,3]), Relu(z: float32[m<=5,3]))    at n = 2, m = 3   --->   y: float32[5,3]
+ */
+#include "ir/extent.h"
+#include "passes/passes.h"
+#include <check.h>
+
+Suite *extents_suite(void);
+
+typedef struct Case {
+    Arena *a;
+    Diags d;
+    Ctx c;
+    Program *p;
+} Case;
+/* Axis 0 of each input is a free dimension of the given bounds. */
+static void case_open(Case *t, const char *text, int64_t lo, int64_t hi) {
+    t->a = arena_new();
+    t->d = (Diags){.a = t->a};
+    t->c = (Ctx){t->a, &t->d};
+    Graph *g = graph_parse(&t->c, "t.qir", text);
+    ck_assert_ptr_nonnull(g);
+    for (int i = 0; i < g->in.n; i++) {
+        Type *y = &g->in.v[i]->type;
+        y->ext = NEW_ARRAY(g->a, Expr *, y->rank);
+        y->ext[0] = extent_symbol(g, g->in.v[i]->name, lo, hi, g->in.v[i], 0);
+        y->dim[0] = hi;
+    }
+    t->p = passes_run(&t->c, g, &(PassOptions){.verify = true});
+    if (!t->p) diag_print_all(&t->d, false);
+    ck_assert_ptr_nonnull(t->p);
+}
+static void case_close(Case *t) { arena_free(t->a); }
+
+START_TEST(test_concat) { /* its operands cannot be windows of the result: where they begin shows at run time */
+    Case t;
+    case_open(&t, "graph g(x: float32[4,3], z: float32[4,3]) -> (y)\n  a: ? = Relu(x)\n  b: ? = Relu(z)\n  y: ? = Concat(a, b) {axis=0}\n",
+              1, 4);
+    float x[12], z[12], y[24];
+    for (int i = 0; i < 12; i++) x[i] = (float)(i + 1), z[i] = (float)(-5 + i);
+    for (int64_t n = 1; n <= 4; n++)
+        for (int64_t m = 1; m <= 4; m++) {
+            int64_t out[2] = {0};
+            ck_assert(program_interpret_dims(&t.c, t.p, (const void *[]){x, z}, (const int64_t *[]){(int64_t[]){n, 3}, (int64_t[]){m, 3}},
+                                             (void *[]){y}, (int64_t *[]){out}));
+            ck_assert_int_eq(out[0], n + m);
+            for (int64_t i = 0; i < (n + m) * 3; i++) ck_assert_float_eq(y[i], i < n * 3 ? x[i] : z[i - n * 3] > 0 ? z[i - n * 3] : 0);
+        }
+    case_close(&t);
+}
+END_TEST
+START_TEST(test_bounds) { /* what is outside is refused before anything is written */
+    Case t;
+    case_open(&t, "graph g(x: float32[4]) -> (y)\n  y: ? = Neg(x)\n", 2, 4);
+    float x[5] = {1, 2, 3, 4, 5}, y[5] = {9, 9, 9, 9, 9};
+    for (int64_t n = 0; n <= 5; n++) {
+        bool ok = program_interpret_dims(&t.c, t.p, (const void *[]){x}, (const int64_t *[]){&n}, (void *[]){y}, NULL);
+        ck_assert_int_eq(ok, n >= 2 && n <= 4);
+        if (n < 2) ck_assert_float_eq(y[0], 9);
+    }
+    ck_assert_float_eq(y[4], 9);
+    case_close(&t);
+}
+END_TEST
+START_TEST(test_count) { /* as long as the values say */
+    Case t;
+    case_open(&t, "graph g(x: float32[6]) -> (y, s)\n  y: ? = NonZero(x)\n  s: ? = Shape(y)\n", 1, 6);
+    float x[6] = {0, 1, 0, 2, 3, 0};
+    int64_t y[6], s[2];
+    for (int64_t n = 1; n <= 6; n++) {
+        int64_t dims[2] = {0}, count = 0;
+        ck_assert(program_interpret_dims(&t.c, t.p, (const void *[]){x}, (const int64_t *[]){&n}, (void *[]){y, s},
+                                         (int64_t *[]){dims, (int64_t[]){0}}));
+        for (int64_t i = 0; i < n; i++)
+            if (x[i] != 0) ck_assert_int_eq(y[count++], i);
+        ck_assert_int_eq(dims[1], count);
+        ck_assert_int_eq(s[1], count);
+    }
+    case_close(&t);
+}
+END_TEST
+
+Suite *extents_suite(void) {
+    Suite *s = suite_create("extents");
+    TCase *c = tcase_create("run time");
+    tcase_add_test(c, test_concat);
+    tcase_add_test(c, test_bounds);
+    tcase_add_test(c, test_count);
+    suite_add_tcase(s, c);
+    return s;
+}
