@@ -6,6 +6,9 @@
  */
 #include "loop.h"
 #include "runtime/ops/qn_bytes.h"
+#include "runtime/ops/qn_pairs.h"
+#include "runtime/ops/qn_random.h"
+#include "runtime/ops/qn_trees.h"
 #include <string.h>
 
 static int hint(const int64_t *arg, void *const *buf) {
@@ -15,7 +18,14 @@ static int hint(const int64_t *arg, void *const *buf) {
 static const struct {
     const char *name;
     InterpCall fn;
-} rows[] = {{"qn_prefetch", hint}, {LOOP_ACCESS, hint}, {"qn_fence", hint}, {"qn_copy_bytes", qn_copy_bytes}};
+#define ROUTINE(fn)                                                                                                                        \
+    { #fn, fn }
+} rows[] = {
+    {"qn_prefetch", hint},  {"qn_fence", hint},
+    {LOOP_ACCESS, hint}, /* for the C compiler only */
+    ROUTINE(qn_copy_bytes), ROUTINE(qn_pair_probabilities),
+    ROUTINE(qn_random),     ROUTINE(qn_trees),
+};
 
 InterpCall interp_find_call(const char *name) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

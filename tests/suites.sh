@@ -32,6 +32,7 @@ unit() { counted "unit ($(basename "$1"))" "$1/tests/unit_tests"; }
 corpora() {
     if [ -d "$work/newest/data" ]; then echo "new=$work/newest/data"; fi
     if [ -d /usr/share/libonnx-testdata/data ]; then echo onnx=/usr/share/libonnx-testdata/data; fi
+    echo "ml=$root/tests/data/ml"
     if [ -d "$shared/models" ]; then echo "models=$shared/models"; fi
 }
 # corpus_all BUILD CC FLAGS EVERY

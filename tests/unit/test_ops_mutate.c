@@ -28,6 +28,39 @@ static const struct {
     {"x: float32[2,3]", "BitCast(x) {to=6}"},
     {"q: float32[1,4,3,2], k: float32[1,2,5,2]", "\"quern\"::FlexScores(q, k)"},
     {"p: float32[1,4,3,5], v: float32[1,2,5,2]", "\"quern\"::FlexValues(p, v)"},
+    {"x: float32[2,3]", "\"ai.onnx.ml\"::Scaler(x) {offset=[1.0,2.0,0.5], scale=[2.0]}"},
+    {"x: float32[2,3]", "\"ai.onnx.ml\"::Normalizer(x) {norm=\"L2\"}"},
+    {"x: float32[2,3]", "\"ai.onnx.ml\"::Imputer(x) {imputed_value_floats=[1.0], replaced_value_float=0.5}"},
+    {"x: float32[2,3], y: float32[2,1]", "\"ai.onnx.ml\"::FeatureVectorizer(x, y) {inputdimensions=[3,1]}"},
+    {"x: int64[2,3]", "\"ai.onnx.ml\"::OneHotEncoder(x) {cats_int64s=[1,2,5]}"},
+    {"x: int64[2,3]", "\"ai.onnx.ml\"::LabelEncoder(x) {keys_int64s=[3,1,2], values_floats=[1.0,2.0,3.0]}"},
+    {"x: float32[2,3]", "\"ai.onnx.ml\"::LinearRegressor(x) {coefficients=[1.0,2.0,3.0,4.0,5.0,6.0], intercepts=[1.0,2.0], targets=2}"},
+    {"x: float32[2,2]",
+     "\"ai.onnx.ml\"::LinearClassifier(x) {coefficients=[1.0,2.0,3.0,4.0], intercepts=[1.0,2.0], classlabels_ints=[4,5]}"},
+    {"x: float32[2,2]",
+     "\"ai.onnx.ml\"::SVMRegressor(x) {coefficients=[1.0,2.0], kernel_params=[0.5,1.0,2.0], kernel_type=\"RBF\", n_supports=2, "
+     "rho=[0.5], support_vectors=[1.0,2.0,3.0,4.0]}"},
+    {"x: float32[2,2]",
+     "\"ai.onnx.ml\"::SVMClassifier(x) {classlabels_ints=[1,2], coefficients=[1.0,2.0], kernel_params=[0.5,1.0,2.0], "
+     "kernel_type=\"POLY\", prob_a=[-1.0], prob_b=[0.5], rho=[0.5], support_vectors=[1.0,2.0,3.0,4.0], vectors_per_class=[1,1]}"},
+    {"x: float32[2,2]",
+     "\"ai.onnx.ml\"::TreeEnsembleClassifier(x) {class_ids=[0,1], class_nodeids=[1,2], class_treeids=[0,0], "
+     "class_weights=[0.5,0.25], classlabels_int64s=[7,8], nodes_falsenodeids=[2,0,0], nodes_featureids=[1,0,0], "
+     "nodes_modes=[\"BRANCH_LEQ\",\"LEAF\",\"LEAF\"], nodes_nodeids=[0,1,2], nodes_treeids=[0,0,0], nodes_truenodeids=[1,0,0], "
+     "nodes_values=[0.5,0.0,0.0]}"},
+    {"x: float32[2,2]",
+     "\"ai.onnx.ml\"::TreeEnsembleRegressor(x) {n_targets=1, nodes_falsenodeids=[2,0,0], nodes_featureids=[1,0,0], "
+     "nodes_modes=[\"BRANCH_GT\",\"LEAF\",\"LEAF\"], nodes_nodeids=[0,1,2], nodes_treeids=[0,0,0], nodes_truenodeids=[1,0,0], "
+     "nodes_values=[0.5,0.0,0.0], target_ids=[0,0], target_nodeids=[1,2], target_treeids=[0,0], target_weights=[1.0,2.0]}"},
+    {"x: float32[2,2], r: int32[2] = [0,-1], k: int32[2,4] = [1,0,1,-1,0,3,-2,-1], s: float32[2] = [0.5,1], m: float32[1] = [0], f: "
+     "int32[3] = [0,1,2], t: int32[2] = "
+     "[0,1], w: float32[2] = [1,2]",
+     "\"quern\"::Trees(x, r, k, s, m, f, t, w) {targets=2}"},
+    {"", "RandomNormal() {mean=1, scale=2, shape=[2,3]}"},
+    {"x: float32[2,3]", "RandomUniformLike(x) {dtype=11, high=2, low=1}"},
+    {"x: float32[2,3]", "Bernoulli(x) {dtype=9, seed=1}"},
+    {"x: float32[2,3]", "Multinomial(x) {sample_size=4, seed=1}"},
+    {"x: float32[2,3], r: float32[], t: bool[]", "Dropout(x, r, t) {seed=1}"},
     {"x: float32[2,3,4]", "ArgMax(x) {axis=1, keepdims=0, select_last_index=1}"},
     {"x: float32[2,3,4]", "ArgMin(x) {axis=-1}"},
     {"x: uint8[2,3], y: uint8[2,1]", "BitShift(x, y) {direction=\"LEFT\"}"},

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ml.c: the small operators of ai.onnx.ml, as others, and what the larger ones share.
+ *
+ *   Scaler(x) {offset=[1], scale=[2]}   ->   (x - 1) * 2         LinearRegressor(x)   ->   Gemm(x, coefficients', intercepts)
+ */
+#include "ml.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- attributes */
+const Attr *ml_attr(const Node *n, const char *name) {
+    int k = op_attr_index(n->op, name);
+    return k >= 0 && n->attr[k].kind != ATTR_NONE ? &n->attr[k] : NULL;
+}
+int64_t ml_count(const Node *n, const char *name) {
+    const Attr *a = ml_attr(n, name);
+    int64_t count = 0;
+    if (!a) return 0;
+    return a->kind == ATTR_TENSOR ? (a->t && a->t->data && type_elements(&a->t->type, &count) ? count : 0) : a->n;
+}
+const double *ml_floats(Ctx *c, const Node *n, const char *name, int64_t *count) {
+    const Attr *a = ml_attr(n, name);
+    if (!a || (a->kind != ATTR_TENSOR && a->n == 0)) a = ml_attr(n, arena_printf(c->a, "%s_as_tensor", name));
+    *count = 0;
+    if (!a || (a->kind == ATTR_TENSOR && (!a->t || !a->t->data || !type_elements(&a->t->type, count)))) return NULL;
+    if (a->kind != ATTR_TENSOR) *count = a->n;
+    double *v = NEW_ARRAY(c->a, double, *count + 1);
+    for (int64_t i = 0; i < *count; i++) v[i] = a->kind == ATTR_TENSOR ? dtype_get_f(a->t->type.dt, a->t->data, i) : (double)a->fs[i];
+    return v;
+}
+Tensor *ml_const(Graph *g, DType dt, int rank, const int64_t *dim, const double *v) {
+    Type t;
+    int64_t n, bytes;
+    type_set(&t, dt, rank, dim);
+    if (!type_elements(&t, &n) || !dtype_bytes(dt, n, &bytes)) BUG("a constant of an impossible size");
+    void *data = arena_alloc(g->a, (size_t)bytes + 1);
+    for (int64_t i = 0; i < n; i++) dtype_set_f(dt, data, i, v[i]);
+    return tensor_const(g, NULL, dt, rank, dim, data);
+}
+Tensor *ml_const_floats(Graph *g, int64_t n, const float *v, int rank, const int64_t *dim) {
+    float *data = NEW_ARRAY(g->a, float, n + 1);
+    for (int64_t i = 0; i < n; i++) data[i] = v[i];
+    return tensor_const(g, NULL, DT_FLOAT32, rank, dim, data);
+}
+
+Tensor *ml_build(R r, const char *op, int nin, Tensor *const *in) {
+    Node *n = node_new(r.g, op_find("quern", op), r.n, r.n->loc, nin, in, 1);
+    node_set_out(n, 0, tensor_new(r.g, NULL, DT_NONE, -1, NULL));
+    return n->out[0];
+}
+
+/* ---- operands */
+Tensor *ml_matrix(Ctx *c, R r, int i, DType dt, int64_t *rows, int64_t *features) {
+    const Type *t = &r.n->in[i]->type;
+    if (t->rank < 1 || t->rank > 2 || !type_known(t)) {
+        diag_error(c->d, r.n->loc, "input %d has %d axes; rows and features are expected", i, t->rank);
+        return NULL;
+    }
+    *rows = t->rank == 1 ? 1 : t->dim[0], *features = t->dim[t->rank - 1];
+    Tensor *x = r_cast(r, r.n->in[i], dt);
+    return t->rank == 1 ? r_reshape(r, x, 2, (int64_t[]){1, *features}) : x;
+}
+Tensor *ml_labels(Ctx *c, R r, const char *ints, const char *strings, int64_t *n) {
+    const Attr *a = ml_attr(r.n, ints), *s = ml_attr(r.n, strings);
+    bool use_strings = s && s->n > 0;
+    if ((a && a->n > 0) == use_strings) {
+        diag_error(c->d, r.n->loc, "the labels are expected in one of '%s' and '%s'", ints, strings);
+        return NULL;
+    }
+    *n = use_strings ? s->n : a->n;
+    if (!use_strings) return tensor_i64s(r.g, a->is, a->n);
+    diag_error(c->d, r.n->loc, "labels that are strings are not supported; use '%s'", ints);
+    return NULL;
+}
+Tensor *ml_pick(R r, Tensor *labels, Tensor *index) { return r_op2(r, "Gather", labels, index); }
+Tensor *ml_best(R r, Tensor *scores) {
+    Tensor *y = r_op1(r, "ArgMax", scores);
+    r_set_i(y, "axis", 1);
+    r_set_i(y, "keepdims", 0);
+    return y;
+}
+Tensor *ml_above(R r, Tensor *score, double limit) {
+    Tensor *flat = r_reshape(r, score, 1, (int64_t[]){-1});
+    Tensor *to = r_op1(r, "Cast", r_op2(r, "Greater", flat, r_f32(r, limit)));
+    r_set_i(to, "to", DT_INT64);
+    return to;
+}
+Tensor *ml_columns(R r, Tensor *x, Tensor *y) {
+    Tensor *t = r_op2(r, "Concat", x, y);
+    r_set_i(t, "axis", 1);
+    return t;
+}
+
+/* ---- what is done with scores at the end */
+bool ml_post(Ctx *c, const Node *n, Post *p) {
+    static const char *const name[] = {"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"};
+    const Attr *a = ml_attr(n, "post_transform");
+    for (int i = 0; i < 5; i++)
+        if (!a || (a->kind == ATTR_INT ? a->i == i : strcmp(a->s, name[i]) == 0)) return *p = a ? (Post)i : POST_NONE, true;
+    if (a->kind == ATTR_INT) return diag_error(c->d, n->loc, "post_transform is %lld; 0 to 4 is expected", (long long)a->i);
+    return diag_error(c->d, n->loc, "post_transform is '%s'; NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT is expected", a->s);
+}
+/* The normal distribution's quantile, by Winitzki's approximation of the inverse error function, which ONNX Runtime has too. */
+static Tensor *probit(R r, Tensor *x) {
+    const double a = 0.147, b = 2 / (3.14159 * a);
+    Tensor *s = r_op2(r, "Sub", r_op2(r, "Add", x, x), r_f32(r, 1));
+    Tensor *l = r_op1(r, "Log", r_op2(r, "Mul", r_op2(r, "Sub", r_f32(r, 1), s), r_op2(r, "Add", r_f32(r, 1), s)));
+    Tensor *v = r_op2(r, "Add", r_op2(r, "Mul", l, r_f32(r, 0.5)), r_f32(r, b));
+    Tensor *root = r_op1(r, "Sqrt", r_op2(r, "Sub", r_op2(r, "Mul", v, v), r_op2(r, "Mul", l, r_f32(r, 1 / a))));
+    Tensor *size = r_op1(r, "Sqrt", r_op2(r, "Sub", root, v));
+    return r_op2(r, "Mul", r_op2(r, "Mul", size, r_op1(r, "Sign", s)), r_f32(r, 1.41421356));
+}
+Tensor *ml_transform(R r, Tensor *scores, Post p) {
+    switch (p) {
+    case POST_NONE: return scores;
+    case POST_SOFTMAX: return r_op1(r, "Softmax", scores);
+    case POST_LOGISTIC: return r_op1(r, "Sigmoid", scores);
+    case POST_PROBIT: return probit(r, scores);
+    case POST_SOFTMAX_ZERO: break;
+    }
+    /* exp only of what is not nearly 0; the rest is scaled alike, and all are divided by the sum of the former */
+    Tensor *top = r_op2(r, "ReduceMax", scores, tensor_i64s(r.g, (int64_t[]){1}, 1));
+    Tensor *some = r_op2(r, "Greater", r_op1(r, "Abs", scores), r_f32(r, 1e-7));
+    Tensor *e = r_op1(r, "Exp", r_op2(r, "Sub", scores, top));
+    Tensor *sum = r_op2(r, "ReduceSum", r_op3(r, "Where", some, e, r_f32(r, 0)), tensor_i64s(r.g, (int64_t[]){1}, 1));
+    Tensor *small = r_op2(r, "Mul", scores, r_op1(r, "Exp", r_op1(r, "Neg", top)));
+    return r_op2(r, "Div", r_op3(r, "Where", some, e, small), sum);
+}
+
+/* ---- the small ones */
+bool rewrite_array_feature_extractor(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const Type *t = &n->in[0]->type;
+    if (t->rank < 1) return diag_error(c->d, n->loc, "the input is a scalar; at least one axis is expected");
+    Tensor *x = t->rank == 1 ? r_reshape(r, n->in[0], 2, (int64_t[]){1, -1}) : n->in[0];
+    Tensor *y = r_op2(r, "Gather", x, r_reshape(r, n->in[1], 1, (int64_t[]){-1}));
+    r_set_i(y, "axis", -1);
+    r_done(r, 0, y);
+    return true;
+}
+bool rewrite_scaler(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const Type *t = &n->in[0]->type;
+    int64_t features = t->rank ? t->dim[t->rank - 1] : 1;
+    Tensor *x = r_cast(r, n->in[0], DT_FLOAT32);
+    for (int i = 0; i < 2; i++) { /* offset, then scale */
+        const Attr *a = &n->attr[i];
+        if (a->kind == ATTR_NONE || a->n == 0) continue;
+        if (a->n != 1 && a->n != features)
+            return diag_error(c->d, n->loc, "%s has %lld elements; 1 or %lld are expected", n->op->attr[i].name, (long long)a->n,
+                              (long long)features);
+        x = r_op2(r, i ? "Mul" : "Sub", x, ml_const_floats(g, a->n, a->fs, 1, (int64_t[]){a->n}));
+    }
+    r_done(r, 0, x == n->in[0] ? r_op1(r, "Identity", x) : x);
+    return true;
+}
+bool rewrite_normalizer(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const char *norm = attr_s(n, 0);
+    int which = strcmp(norm, "MAX") == 0 ? 0 : strcmp(norm, "L1") == 0 ? 1 : strcmp(norm, "L2") == 0 ? 2 : -1;
+    if (which < 0) return diag_error(c->d, n->loc, "norm is '%s'; MAX, L1 or L2 is expected", norm);
+    static const char *const reduce[] = {"ReduceMax", "ReduceL1", "ReduceL2"};
+    Tensor *x = r_cast(r, n->in[0], DT_FLOAT32), *size = r_op2(r, reduce[which], x, tensor_i64s(g, (int64_t[]){-1}, 1));
+    size = r_op3(r, "Where", r_op2(r, "Equal", size, r_f32(r, 0)), r_f32(r, 1), size);
+    r_done(r, 0, r_op2(r, "Div", x, size));
+    return true;
+}
+enum { IMPUTED_F, IMPUTED_I, REPLACED_F, REPLACED_I };
+bool rewrite_imputer(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const Type *t = &n->in[0]->type;
+    bool ints = dtype_is_int(t->dt);
+    const Attr *by = &n->attr[ints ? IMPUTED_I : IMPUTED_F];
+    int64_t features = t->rank ? t->dim[t->rank - 1] : 1;
+    if (by->kind == ATTR_NONE || (by->n != 1 && by->n != features))
+        return diag_error(c->d, n->loc, "%s has %lld elements; 1 or %lld are expected", n->op->attr[ints ? IMPUTED_I : IMPUTED_F].name,
+                          (long long)by->n, (long long)features);
+    double *v = NEW_ARRAY(c->a, double, by->n);
+    for (int64_t i = 0; i < by->n; i++) v[i] = ints ? (double)by->is[i] : (double)by->fs[i];
+    Tensor *value = ints ? r_cast(r, tensor_i64s(g, by->is, by->n), t->dt) : ml_const(g, t->dt, 1, &by->n, v), *x = n->in[0], *missing;
+    if (!ints && isnan(attr_f(n, REPLACED_F))) missing = r_op1(r, "IsNaN", x);
+    else if (ints) missing = r_op2(r, "Equal", x, r_cast(r, tensor_i64s(g, &n->attr[REPLACED_I].i, -1), t->dt));
+    else missing = r_op2(r, "Equal", x, tensor_scalar(g, t->dt, (double)attr_f(n, REPLACED_F)));
+    r_done(r, 0, r_op3(r, "Where", missing, value, x));
+    return true;
+}
+bool rewrite_feature_vectorizer(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    Tensor **part = NEW_ARRAY(c->a, Tensor *, n->nin);
+    const Attr *want = &n->attr[0];
+    if (want->kind != ATTR_NONE && want->n != n->nin)
+        return diag_error(c->d, n->loc, "inputdimensions has %lld elements for %d inputs", (long long)want->n, n->nin);
+    for (int i = 0; i < n->nin; i++) {
+        int64_t rows, features, size;
+        if (!(part[i] = ml_matrix(c, r, i, DT_FLOAT32, &rows, &features))) return false;
+        size = want->kind == ATTR_NONE ? features : want->is[i];
+        if (size > features)
+            return diag_error(c->d, n->loc, "input %d has %lld features; %lld are expected", i, (long long)features, (long long)size);
+        if (size == features) continue;
+        Tensor *in[4] = {part[i], tensor_i64s(g, (int64_t[]){0}, 1), tensor_i64s(g, &size, 1), tensor_i64s(g, (int64_t[]){1}, 1)};
+        part[i] = build(g, n, "Slice", 4, in);
+    }
+    Tensor *y = build(g, n, "Concat", n->nin, part);
+    r_set_i(y, "axis", 1);
+    r_done(r, 0, y);
+    return true;
+}
+bool rewrite_one_hot_encoder(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    const Attr *ints = ml_attr(n, "cats_int64s");
+    if (!ints || ml_attr(n, "cats_strings")) return diag_error(c->d, n->loc, "the categories are expected in 'cats_int64s'");
+    Tensor *last = tensor_i64s(g, (int64_t[]){-1}, 1), *x = r_op2(r, "Unsqueeze", r_cast(r, n->in[0], DT_INT64), last);
+    Tensor *same = r_op2(r, "Equal", x, tensor_i64s(g, ints->is, ints->n)), *y = r_op1(r, "Cast", same);
+    r_set_i(y, "to", DT_FLOAT32);
+    r_done(r, 0, y);
+    return true;
+}
+
+/* ---- linear models: coefficients are rows of one target each */
+static Tensor *linear(Ctx *c, R r, int64_t targets, int64_t *rows) {
+    int64_t features, want;
+    Tensor *x = ml_matrix(c, r, 0, DT_FLOAT32, rows, &features);
+    const Attr *w = ml_attr(r.n, "coefficients"), *b = ml_attr(r.n, "intercepts");
+    if (!x) return NULL;
+    if (targets < 1 || !w || !mul_ok(targets, features, &want) || w->n != want) {
+        diag_error(c->d, r.n->loc, "there are %lld coefficients for %lld targets of %lld features", w ? (long long)w->n : 0LL,
+                   (long long)targets, (long long)features);
+        return NULL;
+    }
+    Tensor *y = r_op2(r, "MatMul", x, r_swap_last(r, ml_const_floats(r.g, w->n, w->fs, 2, (int64_t[]){targets, features}), 2));
+    if (!b || b->n == 0) return y;
+    if (b->n != targets && b->n != 1) {
+        diag_error(c->d, r.n->loc, "there are %lld intercepts for %lld targets", (long long)b->n, (long long)targets);
+        return NULL;
+    }
+    return r_op2(r, "Add", y, ml_const_floats(r.g, b->n, b->fs, 1, &b->n));
+}
+bool rewrite_linear_regressor(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    Post p;
+    int64_t rows;
+    Tensor *y = ml_post(c, n, &p) ? linear(c, r, ml_attr(n, "targets")->i, &rows) : NULL;
+    if (y) r_done(r, 0, ml_transform(r, y, p));
+    return y != NULL;
+}
+bool rewrite_linear_classifier(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    Post p;
+    int64_t rows, nlabel, targets = ml_count(n, "intercepts");
+    Tensor *labels = ml_labels(c, r, "classlabels_ints", "classlabels_strings", &nlabel);
+    if (!labels || !ml_post(c, n, &p)) return false;
+    if (targets == 0) targets = nlabel;
+    if (targets > 1 && targets != nlabel)
+        return diag_error(c->d, n->loc, "there are %lld labels for %lld targets", (long long)nlabel, (long long)targets);
+    Tensor *y = linear(c, r, targets, &rows);
+    if (!y) return false;
+    Tensor *best = targets == 1 ? ml_above(r, y, 0) : ml_best(r, y);
+    if (r_out(r, 0)) r_done(r, 0, targets > 1 || nlabel == 2 ? ml_pick(r, labels, best) : best);
+    if (targets == 1 && nlabel == 2) { /* a second class from the one score */
+        Tensor *other = r_op2(r, "Sub", r_f32(r, 1), y);
+        if (p == POST_LOGISTIC) y = ml_columns(r, ml_transform(r, r_op1(r, "Neg", y), p), ml_transform(r, y, p));
+        else y = ml_columns(r, other, y);
+    } else {
+        y = ml_transform(r, y, p);
+    }
+    if (r_out(r, 1)) r_done(r, 1, y);
+    return true;
+}
+
+/* ---- LabelEncoder: a search among sorted keys, then one of the values, the last of which is the default */
+static int by_value(const void *x, const void *y) {
+    double a = **(const double *const *)x, b = **(const double *const *)y;
+    return a < b ? -1 : a > b;
+}
+bool rewrite_label_encoder(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    DType from = n->in[0]->type.dt, to = DT_INT64;
+    const char *words[2][4] = {{"keys_int64s", "keys_floats", "keys_tensor", "keys_strings"},
+                               {"values_int64s", "values_floats", "values_tensor", "values_strings"}};
+    const Attr *a[2] = {NULL, NULL};
+    for (int side = 0; side < 2; side++)
+        for (int k = 0; k < 4; k++) {
+            const Attr *x = ml_attr(n, words[side][k]);
+            if (!x || (x->kind != ATTR_TENSOR && x->n == 0)) continue;
+            if (a[side]) return diag_error(c->d, n->loc, "the %s are given twice", side ? "values" : "keys");
+            a[side] = x;
+        }
+    if (!a[0] || !a[1]) return diag_error(c->d, n->loc, "keys and values are expected, in one attribute each");
+    int64_t count[2];
+    const double *value[2];
+    for (int side = 0; side < 2; side++) {
+        const Attr *x = a[side];
+        if (x->kind == ATTR_STRINGS || (x->kind == ATTR_TENSOR && (!x->t->data || x->t->type.dt == DT_STRING)))
+            return diag_error(c->d, n->loc, "%s that are strings are not supported", side ? "values" : "keys");
+        count[side] = x->n;
+        if (x->kind == ATTR_TENSOR && !type_elements(&x->t->type, &count[side]))
+            return diag_error(c->d, n->loc, "the tensor of keys or values is too large");
+        double *v = NEW_ARRAY(c->a, double, count[side] + 1);
+        for (int64_t i = 0; i < count[side]; i++)
+            v[i] = x->kind == ATTR_INTS     ? (double)x->is[i]
+                   : x->kind == ATTR_FLOATS ? (double)x->fs[i]
+                                            : dtype_get_f(x->t->type.dt, x->t->data, i);
+        value[side] = v;
+        if (side) to = x->kind == ATTR_INTS ? DT_INT64 : x->kind == ATTR_FLOATS ? DT_FLOAT32 : x->t->type.dt;
+    }
+    if (count[0] != count[1] || count[0] < 1)
+        return diag_error(c->d, n->loc, "there are %lld keys and %lld values", (long long)count[0], (long long)count[1]);
+    const Attr *d = ml_attr(n, "default_tensor");
+    double other = d && d->t->data  ? dtype_get_f(d->t->type.dt, d->t->data, 0)
+                   : to == DT_INT64 ? (double)attr_i(n, op_attr_index(n->op, "default_int64"))
+                                    : (double)attr_f(n, op_attr_index(n->op, "default_float"));
+    const double **order = NEW_ARRAY(c->a, const double *, count[0] + 1);
+    int64_t sorted = 0, rows = count[0] + 1, nan_at = -1;
+    for (int64_t i = 0; i < count[0]; i++) {
+        if (isnan(value[0][i])) nan_at = i;
+        else order[sorted++] = &value[0][i];
+    }
+    qsort(order, (size_t)sorted, sizeof *order, by_value);
+    double *keys = NEW_ARRAY(c->a, double, rows), *values = NEW_ARRAY(c->a, double, rows + 1);
+    for (int64_t i = 0; i < sorted; i++) keys[i] = *order[i], values[i] = value[1][order[i] - value[0]];
+    values[sorted] = other;
+    Tensor *found;
+    if (sorted) {
+        Tensor *in[2] = {n->in[0], ml_const(g, from, 1, &sorted, keys)};
+        found = ml_build(r, "FindKey", 2, in);
+    } else {
+        found = r_op3(r, "Where", r_op1(r, "IsNaN", n->in[0]), tensor_i64s(g, &sorted, -1), tensor_i64s(g, &sorted, -1));
+    }
+    rows = sorted + 1;
+    if (nan_at >= 0) { /* NaN stands behind the default */
+        values[rows] = value[1][nan_at];
+        found = r_op3(r, "Where", r_op1(r, "IsNaN", n->in[0]), tensor_i64s(g, &rows, -1), found);
+        rows++;
+    }
+    r_done(r, 0, r_op2(r, "Gather", ml_const(g, to, 1, &rows, values), found));
+    return true;
+}
+/* FindKey: the number of each element among ascending keys, or their count if it is none of them. */
+bool infer_find_key(Infer *x) {
+    const Type *t = &x->n->in[0]->type, *k = &x->n->in[1]->type;
+    if (k->rank != 1 || k->dim[0] < 1 || k->dim[0] > INT32_MAX) return infer_error(x, "a list of keys is expected");
+    return infer_out(x, 0, DT_INT64, t->rank, t->dim);
+}
+bool lower_find_key(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type;
+    int64_t count = n->in[1]->type.dim[0], step = 1;
+    Expr *idx[QN_MAX_RANK];
+    while (step * 2 <= count) step *= 2;
+    lower_loops(L, NULL, t, idx);
+    Expr *x = lower_let(L, "v", lower_load(L, n, 0, idx));
+    Buf *at = lower_temp(L, "at", DT_INT64, 0, NULL);
+    lower_put(L, at, NULL, e_int(a, 0), RED_NONE);
+    for (; step; step /= 2) {
+        Expr *next = lower_let(L, "next", e_add(a, lower_get(L, at, NULL), e_int(a, step)));
+        lower_if(L, e_lt(a, next, e_int(a, count)));
+        lower_if(L, e_le(a, lower_load(L, n, 1, &next), x));
+        lower_put(L, at, NULL, next, RED_NONE);
+        lower_ends(L, 2);
+    }
+    Expr *found = lower_let(L, "found", lower_get(L, at, NULL));
+    lower_store(L, n, 0, idx, e_select(a, e_eq(a, lower_load(L, n, 1, &found), x), found, e_int(a, count)));
+    lower_ends(L, t->rank);
+    return true;
+}
