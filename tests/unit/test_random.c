@@ -7,6 +7,7 @@
 #include "passes/passes.h"
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
