@@ -164,6 +164,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].to = true;
     int64_t v;
+    if (strcmp(name, "max-string") == 0) return parse_int(arg, 1, INT32_MAX, &v) && (o->pass.max_string = v, true);
     if (strcmp(name, "threads") == 0) return parse_int(arg, 1, 1024, &v) && ((o->threads = (int)v, o->threads_given = true), true);
     if (strcmp(name, "tune") == 0) return o->tune = true;
     if (strcmp(name, "runs") == 0) return parse_int(arg, 1, 1000000, &v) && ((o->runs = (int)v), true);

@@ -18,11 +18,14 @@ static void take(Emit *E, const char *s) {
     vec_push(E->a, &E->scope, s);
 }
 const char *scope_name(Emit *E, const char *want) {
-    if (name_reserved(want) && name_reserved(arena_printf(E->a, "%s_1", want))) /* a prefix is what is reserved: memory, strip */
-        want = arena_printf(E->a, "b_%s", want);
+    bool reserved = name_reserved(want);
+    if (reserved && name_reserved(arena_printf(E->a, "%s_2", want))) { /* some beginnings are reserved: a number does not help */
+        want = arena_printf(E->a, "t_%s", want);
+        reserved = false;
+    }
     const char *name = want;
     intptr_t n = (intptr_t)map_get(E->taken, want); /* how many have asked for it: no search through its numbers */
-    if (n == 0 && name_reserved(want)) n = 1;
+    if (n == 0 && reserved) n = 1;
     while (is_taken(E, name)) name = arena_printf(E->a, "%s_%lld", want, (long long)++n);
     if (name != want && map_get(E->taken, want)) map_set(E->taken, want, (void *)n);
     take(E, name);

@@ -289,7 +289,7 @@ static void put_call(Model *m, Text *t, const Variant *v, int kernel) {
     const Shared *s = v->of[kernel];
     if (s->count > 1 && k->f->comment) put_comment(t, k->f->comment, 1);
     size_t line = t->n;
-    text_printf(t, s->returns ? "    if (%s(" : "    %s(", s->name);
+    text_printf(t, s->returns ? "    switch (%s(" : "    %s(", s->name); /* 1: a bound is exceeded, 2: an input is not valid */
     int indent = (int)(t->n - line);
     if (s->parts) text_puts(t, k->f->param.n ? "pool, " : "pool");
     for (int i = 0; i < k->f->param.n; i++) {
@@ -303,7 +303,8 @@ static void put_call(Model *m, Text *t, const Variant *v, int kernel) {
         text_putn(t, one.s, one.n);
         text_free(&one);
     }
-    if (s->returns) text_printf(t, ")) return %s_E_BOUND;\n", m->id);
+    if (s->returns)
+        text_printf(t, ")) {\n    case 0: break;\n    case 2: return %s_E_INPUT;\n    default: return %s_E_BOUND;\n    }\n", m->id, m->id);
     else text_puts(t, ");\n");
 }
 static bool uses_store(const Model *m, StoreKind store) {

@@ -189,6 +189,7 @@ int64_t tensor_elements(const Tensor *t) {
 }
 int64_t tensor_bytes(const Tensor *t) {
     int64_t b;
+    if (t->bytes) return t->bytes;
     if (!dtype_bytes(t->type.dt, tensor_elements(t), &b)) BUG("size of tensor '%s' overflows", t->name);
     return b;
 }

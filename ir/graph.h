@@ -56,6 +56,7 @@ struct Tensor {
     int64_t max;       /* of an input, with has_max: no element is larger (--max) */
     bool has_max;
     StoreKind store; /* set by the planner */
+    int64_t bytes;   /* of strings at the model's interface: room for offsets and text; 0: what the type needs */
     int64_t addr;    /* ST_INPUT/ST_OUTPUT: position; ST_CONST: byte offset in the weights; ST_ARENA: byte offset */
 };
 

@@ -224,12 +224,12 @@ bool infer_ints(Infer *x, int i, const int64_t **v, int64_t *n) {
     return *v != NULL;
 }
 
-/* Formulas and index maps are numeric; strings and complex numbers go through routines. */
+/* Formulas and index maps are numeric; complex numbers are not. What strings may be used for, the pass `strings` knows. */
 static bool check_computable(Infer *x) {
     for (int i = 0; i < x->n->nin; i++) {
         const Tensor *t = x->n->in[i];
         DClass k = t ? dtype_info[t->type.dt].cls : CLS_BOOL;
-        if (k == CLS_STR || k == CLS_CPLX)
+        if (k == CLS_CPLX)
             return infer_error(x, "input %d '%s' is %s, which this operator does not support", i, t->name, dtype_name(t->type.dt));
     }
     return true;

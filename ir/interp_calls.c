@@ -8,6 +8,7 @@
 #include "runtime/ops/qn_bytes.h"
 #include "runtime/ops/qn_pairs.h"
 #include "runtime/ops/qn_random.h"
+#include "runtime/ops/qn_strings.h"
 #include "runtime/ops/qn_trees.h"
 #include <string.h>
 
@@ -21,10 +22,15 @@ static const struct {
 #define ROUTINE(fn)                                                                                                                        \
     { #fn, fn }
 } rows[] = {
-    {"qn_prefetch", hint},  {"qn_fence", hint},
+    {"qn_prefetch", hint},     {"qn_fence", hint},
     {LOOP_ACCESS, hint}, /* for the C compiler only */
-    ROUTINE(qn_copy_bytes), ROUTINE(qn_pair_probabilities),
-    ROUTINE(qn_random),     ROUTINE(qn_trees),
+    ROUTINE(qn_copy_bytes),    ROUTINE(qn_pair_probabilities),
+    ROUTINE(qn_random),        ROUTINE(qn_string_concat),
+    ROUTINE(qn_string_equal),  ROUTINE(qn_string_find),
+    ROUTINE(qn_string_from),   ROUTINE(qn_string_normalize),
+    ROUTINE(qn_string_open),   ROUTINE(qn_string_pack),
+    ROUTINE(qn_string_to_int), ROUTINE(qn_string_to_real),
+    ROUTINE(qn_trees),
 };
 
 InterpCall interp_find_call(const char *name) {

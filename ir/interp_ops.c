@@ -141,15 +141,17 @@ bool interp_red_op(RedOp r, BinOp *op) {
     FN1(i8_of_##s, int8_t, T, x)                                                                                                           \
     FN1(u8_of_##s, uint8_t, T, x)                                                                                                          \
     FN1(i16_of_##s, int16_t, T, x)                                                                                                         \
-    FN1(u16_of_##s, uint16_t, T, x) FN1(i32_of_##s, int32_t, T, x) FN1(u32_of_##s, uint32_t, T, x) FN1(i64_of_##s, int64_t, T, x)          \
-        FN1(u64_of_##s, uint64_t, T, x) FN1(f32_of_##s, float, T, x) FN1(f64_of_##s, double, T, x) FN1(b_of_##s, uint8_t, T, x != 0)
+    FN1(u16_of_##s, uint16_t, T, x)                                                                                                        \
+    FN1(i32_of_##s, int32_t, T, x) FN1(u32_of_##s, uint32_t, T, x) FN1(i64_of_##s, int64_t, T, x) FN1(u64_of_##s, uint64_t, T, x)          \
+        FN1(f32_of_##s, float, T, x) FN1(f64_of_##s, double, T, x) FN1(b_of_##s, uint8_t, T, x != 0)
 #define FROM_FLOAT(s, T, U, w, q, D)                                                                                                       \
     FN1(i8_of_##s, int8_t, T, qn_to_i8(x))                                                                                                 \
     FN1(u8_of_##s, uint8_t, T, qn_to_u8(x))                                                                                                \
     FN1(i16_of_##s, int16_t, T, qn_to_i16(x))                                                                                              \
-    FN1(u16_of_##s, uint16_t, T, qn_to_u16(x)) FN1(i32_of_##s, int32_t, T, qn_to_i32(x)) FN1(u32_of_##s, uint32_t, T, qn_to_u32(x))        \
-        FN1(i64_of_##s, int64_t, T, qn_to_i64(x)) FN1(u64_of_##s, uint64_t, T, qn_to_u64(x)) FN1(f32_of_##s, float, T, x)                  \
-            FN1(f64_of_##s, double, T, x) FN1(b_of_##s, uint8_t, T, x != 0)
+    FN1(u16_of_##s, uint16_t, T, qn_to_u16(x))                                                                                             \
+    FN1(i32_of_##s, int32_t, T, qn_to_i32(x)) FN1(u32_of_##s, uint32_t, T, qn_to_u32(x)) FN1(i64_of_##s, int64_t, T, qn_to_i64(x))         \
+        FN1(u64_of_##s, uint64_t, T, qn_to_u64(x)) FN1(f32_of_##s, float, T, x) FN1(f64_of_##s, double, T, x)                              \
+            FN1(b_of_##s, uint8_t, T, x != 0)
 INTS(FROM_INT)
 BOOLS(FROM_INT)
 FLOATS(FROM_FLOAT)

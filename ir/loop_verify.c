@@ -163,7 +163,8 @@ static Binding *bind_var(Verifier *v, const Var *x, bool exact) {
 }
 static void check_buf(Verifier *v, const Buf *b) {
     int64_t n = 1, bytes, lo = b->offset, step;
-    if (!is_storage_type(b->dt)) FAIL(v, "buffer '%s' has element type %s", b->name, dtype_name(b->dt));
+    if (!is_storage_type(b->dt) && !(b->dt == DT_STRING && b->space == MEM_PARAM))
+        FAIL(v, "buffer '%s' has element type %s", b->name, dtype_name(b->dt));
     if (b->rank < 0 || b->rank > QN_MAX_RANK) {
         FAIL(v, "buffer '%s' has %d dimensions, expected at most %d", b->name, b->rank, QN_MAX_RANK);
         return;

@@ -403,7 +403,8 @@ static bool all_empty(const Lower *L, int n, Node *const *v) {
     int64_t count;
     for (int i = 0; i < n; i++)
         for (int o = 0; o < v[i]->nout && (n == 1 || v[i]->role != ROLE_INLINE); o++)
-            if (v[i]->out[o] && fusion_stored(v[i]->out[o], L->fusion->kernel) && (!type_elements(&v[i]->out[o]->type, &count) || count))
+            if (v[i]->out[o] && fusion_stored(v[i]->out[o], L->fusion->kernel) &&
+                (!type_elements(&v[i]->out[o]->type, &count) || count || v[i]->out[o]->bytes))
                 return false;
     return true;
 }

@@ -17,6 +17,7 @@ typedef struct PassOptions {
     int threads;                        /* loops are shared by up to so many; 0 and 1: by none */
     bool any_weights;                   /* weights may grow without bound: a part of a model is measured */
     const struct Tuner *tuner;          /* answers which mapping to take (tune.h); NULL: the estimate's */
+    int64_t max_string;                 /* bytes of an input's strings, each; 0: 256 */
     int64_t state_bytes;                /* reserved at the arena's start */
 } PassOptions;
 

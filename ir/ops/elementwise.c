@@ -44,7 +44,7 @@ Expr *compute_pow(Lower *L, Node *n, int out, Expr *const *idx) {
 static bool infer_as(Infer *x, DType dt) { return infer_like(x, 0, dt, &x->n->in[0]->type); }
 static bool castable(Infer *x, DType to) {
     DClass k = dtype_info[to].cls;
-    if (k == CLS_STR || k == CLS_CPLX || k == CLS_NONE) return infer_error(x, "conversion to %s is not supported", dtype_name(to));
+    if (k == CLS_CPLX || k == CLS_NONE) return infer_error(x, "conversion to %s is not supported", dtype_name(to));
     const char *mode = x->n->attr[op_attr_index(x->n->op, "round_mode")].s;
     if (to == DT_FLOAT8E8M0 && mode && strcmp(mode, "up") != 0) return infer_error(x, "round_mode is '%s'; only 'up' is supported", mode);
     return infer_as(x, to);

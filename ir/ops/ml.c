@@ -50,6 +50,19 @@ Tensor *ml_build(R r, const char *op, int nin, Tensor *const *in) {
     return n->out[0];
 }
 
+Tensor *ml_strings(Graph *g, int64_t n, const char *const *v) {
+    int64_t at = 8 * (n + 1), bytes = at;
+    for (int64_t i = 0; i < n; i++) bytes += (int64_t)strlen(v[i]);
+    char *data = arena_alloc(g->a, (size_t)bytes + 1);
+    memcpy(data, &at, 8);
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(data + at, v[i], strlen(v[i]));
+        at += (int64_t)strlen(v[i]);
+        memcpy(data + 8 * (i + 1), &at, 8);
+    }
+    return tensor_const(g, NULL, DT_STRING, 1, &n, data);
+}
+
 /* ---- operands */
 Tensor *ml_matrix(Ctx *c, R r, int i, DType dt, int64_t *rows, int64_t *features) {
     const Type *t = &r.n->in[i]->type;
@@ -69,9 +82,7 @@ Tensor *ml_labels(Ctx *c, R r, const char *ints, const char *strings, int64_t *n
         return NULL;
     }
     *n = use_strings ? s->n : a->n;
-    if (!use_strings) return tensor_i64s(r.g, a->is, a->n);
-    diag_error(c->d, r.n->loc, "labels that are strings are not supported; use '%s'", ints);
-    return NULL;
+    return use_strings ? ml_strings(r.g, s->n, s->ss) : tensor_i64s(r.g, a->is, a->n);
 }
 Tensor *ml_pick(R r, Tensor *labels, Tensor *index) { return r_op2(r, "Gather", labels, index); }
 Tensor *ml_best(R r, Tensor *scores) {
@@ -208,10 +219,13 @@ bool rewrite_feature_vectorizer(Ctx *c, Graph *g, Node *n) {
 }
 bool rewrite_one_hot_encoder(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
-    const Attr *ints = ml_attr(n, "cats_int64s");
-    if (!ints || ml_attr(n, "cats_strings")) return diag_error(c->d, n->loc, "the categories are expected in 'cats_int64s'");
-    Tensor *last = tensor_i64s(g, (int64_t[]){-1}, 1), *x = r_op2(r, "Unsqueeze", r_cast(r, n->in[0], DT_INT64), last);
-    Tensor *same = r_op2(r, "Equal", x, tensor_i64s(g, ints->is, ints->n)), *y = r_op1(r, "Cast", same);
+    const Attr *ints = ml_attr(n, "cats_int64s"), *strings = ml_attr(n, "cats_strings");
+    bool text = n->in[0]->type.dt == DT_STRING;
+    if (text ? !strings : !ints)
+        return diag_error(c->d, n->loc, "the categories are expected in '%s'", text ? "cats_strings" : "cats_int64s");
+    Tensor *last = tensor_i64s(g, (int64_t[]){-1}, 1), *x = r_op2(r, "Unsqueeze", text ? n->in[0] : r_cast(r, n->in[0], DT_INT64), last);
+    Tensor *same = r_op2(r, "Equal", x, text ? ml_strings(g, strings->n, strings->ss) : tensor_i64s(g, ints->is, ints->n)),
+           *y = r_op1(r, "Cast", same);
     r_set_i(y, "to", DT_FLOAT32);
     r_done(r, 0, y);
     return true;
@@ -269,72 +283,111 @@ bool rewrite_linear_classifier(Ctx *c, Graph *g, Node *n) {
 }
 
 /* ---- LabelEncoder: a search among sorted keys, then one of the values, the last of which is the default */
-static int by_value(const void *x, const void *y) {
-    double a = **(const double *const *)x, b = **(const double *const *)y;
-    return a < b ? -1 : a > b;
+typedef struct Side { /* keys or values: numbers or strings */
+    int64_t n;
+    DType dt;
+    double *num;
+    const char **str;
+} Side;
+typedef struct Key {
+    double num;
+    const char *str;
+    int64_t at;
+} Key;
+static int by_key(const void *x, const void *y) {
+    const Key *a = x, *b = y;
+    if (a->str) return strcmp(a->str, b->str);
+    return a->num < b->num ? -1 : a->num > b->num;
 }
-bool rewrite_label_encoder(Ctx *c, Graph *g, Node *n) {
-    R r = {g, n};
-    DType from = n->in[0]->type.dt, to = DT_INT64;
-    const char *words[2][4] = {{"keys_int64s", "keys_floats", "keys_tensor", "keys_strings"},
-                               {"values_int64s", "values_floats", "values_tensor", "values_strings"}};
-    const Attr *a[2] = {NULL, NULL};
-    for (int side = 0; side < 2; side++)
-        for (int k = 0; k < 4; k++) {
-            const Attr *x = ml_attr(n, words[side][k]);
-            if (!x || (x->kind != ATTR_TENSOR && x->n == 0)) continue;
-            if (a[side]) return diag_error(c->d, n->loc, "the %s are given twice", side ? "values" : "keys");
-            a[side] = x;
-        }
-    if (!a[0] || !a[1]) return diag_error(c->d, n->loc, "keys and values are expected, in one attribute each");
-    int64_t count[2];
-    const double *value[2];
-    for (int side = 0; side < 2; side++) {
-        const Attr *x = a[side];
-        if (x->kind == ATTR_STRINGS || (x->kind == ATTR_TENSOR && (!x->t->data || x->t->type.dt == DT_STRING)))
-            return diag_error(c->d, n->loc, "%s that are strings are not supported", side ? "values" : "keys");
-        count[side] = x->n;
-        if (x->kind == ATTR_TENSOR && !type_elements(&x->t->type, &count[side]))
-            return diag_error(c->d, n->loc, "the tensor of keys or values is too large");
-        double *v = NEW_ARRAY(c->a, double, count[side] + 1);
-        for (int64_t i = 0; i < count[side]; i++)
-            v[i] = x->kind == ATTR_INTS     ? (double)x->is[i]
-                   : x->kind == ATTR_FLOATS ? (double)x->fs[i]
-                                            : dtype_get_f(x->t->type.dt, x->t->data, i);
-        value[side] = v;
-        if (side) to = x->kind == ATTR_INTS ? DT_INT64 : x->kind == ATTR_FLOATS ? DT_FLOAT32 : x->t->type.dt;
+static void side_attr(Ctx *c, const Attr *a, Side *s) {
+    const Tensor *t = a->kind == ATTR_TENSOR ? a->t : NULL;
+    s->n = t ? tensor_elements(t) : a->n;
+    s->dt = t ? t->type.dt : a->kind == ATTR_INTS ? DT_INT64 : a->kind == ATTR_FLOATS ? DT_FLOAT32 : DT_STRING;
+    s->num = s->dt == DT_STRING ? NULL : NEW_ARRAY(c->a, double, s->n + 2);
+    s->str = s->dt == DT_STRING ? NEW_ARRAY(c->a, const char *, s->n + 2) : NULL;
+    for (int64_t i = 0; i < s->n; i++) {
+        int64_t off[2] = {0, 0};
+        if (t && s->str) memcpy(off, (const char *)t->data + 8 * i, 16);
+        if (s->str) s->str[i] = t ? arena_strndup(c->a, (const char *)t->data + off[0], (size_t)(off[1] - off[0])) : a->ss[i];
+        else s->num[i] = t ? dtype_get_f(t->type.dt, t->data, i) : a->kind == ATTR_INTS ? (double)a->is[i] : (double)a->fs[i];
     }
-    if (count[0] != count[1] || count[0] < 1)
-        return diag_error(c->d, n->loc, "there are %lld keys and %lld values", (long long)count[0], (long long)count[1]);
+}
+static bool side_read(Ctx *c, const Node *n, const char *what, Side *s) {
+    static const char *const form[] = {"int64s", "floats", "strings", "tensor"};
+    const Attr *found = NULL;
+    for (int k = 0; k < 4; k++) {
+        const Attr *a = ml_attr(n, arena_printf(c->a, "%s_%s", what, form[k]));
+        if (!a || (a->kind == ATTR_TENSOR ? !a->t || !a->t->data : a->n == 0)) continue;
+        if (found) return diag_error(c->d, n->loc, "the %s are given twice", what);
+        found = a;
+    }
+    if (!found) return diag_error(c->d, n->loc, "the attribute %s_… is expected", what);
+    side_attr(c, found, s);
+    return true;
+}
+static void side_default(Ctx *c, const Node *n, const Side *v, double *num, const char **str) {
     const Attr *d = ml_attr(n, "default_tensor");
-    double other = d && d->t->data  ? dtype_get_f(d->t->type.dt, d->t->data, 0)
-                   : to == DT_INT64 ? (double)attr_i(n, op_attr_index(n->op, "default_int64"))
-                                    : (double)attr_f(n, op_attr_index(n->op, "default_float"));
-    const double **order = NEW_ARRAY(c->a, const double *, count[0] + 1);
-    int64_t sorted = 0, rows = count[0] + 1, nan_at = -1;
-    for (int64_t i = 0; i < count[0]; i++) {
-        if (isnan(value[0][i])) nan_at = i;
-        else order[sorted++] = &value[0][i];
+    Side s = {0};
+    if (d && d->t && d->t->data) side_attr(c, d, &s);
+    *str = s.str && s.n ? s.str[0] : attr_s(n, op_attr_index(n->op, "default_string"));
+    *num = s.num && s.n        ? s.num[0]
+           : v->dt == DT_INT64 ? (double)attr_i(n, op_attr_index(n->op, "default_int64"))
+                               : (double)attr_f(n, op_attr_index(n->op, "default_float"));
+}
+/* x as a place in `keys`, or behind the last one; then values[place]. order: which key stands where. */
+static bool encode(Ctx *c, R r, const Side *keys, const Side *values, double num, const char *str) {
+    Tensor *x = r.n->in[0], *found;
+    int64_t sorted = 0, nan_at = -1;
+    Key *k = NEW_ARRAY(c->a, Key, keys->n + 1);
+    if ((keys->dt == DT_STRING) != (x->type.dt == DT_STRING))
+        return diag_error(c->d, r.n->loc, "the input is %s, the keys are %s", dtype_name(x->type.dt), dtype_name(keys->dt));
+    if (keys->n < 1 || keys->n != values->n)
+        return diag_error(c->d, r.n->loc, "there are %lld keys and %lld values", (long long)keys->n, (long long)values->n);
+    for (int64_t i = 0; i < keys->n; i++) {
+        if (keys->num && isnan(keys->num[i])) nan_at = i;
+        else k[sorted++] = (Key){keys->num ? keys->num[i] : 0, keys->str ? keys->str[i] : NULL, i};
     }
-    qsort(order, (size_t)sorted, sizeof *order, by_value);
-    double *keys = NEW_ARRAY(c->a, double, rows), *values = NEW_ARRAY(c->a, double, rows + 1);
-    for (int64_t i = 0; i < sorted; i++) keys[i] = *order[i], values[i] = value[1][order[i] - value[0]];
-    values[sorted] = other;
-    Tensor *found;
-    if (sorted) {
-        Tensor *in[2] = {n->in[0], ml_const(g, from, 1, &sorted, keys)};
-        found = ml_build(r, "FindKey", 2, in);
-    } else {
-        found = r_op3(r, "Where", r_op1(r, "IsNaN", n->in[0]), tensor_i64s(g, &sorted, -1), tensor_i64s(g, &sorted, -1));
+    qsort(k, (size_t)sorted, sizeof *k, by_key);
+    double *key = NEW_ARRAY(c->a, double, sorted + 1), *value = NEW_ARRAY(c->a, double, sorted + 3);
+    const char **text = NEW_ARRAY(c->a, const char *, sorted + 3), **word = NEW_ARRAY(c->a, const char *, sorted + 1);
+    for (int64_t i = 0; i < sorted; i++) {
+        key[i] = k[i].num, word[i] = k[i].str;
+        if (values->num) value[i] = values->num[k[i].at];
+        else text[i] = values->str[k[i].at];
     }
-    rows = sorted + 1;
+    value[sorted] = num, text[sorted] = str;
+    int64_t rows = sorted + 1;
+    Tensor *miss = tensor_i64s(r.g, &sorted, -1);
+    if (keys->str) found = ml_build(r, "StringFind", 2, (Tensor *[]){x, ml_strings(r.g, sorted, word)});
+    else if (sorted) found = ml_build(r, "FindKey", 2, (Tensor *[]){x, ml_const(r.g, x->type.dt, 1, &sorted, key)});
+    else found = r_op3(r, "Where", r_op1(r, "IsNaN", x), miss, miss);
     if (nan_at >= 0) { /* NaN stands behind the default */
-        values[rows] = value[1][nan_at];
-        found = r_op3(r, "Where", r_op1(r, "IsNaN", n->in[0]), tensor_i64s(g, &rows, -1), found);
+        if (values->num) value[rows] = values->num[nan_at];
+        else text[rows] = values->str[nan_at];
+        found = r_op3(r, "Where", r_op1(r, "IsNaN", x), tensor_i64s(r.g, &rows, -1), found);
         rows++;
     }
-    r_done(r, 0, r_op2(r, "Gather", ml_const(g, to, 1, &rows, values), found));
+    r_done(r, 0, ml_pick(r, values->str ? ml_strings(r.g, rows, text) : ml_const(r.g, values->dt, 1, &rows, value), found));
     return true;
+}
+bool rewrite_label_encoder(Ctx *c, Graph *g, Node *n) {
+    Side keys, values;
+    double num;
+    const char *str;
+    if (!side_read(c, n, "keys", &keys) || !side_read(c, n, "values", &values)) return false;
+    side_default(c, n, &values, &num, &str);
+    return encode(c, (R){g, n}, &keys, &values, num, str);
+}
+/* CategoryMapper: strings to integers or back. */
+bool rewrite_category_mapper(Ctx *c, Graph *g, Node *n) {
+    const Attr *ints = ml_attr(n, "cats_int64s"), *strings = ml_attr(n, "cats_strings");
+    Side a, b;
+    if (!ints || !strings) return diag_error(c->d, n->loc, "cats_int64s and cats_strings are expected");
+    bool back = n->in[0]->type.dt != DT_STRING;
+    side_attr(c, back ? ints : strings, &a);
+    side_attr(c, back ? strings : ints, &b);
+    return encode(c, (R){g, n}, &a, &b, (double)attr_i(n, op_attr_index(n->op, "default_int64")),
+                  attr_s(n, op_attr_index(n->op, "default_string")));
 }
 /* FindKey: the number of each element among ascending keys, or their count if it is none of them. */
 bool infer_find_key(Infer *x) {

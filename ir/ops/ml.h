@@ -14,6 +14,7 @@ int64_t ml_count(const Node *n, const char *name);    /* elements of a list or t
 /* A list attribute, or the tensor `NAME_as_tensor` in its place, as values; NULL and *count 0 when absent. */
 const double *ml_floats(Ctx *c, const Node *n, const char *name, int64_t *count);
 Tensor *ml_build(R r, const char *op, int nin, Tensor *const *in); /* an internal operator */
+Tensor *ml_strings(Graph *g, int64_t n, const char *const *v);
 Tensor *ml_const(Graph *g, DType dt, int rank, const int64_t *dim, const double *v);
 Tensor *ml_const_floats(Graph *g, int64_t n, const float *v, int rank, const int64_t *dim);
 /* Operand i as a float matrix: rows x features. *rows, *features are set; NULL after an error. */

@@ -112,14 +112,14 @@ bool rewrite_dropout(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     const Type *x = &n->in[0]->type;
     double training = 0, share = 0.5;
-    Tensor *mode = r_in(r, 2), *ratio = r_in(r, 1), *yes = tensor_scalar(g, DT_BOOL, 1);
+    Tensor *mode = r_in(r, 2), *ratio = r_in(r, 1);
     bool known = !mode || const_f(mode, &training), off = known && training == 0;
     if (ratio && const_f(ratio, &share)) off |= share == 0;
     if (!(share >= 0 && share < 1) && !off) return diag_error(c->d, n->loc, "ratio is %g; at least 0 and less than 1 is expected", share);
     if (!off && !type_known(x)) return diag_error(c->d, n->loc, "the extents of the input are not known");
     if (off) {
         if (r_out(r, 0)) r_done(r, 0, r_op1(r, "Identity", n->in[0]));
-        if (r_out(r, 1)) r_done(r, 1, r_op2(r, "Expand", yes, tensor_i64s(g, x->dim, x->rank)));
+        if (r_out(r, 1)) r_done(r, 1, r_op2(r, "Expand", tensor_scalar(g, DT_BOOL, 1), tensor_i64s(g, x->dim, x->rank)));
         return true;
     }
     DType ct = x->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32;

@@ -156,4 +156,37 @@ def ens(name,dt,agg=1,targets=2,post=0,modes=[0]):
       leaf_targetids=tg,leaf_weights=t(w,dt),membership_values=t(mem,dt) if mem else None)
 for a in range(4): ens(f'tree_ensemble_aggregate_{a}','float32',a)
 ens('tree_ensemble_double','float64'); ens('tree_ensemble_member','float32',modes=[0,6]); ens('tree_ensemble_modes','float32',modes=[0,1,2,3,4,5])
+# strings
+S=T.STRING
+def smodel(name, op, inputs, nout, outtypes, domain='', ml=3, opset=20, **attrs):
+    d=f'{OUT}/{name}/test_data_set_0'; os.makedirs(d)
+    ins=[f'x{i}' for i in range(len(inputs))]; outs=[f'y{i}' for i in range(nout)]
+    node=H.make_node(op, ins, outs, domain=domain, **attrs)
+    ty=lambda x: S if x.dtype==object else DT.get(x.dtype, T.BOOL)
+    g=H.make_graph([node],name,[H.make_tensor_value_info(n,ty(x),x.shape) for n,x in zip(ins,inputs)],[H.make_tensor_value_info(n,t,None) for n,t in zip(outs,outtypes)])
+    m=H.make_model(g,opset_imports=[H.make_opsetid('',opset),H.make_opsetid('ai.onnx.ml',ml)],producer_name='quern tests'); m.ir_version=8
+    onnx.save(m,f'{OUT}/{name}/model.onnx'); js=[]
+    for i,x in enumerate(inputs):
+        open(f'{d}/input_{i}.pb','wb').write(N.from_array(x,ins[i]).SerializeToString())
+        js.append(dict(name=ins[i],type='string' if x.dtype==object else str(x.dtype),dims=list(x.shape),data=x.reshape(-1).tolist()))
+    json.dump(js,open(f'{OUT}/{name}/in.json','w'))
+A=lambda *v: np.array(v,dtype=object)
+w=A('cat','dog','','Änte','cat').reshape(5)
+smodel('string_label_encoder_int','LabelEncoder',[w],1,[T.INT64],'ai.onnx.ml',2,keys_strings=['dog','cat','x'],values_int64s=[3,1,2],default_int64=-7)
+smodel('string_label_encoder_string','LabelEncoder',[w.reshape(5,1)],1,[S],'ai.onnx.ml',2,keys_strings=['dog','cat','Änte'],values_strings=['Hund','Katze',''],default_string='?')
+smodel('string_label_encoder_from_int','LabelEncoder',[np.array([1,5,-2,9])],1,[S],'ai.onnx.ml',2,keys_int64s=[5,-2,1],values_strings=['five','minus two','one'])
+smodel('string_label_encoder_float','LabelEncoder',[w],1,[T.FLOAT],'ai.onnx.ml',2,keys_strings=['dog','cat'],values_floats=[.5,1.5],default_float=-1.)
+smodel('string_category_mapper','CategoryMapper',[w],1,[T.INT64],'ai.onnx.ml',1,cats_strings=['dog','cat'],cats_int64s=[10,20],default_int64=-1)
+smodel('string_category_mapper_back','CategoryMapper',[np.array([10,20,30])],1,[S],'ai.onnx.ml',1,cats_strings=['dog','cat'],cats_int64s=[10,20],default_string='none')
+smodel('string_one_hot','OneHotEncoder',[A('b','a','c')],1,[T.FLOAT],'ai.onnx.ml',1,cats_strings=['a','b','c'])
+smodel('string_linear_classifier','LinearClassifier',[X()],2,[S,T.FLOAT],'ai.onnx.ml',1,coefficients=f(12),intercepts=[.3,.7,.2],classlabels_strings=['red','green','blue'],post_transform='SOFTMAX')
+smodel('string_svm_classifier','SVMClassifier',[X()],2,[S,T.FLOAT],'ai.onnx.ml',1,coefficients=f(12),kernel_params=[.4,.3,2.],kernel_type='RBF',rho=f(3),support_vectors=f(24),vectors_per_class=[2,3,1],classlabels_strings=['u','v','w'])
+smodel('string_gather','Gather',[w,np.array([[4,0],[3,3]])],1,[S])
+smodel('string_equal','Equal',[w.reshape(5,1),A('cat','','dog')],1,[T.BOOL])
+smodel('string_where','Where',[np.array([True,False,True,False,True]),w,A('z')],1,[S],opset=16)
+smodel('string_concat','Concat',[w,A('a','b')],1,[S],axis=0)
+smodel('string_join','StringConcat',[w.reshape(5,1),A('-x','äö')],1,[S])
+smodel('string_from_int','Cast',[np.array([0,-5,4503599627370496,-12])],1,[S],opset=13,to=T.STRING)
+smodel('string_to_float','Cast',[A('1.5','-2e-3','1e10','.5','12345678','3.4e38','NaN','-INF')],1,[T.FLOAT],opset=13,to=T.FLOAT)
+smodel('string_to_int','Cast',[A('15','-2','9223372036854775807')],1,[T.INT64],opset=13,to=T.INT64)
 print(len(os.listdir(OUT)))

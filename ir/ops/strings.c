@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* strings.c: operators on strings. The model's own (StringConcat, StringNormalizer, StringFind, which label encoders become) are replaced
+ * by internal ones in the pass `strings`: there a string is a reference, int64, and what is behind it are pools (runtime/ops/qn_strings.h).
+ * Internal nodes have the pools that they may meet as their last operands, and the numbers of these as the attribute `pools`.
+ *
+ *   StringConcat(x, y)   ->   refs, own = StringJoin(x refs, y refs, pool 1, pool 2) {pools=[1,2], pool=3, room=…}
+ */
+#include "rewrite.h"
+#include <string.h>
+
+/* ---- the model's own */
+bool infer_string_concat(Infer *x) { return infer_broadcast(x); }
+enum { NORM_CHANGE, NORM_EXACT, NORM_LOCALE, NORM_STOP };
+bool infer_string_normalizer(Infer *x) {
+    const Node *n = x->n;
+    const Type *t = &n->in[0]->type;
+    const char *change = attr_s(n, NORM_CHANGE);
+    if (strcmp(change, "NONE") != 0 && strcmp(change, "LOWER") != 0 && strcmp(change, "UPPER") != 0)
+        return infer_error(x, "case_change_action is '%s'; NONE, LOWER or UPPER is expected", change);
+    if (t->rank < 1 || t->rank > 2 || (t->rank == 2 && t->dim[0] != 1))
+        return infer_error(x, "strings of the shape [C] or [1,C] are expected");
+    if (!attr_has(n, NORM_STOP) || n->attr[NORM_STOP].n == 0) return infer_same(x);
+    if (!infer_declared(x, 0, DT_STRING, "which strings are stop words")) return false;
+    const Type *o = &n->out[0]->type;
+    return (o->rank == t->rank && o->dim[o->rank - 1] <= max_i64(t->dim[t->rank - 1], 1)) ||
+           infer_error(x, "the output is declared with another rank than the input, or with more strings");
+}
+bool infer_string_find(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    if (x->n->in[1]->type.rank != 1 || !x->n->in[1]->data) return infer_error(x, "a constant list of keys is expected");
+    return infer_out(x, 0, DT_INT64, t->rank, t->dim);
+}
+bool lower_no_string(Lower *L, Node *n) {
+    return diag_error(L->c->d, n->loc, "strings are not known to what follows; the pass 'strings' has to run");
+}
+
+/* ---- the internal ones: attributes by position */
+enum { S_POOLS, S_POOL, S_ROOM, S_CHANGE, S_EXACT };
+static bool refs(Infer *x, int first, int count) {
+    for (int i = first; i < first + count; i++)
+        if (i >= x->n->nin || x->n->in[i]->type.dt != DT_INT64)
+            return infer_error(x, "operand %d is expected to hold references, int64", i);
+    int64_t pools = x->n->attr[S_POOLS].n;
+    if (x->n->nin != first + count + pools) return infer_error(x, "%lld pools are named for %d operands", (long long)pools, x->n->nin);
+    for (int i = first + count; i < x->n->nin; i++)
+        if (x->n->in[i]->type.dt != DT_UINT8 && x->n->in[i]->type.dt != DT_STRING)
+            return infer_error(x, "operand %d is expected to be a pool", i);
+    return true;
+}
+static bool room_ok(Infer *x) {
+    int64_t room = attr_i(x->n, S_ROOM);
+    return (room >= 8 && room <= INT32_MAX) ||
+           infer_error(x, "%lld bytes of strings are asked for; at most 2 GiB are possible: give a smaller --max-string", (long long)room);
+}
+bool infer_string_open(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    return infer_out(x, 0, DT_INT64, t->rank, t->dim);
+}
+bool infer_string_pack(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    return refs(x, 0, 1) && room_ok(x) && infer_out(x, 0, DT_STRING, t->rank, t->dim);
+}
+bool infer_string_equal(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    if (!refs(x, 0, 2)) return false;
+    return type_same(t, &x->n->in[1]->type) ? infer_out(x, 0, DT_BOOL, t->rank, t->dim)
+                                            : infer_error(x, "the operands have different shapes");
+}
+bool infer_string_search(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    return refs(x, 0, 2) && infer_out(x, 0, DT_INT64, t->rank, t->dim);
+}
+bool infer_string_join(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    if (!refs(x, 0, 2) || !room_ok(x)) return false;
+    if (!type_same(t, &x->n->in[1]->type)) return infer_error(x, "the operands have different shapes");
+    return infer_out(x, 0, DT_INT64, t->rank, t->dim) && infer_out(x, 1, DT_UINT8, 1, &x->n->attr[S_ROOM].i);
+}
+bool infer_string_case(Infer *x) { /* the first output's type was set by the pass */
+    return refs(x, 0, 2) && room_ok(x) && infer_declared(x, 0, DT_INT64, "the stop words") &&
+           infer_out(x, 1, DT_UINT8, 1, &x->n->attr[S_ROOM].i);
+}
+static int64_t number_kind(DType t) {
+    switch (t) {
+    case DT_INT64: return 0;
+    case DT_UINT64: return 1;
+    case DT_FLOAT32: return 2;
+    case DT_FLOAT64: return 3;
+    case DT_BOOL: return 4;
+    default: return -1;
+    }
+}
+bool infer_string_print(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    if (number_kind(t->dt) < 0) return infer_error(x, "%s cannot be printed; a Cast to int64 or float32 is expected", dtype_name(t->dt));
+    return room_ok(x) && infer_out(x, 0, DT_INT64, t->rank, t->dim) && infer_out(x, 1, DT_UINT8, 1, &x->n->attr[S_ROOM].i);
+}
+bool infer_string_parse(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    int64_t to = attr_i(x->n, S_POOL);
+    if (to != DT_INT64 && to != DT_FLOAT64) return infer_error(x, "int64 or float64 is expected");
+    return refs(x, 0, 1) && infer_out(x, 0, (DType)to, t->rank, t->dim);
+}
+
+/* A call: numbers, then the pools' numbers; operands up to the pools, outputs, pools. */
+static bool string_call(Lower *L, Node *n, const char *name, int narg, const int64_t *arg, int nin) {
+    int pools = n->nin - nin, m = 0;
+    Expr **v = NEW_ARRAY(L->a, Expr *, narg + pools + 1);
+    Buf **b = NEW_ARRAY(L->a, Buf *, n->nin + n->nout);
+    uint32_t writes = 0;
+    for (int i = 0; i < narg; i++) v[i] = lower_int(L, arg[i]);
+    v[narg] = lower_int(L, pools);
+    for (int i = 0; i < pools; i++) v[narg + 1 + i] = lower_int(L, n->attr[S_POOLS].is[i]);
+    for (int i = 0; i < nin; i++) b[m++] = lower_tensor(L, n->in[i]);
+    for (int i = 0; i < n->nout; i++) writes |= 1u << m, b[m++] = lower_tensor(L, n->out[i]);
+    for (int i = nin; i < n->nin; i++) b[m++] = lower_tensor(L, n->in[i]);
+    lower_call(L, name, narg + 1 + pools, v, m, b, writes);
+    return true;
+}
+static int64_t elements(const Node *n) { return tensor_elements(n->in[0]); }
+bool lower_string_open(Lower *L, Node *n) {
+    Expr *arg[3] = {lower_int(L, elements(n)), lower_int(L, attr_i(n, 0)), lower_int(L, attr_i(n, 1))};
+    lower_call(L, "qn_string_open", 3, arg, 2, (Buf *[]){lower_tensor(L, n->in[0]), lower_tensor(L, n->out[0])}, 2);
+    return true;
+}
+bool lower_string_pack(Lower *L, Node *n) { return string_call(L, n, "qn_string_pack", 2, (int64_t[]){elements(n), attr_i(n, S_ROOM)}, 1); }
+bool lower_string_equal(Lower *L, Node *n) { return string_call(L, n, "qn_string_equal", 1, (int64_t[]){elements(n)}, 2); }
+bool lower_string_search(Lower *L, Node *n) {
+    return string_call(L, n, "qn_string_find", 2, (int64_t[]){elements(n), tensor_elements(n->in[1])}, 2);
+}
+bool lower_string_join(Lower *L, Node *n) {
+    return string_call(L, n, "qn_string_concat", 3, (int64_t[]){elements(n), attr_i(n, S_POOL), attr_i(n, S_ROOM)}, 2);
+}
+bool lower_string_case(Lower *L, Node *n) {
+    int64_t arg[7] = {elements(n),         tensor_elements(n->out[0]), attr_i(n, S_POOL),        attr_i(n, S_ROOM),
+                      attr_i(n, S_CHANGE), attr_i(n, S_EXACT),         tensor_elements(n->in[1])};
+    return string_call(L, n, "qn_string_normalize", 7, arg, 2);
+}
+bool lower_string_print(Lower *L, Node *n) {
+    Expr *arg[4] = {lower_int(L, elements(n)), lower_int(L, attr_i(n, S_POOL)), lower_int(L, attr_i(n, S_ROOM)),
+                    lower_int(L, number_kind(n->in[0]->type.dt))};
+    Buf *b[3] = {lower_tensor(L, n->in[0]), lower_tensor(L, n->out[0]), lower_tensor(L, n->out[1])};
+    lower_call(L, "qn_string_from", 4, arg, 3, b, 6);
+    return true;
+}
+bool lower_string_parse(Lower *L, Node *n) {
+    const char *name = n->out[0]->type.dt == DT_INT64 ? "qn_string_to_int" : "qn_string_to_real";
+    return string_call(L, n, name, 1, (int64_t[]){elements(n)}, 1);
+}

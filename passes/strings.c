@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* strings.c: what lies behind a string is taken out of the graph. Between inputs and outputs a string is a reference of 64 bits, so that
+ * everything that only moves elements works unchanged; an operator that looks at them gets the pools which its operands may come from:
+ * pool 0 holds all constants, each input is one, and each operator that makes strings has its own.
+ *
+ *   y = Gather(x: string[3], i)   --->   r = StringOpen(x) {pool=1}; s = Gather(r, i); y = StringPack(s, x) {pools=[1]}
+ */
+#include "internal.h"
+#include <string.h>
+
+enum { POOLS_MAX = 28, NUMBER_MAX = 32 };
+typedef struct Known { /* of a tensor of references */
+    uint32_t pools;
+    int64_t longest;
+} Known;
+typedef struct Strings {
+    Ctx *c;
+    Graph *g;
+    Tensor *pool[POOLS_MAX];
+    int npool;
+    Known *of; /* by tensor id */
+    int nof;
+    Vec(const char *) text; /* of pool 0 */
+    Vec(int64_t) len;
+    int64_t bytes;
+    bool any;
+} Strings;
+
+static bool is_string(const Tensor *t) { return t && t->type.dt == DT_STRING; }
+static Known *known(Strings *s, const Tensor *t) {
+    if (t->id >= s->nof) {
+        int n = t->id * 2 + 64;
+        Known *v = NEW_ARRAY(s->c->a, Known, n);
+        if (s->nof) memcpy(v, s->of, (size_t)s->nof * sizeof *v);
+        s->of = v, s->nof = n;
+    }
+    return &s->of[t->id];
+}
+static int64_t offset(const Tensor *t, int64_t i) {
+    int64_t v;
+    memcpy(&v, (const char *)t->data + 8 * i, 8);
+    return v;
+}
+static bool pool_new(Strings *s, Tensor *t, Loc loc, int *number) {
+    if (s->npool == POOLS_MAX)
+        return diag_error(s->c->d, loc, "more than %d inputs and operators make strings; split the model", POOLS_MAX - 1);
+    *number = s->npool;
+    s->pool[s->npool++] = t;
+    return true;
+}
+static int64_t text_add(Strings *s, const char *text, int64_t len) {
+    vec_push(s->c->a, &s->text, text);
+    vec_push(s->c->a, &s->len, len);
+    s->bytes += len;
+    return s->text.n - 1;
+}
+/* A constant's strings join pool 0; it becomes their references. */
+static void open_constant(Strings *s, Tensor *t) {
+    int64_t n = tensor_elements(t), *ref = NEW_ARRAY(s->g->a, int64_t, n + 1);
+    Known k = {1, 0};
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = offset(t, i), len = offset(t, i + 1) - from;
+        ref[i] = text_add(s, (const char *)t->data + from, len);
+        k.longest = max_i64(k.longest, len);
+    }
+    t->data = ref;
+    t->type.dt = DT_INT64;
+    *known(s, t) = k;
+}
+static void pool_zero(Strings *s) {
+    int64_t n = s->text.n, bytes = 8 * (n + 1) + s->bytes, at = 8 * (n + 1);
+    char *data = arena_alloc(s->g->a, (size_t)bytes);
+    memcpy(data, &at, 8);
+    for (int64_t i = 0; i < n; i++) {
+        if (s->len.v[i]) memcpy(data + at, s->text.v[i], (size_t)s->len.v[i]);
+        at += s->len.v[i];
+        memcpy(data + 8 * (i + 1), &at, 8);
+    }
+    s->pool[0]->type.dim[0] = bytes;
+    s->pool[0]->data = data;
+}
+static bool open_input(Strings *s, Tensor *t, int64_t longest, Node *first) {
+    int number = 0;
+    int64_t n = tensor_elements(t), text;
+    if (!mul_ok(n, longest, &text) || !add_ok(text, 8 * (n + 1), &t->bytes) || t->bytes > INT32_MAX)
+        return diag_error(s->c->d, NO_LOC, "the strings of input '%s' may take more than 2 GiB; give a smaller --max-string", t->name);
+    if (!pool_new(s, t, NO_LOC, &number)) return false;
+    Tensor *r = tensor_new(s->g, NULL, DT_INT64, t->type.rank, t->type.dim);
+    tensor_replace(s->g, t, r, true);
+    Node *o = node_new(s->g, op_find("quern", "StringOpen"), first, NO_LOC, 1, &t, 1);
+    node_set_i(o, 0, number), node_set_i(o, 1, longest);
+    node_set_out(o, 0, r);
+    *known(s, r) = (Known){1u << number, longest};
+    return true;
+}
+
+/* ---- operators */
+typedef struct Call { /* an internal node in the making: references, then the pools */
+    const char *op;
+    Tensor *in[2 + POOLS_MAX];
+    int nin;
+    int64_t pools[POOLS_MAX];
+    int npools;
+} Call;
+static Node *call_new(Strings *s, Node *n, Call *c, uint32_t pools, int nout) {
+    for (int i = 0; i < s->npool; i++)
+        if (pools >> i & 1) c->in[c->nin++] = s->pool[i], c->pools[c->npools++] = i;
+    Node *p = node_new(s->g, op_find("quern", c->op), n, n->loc, c->nin, c->in, nout);
+    node_set_is(s->g, p, 0, c->pools, c->npools);
+    return p;
+}
+/* Outputs of a node that makes strings: references in the place of its own output, and a pool. */
+static bool makes(Strings *s, Node *n, Node *p, int64_t longest) {
+    Tensor *y = n->out[0], *refs = tensor_new(s->g, NULL, DT_INT64, y->type.rank, y->type.dim);
+    int64_t count = tensor_elements(y), room;
+    int number = 0;
+    if (!mul_ok(count, longest, &room) || !add_ok(room, 8 * (count + 1), &room) || room > INT32_MAX)
+        return diag_error(s->c->d, n->loc, "its strings may take more than 2 GiB; give a smaller --max-string");
+    Tensor *own = tensor_new(s->g, NULL, DT_UINT8, 1, &room);
+    if (!pool_new(s, own, n->loc, &number)) return false;
+    refs->type.sym = y->type.sym;
+    node_set_out(p, 0, refs), node_set_out(p, 1, own);
+    node_set_i(p, 1, number), node_set_i(p, 2, room);
+    *known(s, refs) = (Known){1u << number, longest};
+    tensor_replace(s->g, y, refs, true);
+    return true;
+}
+static Tensor *expanded(Strings *s, Node *n, Tensor *x, const Type *to) {
+    if (x->type.rank == to->rank && memcmp(x->type.dim, to->dim, (size_t)to->rank * 8) == 0) return x;
+    Tensor *y = build(s->g, n, "Expand", 2, (Tensor *[]){x, tensor_i64s(s->g, to->dim, to->rank)});
+    y->type = (Type){.dt = DT_INT64, .rank = to->rank};
+    memcpy(y->type.dim, to->dim, sizeof to->dim);
+    *known(s, y) = *known(s, x);
+    return y;
+}
+static Tensor *typed_cast(Strings *s, Node *n, Tensor *x, DType to) {
+    if (x->type.dt == to) return x;
+    Tensor *y = build(s->g, n, "Cast", 1, &x);
+    node_set_i(y->def, 0, to);
+    y->type = x->type, y->type.dt = to, y->type.sym = x->type.sym;
+    return y;
+}
+static bool do_pair(Strings *s, Node *n, const char *op, bool make) {
+    const Type *t = &n->out[0]->type;
+    Call c = {.op = op, .in = {expanded(s, n, n->in[0], t), expanded(s, n, n->in[1], t)}, .nin = 2};
+    Known x = *known(s, n->in[0]), y = *known(s, n->in[1]);
+    Node *p = call_new(s, n, &c, x.pools | y.pools, 1 + make);
+    if (make) return makes(s, n, p, x.longest + y.longest);
+    node_set_out(p, 0, tensor_new(s->g, NULL, t->dt, t->rank, t->dim));
+    tensor_replace(s->g, n->out[0], p->out[0], true);
+    return true;
+}
+static bool do_find(Strings *s, Node *n) {
+    const Type *t = &n->out[0]->type;
+    Call c = {.op = "StringSearch", .in = {n->in[0], n->in[1]}, .nin = 2};
+    Node *p = call_new(s, n, &c, known(s, n->in[0])->pools | known(s, n->in[1])->pools, 1);
+    node_set_out(p, 0, tensor_new(s->g, NULL, t->dt, t->rank, t->dim));
+    tensor_replace(s->g, n->out[0], p->out[0], true);
+    return true;
+}
+static bool do_normalize(Strings *s, Node *n) {
+    const Attr *stop = &n->attr[op_attr_index(n->op, "stopwords")];
+    const char *change = attr_s(n, 0);
+    int64_t count = stop->kind == ATTR_NONE ? 0 : stop->n, *ref = NEW_ARRAY(s->g->a, int64_t, count + 1);
+    for (int64_t i = 0; i < count; i++) ref[i] = text_add(s, stop->ss[i], (int64_t)strlen(stop->ss[i]));
+    Call c = {.op = "StringCase", .in = {n->in[0], tensor_const(s->g, NULL, DT_INT64, 1, &count, ref)}, .nin = 2};
+    Node *p = call_new(s, n, &c, known(s, n->in[0])->pools | 1u, 2);
+    node_set_i(p, 3, strcmp(change, "LOWER") == 0 ? 1 : strcmp(change, "UPPER") == 0 ? 2 : 0);
+    node_set_i(p, 4, attr_i(n, 1) != 0);
+    return makes(s, n, p, known(s, n->in[0])->longest);
+}
+static bool do_cast(Strings *s, Node *n) {
+    const Type *t = &n->out[0]->type;
+    Tensor *x = n->in[0];
+    if (known(s, x)->pools && t->dt == DT_STRING) { /* a copy */
+        tensor_replace(s->g, n->out[0], x, true);
+        return true;
+    }
+    if (t->dt == DT_STRING) {
+        DType from = x->type.dt, as = dtype_is_float(from)                   ? (from == DT_FLOAT64 ? from : DT_FLOAT32)
+                                      : from == DT_UINT64 || from == DT_BOOL ? from
+                                                                             : DT_INT64;
+        Tensor *in = typed_cast(s, n, x, as);
+        Node *p = node_new(s->g, op_find("quern", "StringPrint"), n, n->loc, 1, &in, 2);
+        return makes(s, n, p, NUMBER_MAX);
+    }
+    DType as = dtype_is_float(t->dt) ? DT_FLOAT64 : DT_INT64;
+    Call c = {.op = "StringParse", .in = {x}, .nin = 1};
+    Node *p = call_new(s, n, &c, known(s, x)->pools, 1);
+    node_set_i(p, 1, as);
+    node_set_out(p, 0, tensor_new(s->g, NULL, as, t->rank, t->dim));
+    tensor_replace(s->g, n->out[0], typed_cast(s, n, p->out[0], t->dt), true);
+    return true;
+}
+static const char *const moves[] = {"Identity",        "Where",        "Reshape",      "Flatten",         "Squeeze",
+                                    "Unsqueeze",       "Expand",       "Transpose",    "Concat",          "Split",
+                                    "Slice",           "Pad",          "Tile",         "Trilu",           "Gather",
+                                    "GatherElements",  "GatherND",     "OneHot",       "ScatterElements", "ScatterND",
+                                    "ReverseSequence", "DepthToSpace", "SpaceToDepth", "CenterCropPad",   "Compress",
+                                    "ConstantOfShape", "Shape",        "Size"};
+/* Only moves elements: references do as well. An element that is filled in is reference 0, the empty string. */
+static bool do_move(Strings *s, Node *n) {
+    bool ok = false;
+    Known k = {1, 0};
+    for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) ok |= op_is(n, moves[i]);
+    if (!ok) return diag_error(s->c->d, n->loc, "strings are not supported by this operator");
+    for (int i = 0; i < n->nin; i++) {
+        if (!n->in[i]) continue;
+        const Known *x = known(s, n->in[i]);
+        k.pools |= x->pools, k.longest = max_i64(k.longest, x->longest);
+    }
+    for (int i = 0; i < n->nout; i++)
+        if (is_string(n->out[i])) n->out[i]->type.dt = DT_INT64, *known(s, n->out[i]) = k;
+    return true;
+}
+static bool touches(const Strings *s, const Node *n) {
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] && n->in[i]->id < s->nof && s->of[n->in[i]->id].pools) return true;
+    for (int i = 0; i < n->nout; i++)
+        if (is_string(n->out[i])) return true;
+    return false;
+}
+static bool convert(Strings *s, Node *n, bool *gone) {
+    *gone = true;
+    if (op_is(n, "Equal")) return do_pair(s, n, "StringEqual", false);
+    if (op_is(n, "StringConcat")) return do_pair(s, n, "StringJoin", true);
+    if (op_is(n, "Cast") || op_is(n, "CastLike")) return do_cast(s, n);
+    if (op_is(n, "StringNormalizer")) return do_normalize(s, n);
+    if (strcmp(n->op->name, "StringFind") == 0) return do_find(s, n);
+    *gone = false;
+    if (n->op->domain[0] && strncmp(n->op->name, "String", 6) == 0) return true; /* one of ours */
+    return do_move(s, n);
+}
+/* An output of references becomes packed strings. */
+static bool pack_output(Strings *s, int i) {
+    Tensor *t = s->g->out.v[i], *y = tensor_new(s->g, NULL, DT_STRING, t->type.rank, t->type.dim);
+    Known k = *known(s, t);
+    int64_t n = tensor_elements(t), room;
+    Node end = {.loc = t->def ? t->def->loc : NO_LOC};
+    if (!mul_ok(n, k.longest, &room) || !add_ok(room, 8 * (n + 1), &room) || room > INT32_MAX)
+        return diag_error(s->c->d, end.loc, "the strings of output '%s' may take more than 2 GiB; give a smaller --max-string", t->name);
+    Call c = {.op = "StringPack", .in = {t}, .nin = 1};
+    for (int p = 0; p < s->npool; p++)
+        if (k.pools >> p & 1) c.in[c.nin++] = s->pool[p], c.pools[c.npools++] = p;
+    Node *p = node_new(s->g, op_find("quern", c.op), NULL, end.loc, c.nin, c.in, 1);
+    node_set_is(s->g, p, 0, c.pools, c.npools);
+    node_set_i(p, 2, room);
+    node_set_out(p, 0, y);
+    y->bytes = room, y->is_output = true, y->type.sym = t->type.sym;
+    y->name = t->name;
+    t->name = arena_printf(s->g->a, "%s_refs", t->name);
+    t->is_output = false;
+    s->g->out.v[i] = y;
+    return true;
+}
+
+bool pass_strings(Run *r) {
+    Graph *g = r->g;
+    Strings s = {.c = r->c, .g = g, .npool = 1};
+    int64_t zero = 0, longest = r->o->max_string ? r->o->max_string : 256;
+    int tensors = g->tensors.n;
+    for (int i = 0; i < tensors; i++) s.any |= is_string(g->tensors.v[i]) && (g->tensors.v[i]->nuse || g->tensors.v[i]->is_output);
+    if (!s.any) return true;
+    s.pool[0] = tensor_const(g, "strings", DT_UINT8, 1, &zero, &zero);
+    text_add(&s, "", 0);
+    for (int i = 0; i < tensors; i++)
+        if (is_string(g->tensors.v[i]) && g->tensors.v[i]->data) open_constant(&s, g->tensors.v[i]);
+    Node *first = g->first;
+    for (int i = 0; i < g->in.n; i++)
+        if (is_string(g->in.v[i]) && !open_input(&s, g->in.v[i], longest, first)) return false;
+    for (Node *n = first, *next; n; n = next) {
+        bool gone = false;
+        next = n->next;
+        if (touches(&s, n) && !convert(&s, n, &gone)) return false;
+        if (gone) node_remove(g, n);
+    }
+    for (int i = 0; i < g->out.n; i++)
+        if (known(&s, g->out.v[i])->pools && g->out.v[i]->type.dt == DT_INT64 && !pack_output(&s, i)) return false;
+    pool_zero(&s);
+    return true;
+}

@@ -1,0 +1,1 @@
+2cat2cat2Änte2ÄnteBy0

@@ -1,0 +1,1 @@
+2cat-x2catäö2dog-x2dogäö2-x2äö2Änte-x2	Änteäö2cat-x2catäöBy0

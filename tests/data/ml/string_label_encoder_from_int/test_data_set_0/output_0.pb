@@ -1,0 +1,1 @@
+2one2five2	minus two2_UnusedBy0
