@@ -194,7 +194,7 @@ static void break_cast_target(Nest *n) {
     n->store->u.st.val = e_cast(n->a, DT_FLOAT32, n->ix);
     n->store->u.st.val->to = DT_COMPLEX64;
 }
-static void break_string(Nest *n) { func_param(n->f, "s", DT_STRING, 1, (int64_t[]){8}); }
+static void break_complex(Nest *n) { func_param(n->f, "s", DT_COMPLEX64, 1, (int64_t[]){8}); }
 static void break_param_space(Nest *n) { vec_push(n->a, &n->f->param, buf_new(n->f, "r", DT_INT8, 0, NULL, MEM_REG)); }
 static void break_negative(Nest *n) { func_param(n->f, "u", DT_INT8, 1, (int64_t[]){DIM_UNKNOWN}); }
 static void break_huge(Nest *n) {
@@ -245,7 +245,7 @@ static const struct Broken {
     {break_index_type, "the index of a store has type int32, expected int64"},
     {break_literal_type, "an integer literal has type float32"},
     {break_cast_target, "the target of a cast has type complex64"},
-    {break_string, "buffer 's' has element type string"},
+    {break_complex, "buffer 's' has element type complex64"},
     {break_param_space, "buffer 'r' is in a memory space that a parameter cannot have"},
     {break_negative, "dimension 0 of buffer 'u' is -1"},
     {break_huge, "the size of buffer 'u' overflows"},
