@@ -39,6 +39,11 @@ static void conversion(Layout *l, Node *n, int64_t channels, bool nhwc) {
 Tensor *layout_block(Layout *l, Tensor *t, bool nhwc, Node *before) {
     Blocked *k = layout_of(l, t);
     if (k->b) return k->b;
+    Tensor *picked = nhwc ? NULL : layout_pick(l, t, before);
+    if (picked) {
+        *layout_of(l, t) = (Blocked){picked, false, false};
+        return picked;
+    }
     Node *n = layout_node(l, "ToBlocked", t->def ? t->def->next : l->g->first, 1, &t);
     n->loc = before->loc;
     conversion(l, n, layout_channels(t, nhwc), nhwc);
@@ -171,6 +176,14 @@ static bool point_node(Layout *l, Node *n) {
 }
 
 /* ---- concatenation along the channels, reductions over the plane, transposes */
+/* Channels that do not end at a block: for a reader which only looks at native operands they are put together now, others pick them. */
+static bool ragged_concat(Layout *l, Node *n) {
+    bool wanted = false;
+    for (const Use *u = n->out[0]->uses; u; u = u->next) wanted |= u->node->op->kind == OP_EXPR || op_is(u->node, "MaxPool");
+    Tensor *b = wanted ? layout_pick(l, n->out[0], n) : NULL;
+    if (b) layout_result(l, n, b, false);
+    return b != NULL;
+}
 static bool concat_node(Layout *l, Node *n) {
     bool nhwc;
     if (!op_is(n, "Concat") || n->out[0]->type.rank != 4 || n->out[0]->type.dt != DT_FLOAT32 || !any_native(l, n, &nhwc)) return false;
@@ -179,7 +192,7 @@ static bool concat_node(Layout *l, Node *n) {
     for (int i = 0; i < n->nin; i++) {
         const Blocked *k = layout_of(l, n->in[i]);
         if (k->b && k->nhwc != nhwc) return false;
-        if (i + 1 < n->nin && layout_channels(n->in[i], nhwc) % l->lanes) return false;
+        if (i + 1 < n->nin && layout_channels(n->in[i], nhwc) % l->lanes) return !nhwc && ragged_concat(l, n);
     }
     Tensor **in = NEW_ARRAY(l->r->tmp, Tensor *, n->nin);
     for (int i = 0; i < n->nin; i++) in[i] = layout_block(l, n->in[i], nhwc, n);

@@ -26,6 +26,8 @@ Blocked *layout_of(Layout *l, const Tensor *t); /* never NULL; valid until the n
 int64_t layout_channels(const Tensor *t, bool nhwc);
 /* The tensor blocked: as it is known, or through a new ToBlocked before `before`. */
 Tensor *layout_block(Layout *l, Tensor *t, bool nhwc, Node *before);
+/* layout_channels.c: t blocked, its channels picked from tensors that are; NULL: they are not all. */
+Tensor *layout_pick(Layout *l, Tensor *t, Node *before);
 /* Blocked result b stands for n's output: n is removed, readers get a FromBlocked which vanishes when nobody needs it. */
 void layout_result(Layout *l, Node *n, Tensor *b, bool nhwc);
 Node *layout_node(Layout *l, const char *op, Node *before, int nin, Tensor *const *in);

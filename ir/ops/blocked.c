@@ -77,6 +77,61 @@ Expr *compute_from_blocked(Lower *L, Node *n, int out, Expr *const *idx) {
     return lower_load(L, n, 0, (Expr *[]){idx[0], e_div(a, c, lanes), idx[last ? 1 : 2], idx[last ? 2 : 3], e_mod(a, c, lanes)});
 }
 
+/* ---- channels picked from several tensors */
+enum { PICK_OPERAND, PICK_CHANNEL };
+bool infer_channels_blocked(Infer *x) {
+    const Node *n = x->n;
+    const Type *t = &n->in[0]->type;
+    const Attr *op = &n->attr[PICK_OPERAND], *ch = &n->attr[PICK_CHANNEL];
+    if (t->rank != 5 || op->n != ch->n || op->n < 1)
+        return infer_error(x, "the input has %d dims, expected 5, and two lists of a length", t->rank);
+    int64_t lanes = t->dim[4];
+    for (int i = 0; i < n->nin; i++) {
+        const Type *s = &n->in[i]->type;
+        if (s->rank != 5 || s->dim[0] != t->dim[0] || s->dim[2] != t->dim[2] || s->dim[3] != t->dim[3] || s->dim[4] != lanes)
+            return infer_error(x, "operand %d has another plane than the first", i);
+    }
+    for (int64_t i = 0; i < op->n; i++)
+        if (op->is[i] >= n->nin || op->is[i] < -1 || ch->is[i] < 0 ||
+            (op->is[i] >= 0 && ch->is[i] >= n->in[op->is[i]]->type.dim[1] * lanes))
+            return infer_error(x, "channel %lld is picked from outside an operand", (long long)i);
+    return infer_out(x, 0, t->dt, 5, (int64_t[]){t->dim[0], ceil_div(op->n, lanes), t->dim[2], t->dim[3], lanes});
+}
+/* Lanes [from, to) of a block of the result: consecutive ones of an operand's block, or zeros (k < 0). */
+static void pick_run(Site *s, Expr *const *at, int64_t from, int64_t to, int64_t k, int64_t channel) {
+    Arena *a = s->L->a;
+    Expr *lane = to - from == s->lanes ? site_lane(s) : NULL;
+    for (int64_t i = from; i < (lane ? from + 1 : to); i++) {
+        Expr *l = lane ? lane : e_int(a, i), *source = lane ? lane : e_int(a, channel % s->lanes + i - from), *v;
+        Expr *x[] = {at[0], e_int(a, channel / s->lanes), at[2], at[3], source}, *y[] = {at[0], at[1], at[2], at[3], l};
+        if (k < 0) v = e_lit(a, dtype_compute(s->n->out[0]->type.dt), 0);
+        else v = lower_load(s->L, s->n, (int)k, x);
+        lower_store(s->L, s->n, 0, y, v);
+    }
+    if (lane) lower_end(s->L);
+}
+bool lower_channels_blocked(Lower *L, Node *n) {
+    const Type *o = &n->out[0]->type;
+    const Attr *op = &n->attr[PICK_OPERAND], *ch = &n->attr[PICK_CHANNEL];
+    Site s = {.L = L, .n = n, .lanes = o->dim[4]};
+    Expr *at[5] = {lower_loop(L, "n", o->dim[0])};
+    for (int64_t b = 0; b < o->dim[1]; b++) {
+        at[1] = e_int(L->a, b), at[2] = lower_loop(L, "h", o->dim[2]), at[3] = lower_loop(L, "w", o->dim[3]);
+        for (int64_t from = 0, to; from < s.lanes; from = to) {
+            int64_t c = b * s.lanes + from, k = c < op->n ? op->is[c] : -1, first = c < op->n ? ch->is[c] : 0;
+            for (to = from + 1; to < s.lanes; to++) {
+                int64_t d = b * s.lanes + to, next = d < op->n ? op->is[d] : -1;
+                if (next != k) break;
+                if (k >= 0 && (ch->is[d] != first + to - from || ch->is[d] % s.lanes == 0)) break;
+            }
+            pick_run(&s, at, from, to, k, first);
+        }
+        lower_ends(L, 2);
+    }
+    lower_end(L);
+    return true;
+}
+
 /* ---- one channel at a time: depthwise convolution and pools. The taps of a row are written out, so that an element which several of
  * them read is loaded once. */
 typedef struct Channel {

@@ -212,6 +212,33 @@ START_TEST(test_plane) { /* resizing and parts of the channels */
          "ToBlocked", 0);
 }
 END_TEST
+START_TEST(test_picked_channels) { /* no tensor between the convolutions has the usual order of axes */
+    static const char *const text[] = {
+        /* a channel shuffle as exporters write it, its halves taken by Gather and Split */
+        "graph g(x: float32[1,3,6,6]) -> (y)\n"
+        "  w: float32[24,3,3,3] = rand(1)\n  v: float32[24,3,1,1] = rand(2)\n  u: float32[24,24,1,1] = rand(3)\n"
+        "  s1: int64[3] = [24, 2, 36]\n  s2: int64[5] = [2, 1, 24, 6, 6]\n  one: int64[] = [1]\n  none: int64[] = [0]\n"
+        "  a: float32[1,24,6,6] = Conv(x, w) {pads=[1, 1, 1, 1]}\n  b: float32[1,24,6,6] = Conv(x, v)\n"
+        "  c: float32[1,48,6,6] = Concat(a, b) {axis=1}\n  d: float32[24,2,36] = Reshape(c, s1)\n"
+        "  e: float32[2,24,36] = Transpose(d) {perm=[1, 0, 2]}\n  f: float32[2,1,24,6,6] = Reshape(e, s2)\n"
+        "  p: float32[1,24,6,6] = Gather(f, one)\n  q: float32[1,24,6,6] = Gather(f, none)\n"
+        "  r: float32[1,24,6,6] = Conv(p, u)\n  y: float32[1,24,6,6] = Add(r, q)\n",
+        /* zeros behind the channels, an end inside a block, every second channel */
+        "graph g(x: float32[1,3,5,7]) -> (y)\n"
+        "  w: float32[20,3,1,1] = rand(1)\n  u: float32[28,20,1,1] = rand(3)\n  k: float32[38,1,1] = rand(4)\n"
+        "  z: float32[1,8,5,7] = splat(0)\n  t: float32[8,19,1,1] = rand(6)\n"
+        "  from: int64[1] = [37]\n  to: int64[1] = [-1000]\n  axes: int64[1] = [1]\n  steps: int64[1] = [-2]\n  parts: int64[2] = [38, "
+        "10]\n"
+        "  a: float32[1,20,5,7] = Conv(x, w)\n  s: float32[1,20,5,7] = Sigmoid(a)\n  b: float32[1,28,5,7] = Conv(s, u)\n"
+        "  c: float32[1,28,5,7] = Concat(s, z) {axis=1}\n  d: float32[1,28,5,7] = Add(b, c)\n"
+        "  e: float32[1,48,5,7] = Concat(s, d) {axis=1}\n"
+        "  f: float32[1,38,5,7], g: float32[1,10,5,7] = Split(e, parts) {axis=1}\n"
+        "  h: float32[1,19,5,7] = Slice(f, from, to, axes, steps)\n"
+        "  y: float32[1,8,5,7] = Conv(h, t)\n"};
+    for (int i = 0; i < 2; i++) same(text[i], "ToBlocked", 0), same(text[i], "FromBlocked", 1);
+    same(text[0], "ChannelsBlocked", 2);
+}
+END_TEST
 START_TEST(test_channels_last) { /* the Transposes around convolutions go, and no conversion stays between them */
     static const char text[] = "graph g(x: float32[1,9,9,3]) -> (y)\n"
                                "  w: float32[32,3,3,3] = rand(1)\n  v: float32[20,32,1,1] = rand(2)\n  k: float32[32] = rand(3)\n"
@@ -238,6 +265,7 @@ Suite *layout_suite(void) {
     tcase_add_test(c, test_budget);
     tcase_add_test(c, test_neighbours);
     tcase_add_test(c, test_plane);
+    tcase_add_test(c, test_picked_channels);
     tcase_add_test(c, test_channels_last);
     suite_add_tcase(s, c);
     return s;
