@@ -224,7 +224,7 @@ static int qn_big_compare(const qn_big *x, const qn_big *y, const qn_big *z) {
     int64_t d = 0;
     int i;
     for (i = 39; i >= 0; i--) {
-        d = (d << 32) + (int64_t)(i < x->n ? x->w[i] : 0) + (int64_t)(y && i < y->n ? y->w[i] : 0) - (int64_t)(i < z->n ? z->w[i] : 0);
+        d = d * 4294967296 + (int64_t)(i < x->n ? x->w[i] : 0) + (int64_t)(y && i < y->n ? y->w[i] : 0) - (int64_t)(i < z->n ? z->w[i] : 0);
         if (d > 2) return 1;
         if (d < -2) return -1;
     }
@@ -237,7 +237,7 @@ static void qn_big_take(qn_big *x, const qn_big *y) {
     for (i = 0; i < x->n; i++) {
         d += (int64_t)x->w[i] - (int64_t)(i < y->n ? y->w[i] : 0);
         x->w[i] = (uint32_t)d;
-        d >>= 32;
+        d = d < 0 ? -1 : 0; /* what is borrowed */
     }
     while (x->n && !x->w[x->n - 1]) x->n--;
 }
