@@ -88,6 +88,7 @@ static _Noreturn void child(const char *so, Program *const *p, int n, double *be
     double sum[TUNE_MOST] = {0};
     char *sweep = malloc(SWEEP), name[32];
     volatile long sink = 0;
+    (void)sink;
     alarm(CHILD_SECONDS);
     void *lib = dlopen(so, RTLD_NOW | RTLD_LOCAL);
     if (!lib || !sweep) _exit(1);

@@ -96,7 +96,7 @@ static void find_guards(Run *r, Program *p) {
         Guard *side[2] = {NULL, NULL};
         for (int w = 0; select && w < 2; w++) {
             side[w] = NEW_ARRAY(r->tmp, Guard, own.n + 1);
-            memcpy(side[w], own.v, sizeof(Guard) * (size_t)own.n);
+            if (own.n) memcpy(side[w], own.v, sizeof(Guard) * (size_t)own.n);
             side[w][own.n] = (Guard){s->in[0], w == 0};
         }
         for (int i = 0; i < kn->arg.n; i++) {

@@ -156,12 +156,15 @@ static bool point_node(Layout *l, Node *n) {
     if (c % l->lanes && !table && !tame(n) && !op_is(n, "Div")) return false;
     if ((op_is(n, "QuantizeLinear") || op_is(n, "DequantizeLinear")) && tensor_elements(n->in[1]) != 1) return false;
     Operand kind[8];
+    bool blocked = false;
     for (int i = 0; i < n->nin; i++) {
         if (n->in[i] && !point_type(n->in[i]->type.dt)) return false;
         kind[i] = table && i == 0 ? OPERAND_KEEP : operand_of(l, n->in[i], o, nhwc);
         if (kind[i] == OPERAND_NO) return false;
         if (op_is(n, "Div") && i == 1 && c % l->lanes && kind[i] == OPERAND_BLOCK) return false;
+        blocked |= kind[i] == OPERAND_BLOCK;
     }
+    if (!blocked) return false; /* one element alone is no block */
     Tensor *in[8];
     for (int i = 0; i < n->nin; i++)
         in[i] = kind[i] == OPERAND_KEEP      ? n->in[i]

@@ -198,6 +198,14 @@ START_TEST(test_neighbours) { /* residual, factor per channel, pools, mean, conc
          "PoolBlocked", 3);
 }
 END_TEST
+START_TEST(test_one_element) { /* a head of one feature on one pixel: its activation has no block to work on */
+    same("graph g(x: float32[1,20,3,3]) -> (y)\n"
+         "  w: float32[1,20,3,3] = rand(1)\n"
+         "  c: ? = Conv(x, w)\n"
+         "  y: ? = Sigmoid(c)\n",
+         "ConvBlocked", 1);
+}
+END_TEST
 START_TEST(test_plane) { /* resizing and parts of the channels */
     same("graph g(x: float32[1,3,6,6]) -> (y)\n"
          "  w: float32[64,3,3,3] = rand(1)\n  v: float32[8,32,1,1] = rand(2)\n"
@@ -264,6 +272,7 @@ Suite *layout_suite(void) {
     tcase_add_test(c, test_prefetch);
     tcase_add_test(c, test_budget);
     tcase_add_test(c, test_neighbours);
+    tcase_add_test(c, test_one_element);
     tcase_add_test(c, test_plane);
     tcase_add_test(c, test_picked_channels);
     tcase_add_test(c, test_channels_last);
