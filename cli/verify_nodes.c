@@ -19,6 +19,7 @@ typedef struct Stored { /* one tensor that a kernel stores */
     int kernel, param;
     const Tensor *t;
     int64_t n;    /* elements, dense */
+    int64_t at;   /* of c in the shared memory */
     char *c, *ir; /* what the compiled C and the interpreter stored */
 } Stored;
 typedef struct Nodes {
@@ -240,13 +241,13 @@ static bool list_stored(Nodes *w) {
             if (watched(w->p->k.v[k], i)) {
                 Stored s = {.kernel = k, .param = i, .t = w->p->k.v[k]->arg.v[i], .n = count_of(w->p->k.v[k]->f->param.v[i])};
                 s.ir = arena_alloc(w->c->a, (size_t)s.n * element_bytes(s.t) + 16);
-                s.c = (char *)0 + bytes;
+                s.at = bytes;
                 bytes += (s.n * (int64_t)element_bytes(s.t) + 63) & ~(int64_t)63;
                 vec_push(w->c->a, &w->s, s);
             }
     char *shared = mmap(NULL, (size_t)bytes + 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) return diag_error(w->c->d, NO_LOC, "out of memory for %lld bytes of intermediate tensors", (long long)bytes);
-    for (int i = 0; i < w->s.n; i++) w->s.v[i].c = shared + (w->s.v[i].c - (char *)0);
+    for (int i = 0; i < w->s.n; i++) w->s.v[i].c = shared + w->s.v[i].at;
     return true;
 }
 bool verify_nodes(Ctx *c, const Options *user, const DataSet *set) {

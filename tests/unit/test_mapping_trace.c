@@ -53,8 +53,6 @@ static void random_loops(Mapping *m, int dim) {
         level += rnd(m->target->nlevel - level);
         const TargetLevel *t = &m->target->level[level];
         MapLevel *v = &m->level[level];
-        int64_t used = 1;
-        for (int i = 0; i < v->nspatial; i++) used *= v->spatial[i].factor;
         bool spread = !v->nspatial && f <= t->fan_x && rnd(2);
         bool along_y = v->nspatial == 1 && v->spatial[0].axis == 'x' && f <= t->fan_y && rnd(2);
         MapLoop l = {dim, f, spread ? 'x' : along_y ? 'y' : 0, f * step != covers};
