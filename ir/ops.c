@@ -31,97 +31,33 @@
 #undef OPAQUE
 
 #define macs_none NULL
-#define EXPR(dom, name_, since_, imin, imax, flags_, attrs, types_, formula, doc_)                                                         \
-    {.name = #name_,                                                                                                                       \
+/* One row of any kind: what all have, then the kind's own members. */
+#define ROW(kind_, dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, doc_, ...)                                           \
+    {.kind = kind_,                                                                                                                        \
      .domain = dom,                                                                                                                        \
-     .since = since_,                                                                                                                      \
-     .min_in = imin,                                                                                                                       \
-     .max_in = imax,                                                                                                                       \
-     .min_out = 1,                                                                                                                         \
-     .max_out = 1,                                                                                                                         \
-     .kind = OP_EXPR,                                                                                                                      \
-     .flags = flags_,                                                                                                                      \
-     .attr_spec = attrs,                                                                                                                   \
-     .types = types_,                                                                                                                      \
-     .meaning = formula,                                                                                                                   \
-     .doc = doc_},
-#define EXPRF(dom, name_, since_, imin, imax, flags_, attrs, types_, means, infer_, compute_, doc_)                                        \
-    {.name = #name_,                                                                                                                       \
-     .domain = dom,                                                                                                                        \
-     .since = since_,                                                                                                                      \
-     .min_in = imin,                                                                                                                       \
-     .max_in = imax,                                                                                                                       \
-     .min_out = 1,                                                                                                                         \
-     .max_out = 1,                                                                                                                         \
-     .kind = OP_EXPR,                                                                                                                      \
-     .flags = flags_,                                                                                                                      \
-     .attr_spec = attrs,                                                                                                                   \
-     .types = types_,                                                                                                                      \
-     .meaning = means,                                                                                                                     \
-     .infer = infer_,                                                                                                                      \
-     .compute = compute_,                                                                                                                  \
-     .doc = doc_},
-#define REWRITE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, rewrite_, doc_)                                         \
-    {.name = #name_,                                                                                                                       \
-     .domain = dom,                                                                                                                        \
+     .name = name_,                                                                                                                        \
      .since = since_,                                                                                                                      \
      .min_in = imin,                                                                                                                       \
      .max_in = imax,                                                                                                                       \
      .min_out = omin,                                                                                                                      \
      .max_out = omax,                                                                                                                      \
-     .kind = OP_REWRITE,                                                                                                                   \
      .flags = flags_,                                                                                                                      \
      .attr_spec = attrs,                                                                                                                   \
      .types = types_,                                                                                                                      \
-     .rewrite = rewrite_,                                                                                                                  \
-     .doc = doc_},
-#define COMPUTE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, compute_, doc_)                                 \
-    {.name = #name_,                                                                                                                       \
-     .domain = dom,                                                                                                                        \
-     .since = since_,                                                                                                                      \
-     .min_in = imin,                                                                                                                       \
-     .max_in = imax,                                                                                                                       \
-     .min_out = omin,                                                                                                                      \
-     .max_out = omax,                                                                                                                      \
-     .kind = OP_COMPUTE,                                                                                                                   \
-     .flags = flags_,                                                                                                                      \
-     .attr_spec = attrs,                                                                                                                   \
-     .types = types_,                                                                                                                      \
-     .infer = infer_,                                                                                                                      \
-     .compute = compute_,                                                                                                                  \
-     .doc = doc_},
-#define KERNEL(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, lower_, macs_, doc_)                             \
-    {.name = #name_,                                                                                                                       \
-     .domain = dom,                                                                                                                        \
-     .since = since_,                                                                                                                      \
-     .min_in = imin,                                                                                                                       \
-     .max_in = imax,                                                                                                                       \
-     .min_out = omin,                                                                                                                      \
-     .max_out = omax,                                                                                                                      \
-     .kind = OP_KERNEL,                                                                                                                    \
-     .flags = flags_,                                                                                                                      \
-     .attr_spec = attrs,                                                                                                                   \
-     .types = types_,                                                                                                                      \
-     .infer = infer_,                                                                                                                      \
-     .lower = lower_,                                                                                                                      \
-     .macs = macs_,                                                                                                                        \
-     .doc = doc_},
-#define OPAQUE(dom, name_, since_, imin, imax, omin, omax, flags_, attrs, types_, infer_, lower_, macs_, doc_)                             \
-    {.name = #name_,                                                                                                                       \
-     .domain = dom,                                                                                                                        \
-     .since = since_,                                                                                                                      \
-     .min_in = imin,                                                                                                                       \
-     .max_in = imax,                                                                                                                       \
-     .min_out = omin,                                                                                                                      \
-     .max_out = omax,                                                                                                                      \
-     .kind = OP_OPAQUE,                                                                                                                    \
-     .flags = flags_,                                                                                                                      \
-     .attr_spec = attrs,                                                                                                                   \
-     .types = types_,                                                                                                                      \
-     .infer = infer_,                                                                                                                      \
-     .lower = lower_,                                                                                                                      \
-     .macs = macs_,                                                                                                                        \
-     .doc = doc_},
+     .doc = doc_,                                                                                                                          \
+     __VA_ARGS__},
+#define EXPR(dom, name, since, imin, imax, flags, attrs, types, formula, doc)                                                              \
+    ROW(OP_EXPR, dom, #name, since, imin, imax, 1, 1, flags, attrs, types, doc, .meaning = formula)
+#define EXPRF(dom, name, since, imin, imax, flags, attrs, types, means, infer_, compute_, doc)                                             \
+    ROW(OP_EXPR, dom, #name, since, imin, imax, 1, 1, flags, attrs, types, doc, .meaning = means, .infer = infer_, .compute = compute_)
+#define REWRITE(dom, name, since, imin, imax, omin, omax, flags, attrs, types, rewrite_, doc)                                              \
+    ROW(OP_REWRITE, dom, #name, since, imin, imax, omin, omax, flags, attrs, types, doc, .rewrite = rewrite_)
+#define COMPUTE(dom, name, since, imin, imax, omin, omax, flags, attrs, types, infer_, compute_, doc)                                      \
+    ROW(OP_COMPUTE, dom, #name, since, imin, imax, omin, omax, flags, attrs, types, doc, .infer = infer_, .compute = compute_)
+#define KERNEL(dom, name, since, imin, imax, omin, omax, flags, attrs, types, infer_, lower_, macs_, doc)                                  \
+    ROW(OP_KERNEL, dom, #name, since, imin, imax, omin, omax, flags, attrs, types, doc, .infer = infer_, .lower = lower_, .macs = macs_)
+#define OPAQUE(dom, name, since, imin, imax, omin, omax, flags, attrs, types, infer_, lower_, macs_, doc)                                  \
+    ROW(OP_OPAQUE, dom, #name, since, imin, imax, omin, omax, flags, attrs, types, doc, .infer = infer_, .lower = lower_, .macs = macs_)
 static OpDef ops[] = {
 #include "ops.def"
 };
