@@ -39,6 +39,7 @@ static void qn_parallel(struct qn_pool *p, qn_range_fn *fn, const void *arg, int
 }
 #else
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 /* Words that different threads write stand on cache lines of their own, as long as the pool stays small. */
 #define QN_POOL_STRIDE (QN_THREADS_MAX <= 32 ? 8 : 1)
@@ -82,7 +83,9 @@ static void qn_pool_wait(struct qn_pool *p, const uint32_t *word, uint32_t value
         qn_pool_pause();
         if (i % 64 != 63) continue;
         clock_gettime(CLOCK_MONOTONIC, &now);
-        if ((now.tv_sec - begin.tv_sec) * 1000000000LL + (now.tv_nsec - begin.tv_nsec) > 1000000) break;
+        const int64_t ns = (int64_t)(now.tv_sec - begin.tv_sec) * 1000000000 + (now.tv_nsec - begin.tv_nsec);
+        if (ns > 1000000) break;
+        if (ns > 10000) sched_yield(); /* whom we wait for may stand in line for this very processor */
     }
     pthread_mutex_lock(&p->mutex);
     __atomic_add_fetch(sleepers, 1, __ATOMIC_SEQ_CST); /* before the word is read: who writes it then sees a sleeper */

@@ -76,7 +76,7 @@ async function rounds(runs, o, threads) {
     const n = Math.max(3, Math.min(o.rounds, Math.round(o.seconds * 1000 / one)));
     for (let i = 0; i < n; i++) {
         for (const r of i % 2 ? runs.slice().reverse() : runs) {
-            if (threads > 1) await sleep(5); // the pool of the one before has stopped spinning
+            if (threads > 1) await sleep(40); // threads of ONNX Runtime's pool keep a processor busy for 30 ms after a call
             if (r.calls > 1) await block(r, 1, o);
             r.times.push(await block(r, r.calls, o));
         }
