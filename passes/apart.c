@@ -16,6 +16,7 @@ typedef struct Access {
     const Buf *b;
     int64_t c, step; /* step: of the loop in question */
     int64_t only;    /* the iteration it belongs to, if `pinned` */
+    int64_t last;    /* iteration that a condition around it lets happen */
     int64_t slack;   /* by how much strips that are cut off at the end stay below what their terms say */
     bool pinned;
     Vec(Term) term;
@@ -91,7 +92,7 @@ static void note(Look *w, const Buf *b, Expr *const *idx, bool store) {
     }
     if (through != x.step) x.slack = 0;
     if (known && x.step == 0 && w->lo[w->v->id] == w->hi[w->v->id]) x.pinned = true, x.only = w->lo[w->v->id];
-    x.c = sum.c;
+    x.c = sum.c, x.last = w->hi[w->v->id];
     if (!known) x.step = 0, x.pinned = false; /* nothing is known: refused if the buffer is written */
     vec_push(w->tmp, &w->access, x);
 }
@@ -212,8 +213,8 @@ static int64_t gcd(int64_t x, int64_t y) {
     return x;
 }
 static int64_t size_of(int64_t k) { return k < 0 ? -k : k; }
-/* The accesses to one buffer, n iterations. */
-static bool buffer_apart(Look *w, const Buf *b, int64_t n) {
+/* The accesses to one buffer, in the iterations from the first on. */
+static bool buffer_apart(Look *w, const Buf *b, int64_t first) {
     enum { LARGE = 1 << 30 };
     int64_t step = 0, period = 0, lo = INT64_MAX, hi = INT64_MIN, end = INT64_MIN, shift;
     for (int i = 0; i < w->access.n; i++) {
@@ -245,10 +246,13 @@ static bool buffer_apart(Look *w, const Buf *b, int64_t n) {
             from += t->k > 0 ? t->k * t->lo : t->k * t->hi;
             to += t->k > 0 ? t->k * t->hi : t->k * t->lo;
         }
-        lo = min_i64(lo, from), hi = max_i64(hi, to), end = max_i64(end, step > 0 ? to - x->slack : to);
+        const int64_t last = step > 0 ? x->last : w->last;
+        int64_t reach;
+        if (!mul_ok(size_of(step), last - first, &reach)) return false;
+        lo = min_i64(lo, from), hi = max_i64(hi, to);
+        end = max_i64(end, reach + to - (step > 0 && last == w->last ? x->slack : 0));
     }
-    int64_t reach;
-    return hi - lo < size_of(step) && (!period || (mul_ok(size_of(step), n - 1, &reach) && reach + end - lo < period));
+    return hi - lo < size_of(step) && (!period || end - lo < period);
 }
 bool ranges_around(Arena *tmp, const Stmt *s, const Stmt *inner, Ranges *r) {
     if (s == inner) return true;
@@ -283,7 +287,7 @@ bool iterations_apart(Arena *tmp, const Func *f, Stmt *loop, const Privates *p) 
     for (int i = 0; i < w.access.n && w.ok; i++) {
         const Buf *b = w.access.v[i].b;
         if (w.written[b->id] != 1) continue;
-        w.ok = buffer_apart(&w, b, hi - lo);
+        w.ok = buffer_apart(&w, b, lo);
         w.written[b->id] = 2; /* looked at */
     }
     return w.ok;

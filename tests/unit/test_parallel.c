@@ -121,6 +121,16 @@ static const Row rows[] = {
      "func f(x: float32[65536], writes y: float32[65536])\n  for t in 0..16\n    for z in 0..16\n      for b in 0..4\n"
      "        if b < 3\n          for j in 0..64\n            y[t * 3328 + z * 208 + b * 64 + j] = x[t * 3328 + z * 208 + j] + 1.0\n",
      2, "t"},
+    {"rows in pairs, of which a test leaves out the last: they do not reach the next plane",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for e in 0..64\n    for u in 0..4\n      for j in 0..64\n"
+     "        y[u * 8128 + e * 128 + j] = x[e * 128 + j] + 1.0\n      if e < 63\n        for k in 0..64\n"
+     "          y[u * 8128 + e * 128 + 64 + k] = x[e * 128 + k] + 2.0\n",
+     2, "e"},
+    {"pairs of which only the first may be left out: they do reach it",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for e in 0..64\n    for u in 0..4\n      for j in 0..64\n"
+     "        y[u * 8128 + e * 128 + j] = x[e * 128 + j] + 1.0\n      if 0 < e\n        for k in 0..64\n"
+     "          y[u * 8128 + e * 128 + 64 + k] = x[e * 128 + k] + 2.0\n",
+     2, ""},
     {"a temporary of the inner loop, whose outer one carries a value",
      "func f(x: float32[40,512], writes y: float32[40,512], scratch s: float32[512])\n  for r in 0..3\n    for i in 0..40\n"
      "      for j in 0..512\n        s[j] = x[i, j] * 2.0\n      for j2 in 0..512\n        y[i, j2] += s[511 - j2] + 1.0\n",
