@@ -282,6 +282,26 @@ static bool resize_axis_node(Layout *l, Node *n) {
     layout_result(l, n, m->out[0], nhwc);
     return true;
 }
+bool layout_pad(Layout *l, Node *n) {
+    int64_t count = 0, naxes = 4, all[4] = {0, 1, 2, 3}, pads[10] = {0};
+    if (!op_is(n, "Pad") || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !layout_of(l, n->in[0])->native) return false;
+    const Blocked k = *layout_of(l, n->in[0]);
+    const int64_t *v = const_i64s(l->r->tmp, n->in[1], &count), *axes = all;
+    if (n->nin > 3 && n->in[3]) axes = const_i64s(l->r->tmp, n->in[3], &naxes);
+    if (!v || !axes || count != 2 * naxes) return false;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t axis = axes[i % naxes], at = (axis < 0 ? axis + 4 : axis) - (k.nhwc ? 1 : 2);
+        if (v[i] == 0) continue;
+        if (at != 0 && at != 1) return false;
+        pads[2 + at + (i < naxes ? 0 : 5)] = v[i];
+    }
+    Tensor *in[3] = {k.b, tensor_i64s(l->g, pads, 10), n->nin > 2 ? n->in[2] : NULL};
+    Node *m = layout_node(l, "Pad", n, in[2] ? 3 : 2, in);
+    memcpy(m->attr, n->attr, sizeof *m->attr * (size_t)n->op->nattr);
+    layout_infer(l, m);
+    layout_result(l, n, m->out[0], k.nhwc);
+    return true;
+}
 /* Split along the channels where each part begins at a block. */
 static bool split_node(Layout *l, Node *n) {
     bool nhwc;
@@ -311,7 +331,7 @@ bool pass_layout(Run *r) {
         next = n->next;
         if (node_dynamic(n)) continue;
         bool done = layout_conv(&l, n) || layout_conv_transpose(&l, n) || layout_pool(&l, n) || point_node(&l, n) || concat_node(&l, n) ||
-                    reduce_node(&l, n) || nearest_node(&l, n) || resize_axis_node(&l, n) || split_node(&l, n);
+                    reduce_node(&l, n) || nearest_node(&l, n) || resize_axis_node(&l, n) || layout_pad(&l, n) || split_node(&l, n);
         if (!done) transpose_node(&l, n);
     }
     return pass_dce(r);

@@ -32,6 +32,7 @@ Tensor *layout_pick(Layout *l, Tensor *t, Node *before);
 void layout_result(Layout *l, Node *n, Tensor *b, bool nhwc);
 Node *layout_node(Layout *l, const char *op, Node *before, int nin, Tensor *const *in);
 bool layout_infer(Layout *l, Node *n);
+bool layout_pad(Layout *l, Node *n); /* a Pad of the plane of a tensor that is blocked: true if it was rewritten */
 /* layout_conv.c: true if the node was rewritten. */
 bool layout_conv(Layout *l, Node *n);
 void layout_budget(Layout *l); /* before the walk: which convolutions may have larger weights */

@@ -37,6 +37,9 @@ static bool taps_fit(const Site *s) { /* taps of edge columns are written out: n
     int64_t reach = (s->k[1] - 1) * s->dil[1];
     return (ceil_div(reach, 4) + 2) * s->k[1] <= MAX_EDGE_TAPS * 2 && s->k[1] <= 31;
 }
+static int64_t columns_right(const Site *s) { /* that the last output reads behind the input */
+    return max_i64((s->out[1] - 1) * s->stride[1] + (s->k[1] - 1) * s->dil[1] + 1 - s->in[1] - s->pad[1], 0);
+}
 static bool padded_rows(const Site *s) {
     return s->pad[0] > 0 || (s->out[0] - 1) * s->stride[0] + (s->k[0] - 1) * s->dil[0] - s->pad[0] >= s->in[0];
 }
@@ -64,6 +67,22 @@ static bool plain_conv(const Node *n) {
     if (!op_is(n, "Conv") || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !is_const(n->in[1])) return false;
     if ((uintptr_t)n->in[1]->data % sizeof(float)) return false;
     return n->nin < 3 || !n->in[2] || is_const(n->in[2]);
+}
+/* Windows too wide for edges of their own get columns of zeros around the input, so that there are none. */
+static void pad_columns(Layout *l, Node *n, Site *s) {
+    int64_t right = columns_right(s), pads[8] = {[3] = s->pad[1], [7] = right};
+    if (s->pad[1] == 0 && right == 0) return;
+    Tensor *in[2] = {n->in[0], tensor_i64s(l->g, pads, 8)};
+    Node *p = layout_node(l, "Pad", n, 2, in);
+    layout_infer(l, p);
+    Tensor *wide = p->out[0];
+    layout_pad(l, p);
+    node_set_in(n, 0, wide);
+    put_is(l->g, n, "pads",
+           (int64_t[]){s->pad[0], 0, max_i64(0, (s->out[0] - 1) * s->stride[0] + (s->k[0] - 1) * s->dil[0] + 1 - s->in[0] - s->pad[0]), 0},
+           4);
+    node_set_s(n, op_attr_index(n->op, "auto_pad"), "NOTSET");
+    s->in[1] += s->pad[1] + right, s->pad[1] = 0;
 }
 static bool depthwise(Layout *l, Node *n, const Site *s) {
     int64_t c = n->in[0]->type.dim[1];
@@ -217,11 +236,12 @@ bool layout_conv(Layout *l, Node *n) {
     if (!plain_conv(n)) return false;
     const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
     int64_t group = get_i(n, "group", 1), c = x->dim[1], features = w->dim[0];
-    if (!site_of(n, w->dim + 2, &s) || !taps_fit(&s) || x->dim[0] < 1 || c < 1) return false;
+    if (!site_of(n, w->dim + 2, &s) || x->dim[0] < 1 || c < 1) return false;
     if (layout_of(l, n->in[0])->b && layout_of(l, n->in[0])->nhwc) return false;
-    if (group > 1 && group == c && features == c) return depthwise(l, n, &s);
+    if (group > 1 && group == c && features == c) return taps_fit(&s) && depthwise(l, n, &s);
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge) return false;
+    if (!taps_fit(&s)) pad_columns(l, n, &s);
     ConvExtents e = {c, features, group / merge, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
     ConvPlan plan = conv_plan(l, &(ConvCase){n, &s, e, group});
     if (plan.m) {

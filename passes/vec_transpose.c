@@ -68,6 +68,15 @@ static Expr *swap_turned(void *user, Expr *e) {
 static Expr *find_expr(void *user, Expr *e) { return expr_map(((Nest *)user)->tmp, e, find_turned, user); }
 static Expr *swap_expr(void *user, Expr *e) { return expr_map(((Nest *)user)->a, e, swap_turned, user); }
 
+/* A load may stand behind a test that keeps it inside its buffer; squares are loaded whole. */
+static bool always_inside(Nest *x, const Expr *load) {
+    Ranges r = {0};
+    int64_t n, lo, hi;
+    for (int i = 0; i < x->n; i++)
+        if (constant_loop(x->loop[i], &n)) vec_push(x->tmp, &r, ((Range){var_of(x, i), 0, n - 1}));
+    return expr_bounds(load->u.ld.idx[0], &r, &lo, &hi) && lo >= 0 && hi < load->u.ld.buf->dim[0];
+}
+
 /* Is it such a nest? Then p, q and turned are set. */
 static bool recognise(Nest *x) {
     x->p = -1;
@@ -83,6 +92,7 @@ static bool recognise(Nest *x) {
     if (x->bad || !x->turned) return false;
     x->q = unit_loop(x, x->turned->u.ld.idx[0]);
     int64_t k;
+    if (!always_inside(x, x->turned)) return false;
     return x->q >= 0 && x->q != x->p && vec_coefficient(x->turned->u.ld.idx[0], var_of(x, x->p), &k);
 }
 static Expr *open_loop(Nest *x, Stmt **block, const char *name, int64_t n, LoopMode mode) {

@@ -95,6 +95,10 @@ START_TEST(test_conv_shapes) {
         {{272, 40, 7, 7, 3, 3, 1, 1, 1, 1}, "ConvBlocked"},
         {{520, 33, 9, 6, 1, 1, 1, 1, 0, 1}, "ConvBlocked"},
         {{96, 64, 15, 9, 3, 3, 2, 1, 1, 1}, "ConvBlocked"},
+        {{1, 40, 1, 300, 1, 64, 7, 1, 0, 1}, "ConvBlocked"},
+        {{20, 24, 4, 40, 5, 35, 1, 1, 2, 1}, "ConvBlocked"},
+        {{1, 3, 2, 90, 1, 40, 2, 2, 9, 1}, "ConvBlocked"},
+        {{32, 32, 2, 50, 1, 64, 1, 1, 32, 2}, "ConvBlocked"},
         {{20, 20, 5, 5, 3, 3, 1, 1, 1, 5}, "Conv"},
     };
     char text[2048];
@@ -220,6 +224,18 @@ START_TEST(test_plane) { /* resizing and parts of the channels */
          "ToBlocked", 0);
 }
 END_TEST
+START_TEST(test_pads) { /* borders of the plane, of any kind, between convolutions */
+    same("graph g(x: float32[1,3,6,7]) -> (y)\n"
+         "  w: float32[20,3,3,3] = rand(1)\n  v: float32[8,20,3,3] = rand(2)\n  k: float32[8,8,3,50] = rand(3)\n"
+         "  p: int64[8] = [0, 0, 1, 2, 0, 0, 1, -1]\n  q: int64[4] = [2, 1, 0, 3]\n  axes: int64[2] = [-1, 2]\n  c: float32[] = [0.5]\n"
+         "  a: float32[1,20,6,7] = Conv(x, w) {pads=[1, 1, 1, 1]}\n"
+         "  b: float32[1,20,8,8] = Pad(a, p) {mode=\"reflect\"}\n"
+         "  d: float32[1,8,6,6] = Conv(b, v)\n"
+         "  e: float32[1,8,10,8] = Pad(d, q, c, axes)\n"
+         "  y: float32[1,8,8,7] = Conv(e, k) {pads=[0, 24, 0, 24]}\n",
+         "ToBlocked", 0);
+}
+END_TEST
 START_TEST(test_picked_channels) { /* no tensor between the convolutions has the usual order of axes */
     static const char *const text[] = {
         /* a channel shuffle as exporters write it, its halves taken by Gather and Split */
@@ -274,6 +290,7 @@ Suite *layout_suite(void) {
     tcase_add_test(c, test_neighbours);
     tcase_add_test(c, test_one_element);
     tcase_add_test(c, test_plane);
+    tcase_add_test(c, test_pads);
     tcase_add_test(c, test_picked_channels);
     tcase_add_test(c, test_channels_last);
     suite_add_tcase(s, c);
