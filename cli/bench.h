@@ -35,6 +35,7 @@ typedef struct BenchJob {
     const Target *target;
     const void *const *in;
     const int64_t *const *in_dims;
+    int64_t *const *out_dims;
     int threads, runs; /* runs 0: as many as fit into about two seconds */
     bool per_layer;
 } BenchJob;

@@ -95,7 +95,7 @@ static void load(const BenchJob *j, Loaded *l) {
     if (j->threads > 1 && set && set(l->arena, j->threads)) fprintf(stderr, "quern: bench: no kernel of this model uses threads\n");
 }
 static void call(const BenchJob *j, const Loaded *l) {
-    int r = l->invoke(l->arena, j->in, j->in_dims, l->out, NULL);
+    int r = l->invoke(l->arena, j->in, j->in_dims, l->out, j->out_dims);
     char text[16];
     snprintf(text, sizeof text, "%d", r);
     if (r) child_fail("invoke returned", text);

@@ -106,14 +106,20 @@ typedef struct DataSet {
     Vec(Value) in, out;
     const char *dir;
 } DataSet;
-bool dataset_read(Ctx *c, const char *dir, DataSet *out);
-bool dataset_same_shapes(const DataSet *a, const DataSet *b);     /* of the inputs: the two share one build */
-bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n); /* DIR itself or DIR/test_data_set_N */
+bool dataset_read(Ctx *c, const char *dir, const Graph *g, DataSet *out); /* g: the model's types; NULL: tensors */
+bool dataset_same_shapes(const DataSet *a, const DataSet *b);             /* of the inputs: the two share one build */
+bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n);         /* DIR itself or DIR/test_data_set_N */
 /* Older files hold the bits of bfloat16 and 8-bit floats as unsigned integers: such a value takes the wanted element type.
  * false: the types differ. */
 bool value_fit(Value *v, const Type *want);
 int64_t **dims_new(Arena *a, int n, Tensor *const *t); /* per tensor its extents, or their bounds */
 Type type_with_dims(const Type *t, const int64_t *dims);
+/* values.c: values that are no tensors. An output after a call, or an input as it was read; its dims list. */
+Value output_value(const Tensor *t, void *data, int64_t *dims);
+const int64_t *value_dims(const Value *v);
+bool list_fit(const Type *got, const Type *want); /* of value_fit */
+bool list_same_shape(const Value *x, const Value *y);
+const char *list_type_words(Arena *a, const Value *v); /* with the lengths and extents that it has */
 bool npy_read(Ctx *c, const char *path, Value *v);
 bool npy_write(Ctx *c, const char *path, const Value *v);
 /* One output against its expected value. The worst element is reported. */

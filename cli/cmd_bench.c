@@ -38,8 +38,11 @@ static void *seeded(Ctx *c, const Tensor *t, uint32_t *seed) {
 static bool find_data(Ctx *c, Options *o, DataSet *set) {
     char **dirs;
     int n;
-    if (!o->data.n) return true;
-    return dataset_find(c, o->data.v[0], &dirs, &n) && dataset_read(c, dirs[0], set) &&
+    ImportOptions probe = o->import;
+    probe.free_dims = true;
+    Graph *g = o->data.n ? onnx_import(c, o->model, &probe) : NULL;
+    if (!g) return !o->data.n;
+    return dataset_find(c, o->data.v[0], &dirs, &n) && dataset_read(c, dirs[0], g, set) &&
            model_bind_dims(c, o, o->model, set->in.v, set->in.n);
 }
 static const void **input_data(Ctx *c, const Graph *g, DataSet *set) {
@@ -50,7 +53,7 @@ static const void **input_data(Ctx *c, const Graph *g, DataSet *set) {
         ok = diag_error(c->d, (Loc){set->dir, -1, NULL, NULL}, "holds %d inputs, the model has %d", set->in.n, g->in.n);
     for (int i = 0; i < g->in.n && ok; i++) {
         in[i] = set->dir ? set->in.v[i].data : seeded(c, g->in.v[i], &seed);
-        if (set->dir && !value_fit(&set->in.v[i], &g->in.v[i]->type))
+        if (set->dir && !value_fit(&set->in.v[i], port_type(g->in.v[i])))
             ok = diag_error(c->d, (Loc){set->dir, -1, NULL, NULL}, "input '%s' has another type or shape than the model expects",
                             g->in.v[i]->name);
     }
@@ -243,8 +246,8 @@ int cmd_bench(Ctx *c, Options *o) {
     j.target = o->machine;
     j.in = input_data(c, j.p->g, &set);
     int64_t **dims = dims_new(c->a, j.p->g->in.n, j.p->g->in.v);
-    for (int i = 0; set.dir && i < j.p->g->in.n && i < set.in.n; i++)
-        memcpy(dims[i], set.in.v[i].type.dim, (size_t)set.in.v[i].type.rank * sizeof *dims[i]);
+    for (int i = 0; set.dir && i < j.p->g->in.n && i < set.in.n; i++) dims[i] = (int64_t *)(uintptr_t)value_dims(&set.in.v[i]);
+    j.out_dims = (int64_t *const *)dims_new(c->a, j.p->g->out.n, j.p->g->out.v);
     j.in_dims = (const int64_t *const *)dims;
     j.dir = j.in ? temp_dir(c) : NULL;
     if (!j.dir) return status;

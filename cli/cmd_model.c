@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_model.c: compile, run, verify. */
 #define _GNU_SOURCE
-#include "ir/extent.h"
+#include "ir/list.h"
 #include "verify.h"
 #include <errno.h>
 #include <math.h>
@@ -62,6 +62,7 @@ static int64_t **input_dims(Ctx *c, const Graph *g, const Value *in) {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < g->in.n; i++) {
             const Type *t = &g->in.v[i]->type;
+            if (in[i].type.wrap && in[i].data) dims[i] = in[i].dims;
             for (int k = 0; t->ext && k < t->rank; k++) {
                 const Extent *x = t->ext[k] ? extent_find(g, t->ext[k]->u.v) : NULL;
                 if (x && in[i].data && pass == 0) known[x->v->id] = dims[i][k] = in[i].type.dim[k];
@@ -90,27 +91,44 @@ static bool read_named_inputs(Ctx *c, Options *o, Value *in, const Graph *g) {
         size_t n = strlen(nv->value);
         bool npy = n > 4 && strcmp(nv->value + n - 4, ".npy") == 0;
         if (npy) npy_read(c, nv->value, &in[at]);
-        else onnx_read_tensor(c, nv->value, &in[at]);
+        else onnx_read_value(c, nv->value, port_type(g->in.v[at]), &in[at]);
     }
     return c->d->errors == 0;
 }
 static bool check_input(Ctx *c, const Tensor *t, Value *v, const char *where) {
-    if (value_fit(v, &t->type)) return true;
+    if (value_fit(v, port_type(t))) return true;
     Text got = {0}, want = {0};
-    type_print(&v->type, &got), type_print(&t->type, &want);
+    type_print(&v->type, &got), type_print(port_type(t), &want);
     diag_error(c->d, (Loc){where, -1, NULL, NULL}, "input '%s' is %s, the model expects %s", t->name, got.s, want.s);
     text_free(&got), text_free(&want);
     return false;
 }
-static void print_value(const Value *v) {
+static void print_value(Ctx *c, const Value *v) {
     Text t = {0};
+    if (v->type.wrap) {
+        Values parts = {0};
+        value_tensors(c->a, v, &parts);
+        type_print(&v->type, &t);
+        printf("%s: %s", v->name, t.s);
+        text_free(&t);
+        if (v->type.wrap->kind == WRAP_OPTIONAL) puts(v->dims[0] ? " with a value" : " without a value");
+        else printf(" of %lld\n", (long long)v->dims[0]);
+        for (int i = 0; i < parts.n && i < 32; i++) print_value(c, &parts.v[i]);
+        if (parts.n > 32) puts("...");
+        return;
+    }
     type_print(&v->type, &t);
     printf("%s: %s =", v->name, t.s);
     int64_t n;
     type_elements(&v->type, &n);
     for (int64_t i = 0; i < n && i < 32; i++) {
         t.n = 0;
-        if (dtype_is_float(v->type.dt)) text_float(&t, dtype_get_f(v->type.dt, v->data, i), v->type.dt == DT_FLOAT64 ? 64 : 32);
+        if (v->type.dt == DT_STRING) {
+            const char *b = v->data;
+            int64_t at[2];
+            memcpy(at, b + 8 * i, sizeof at);
+            text_printf(&t, "\"%.*s\"", (int)(at[1] - at[0]), b + at[0]);
+        } else if (dtype_is_float(v->type.dt)) text_float(&t, dtype_get_f(v->type.dt, v->data, i), v->type.dt == DT_FLOAT64 ? 64 : 32);
         else text_printf(&t, "%lld", (long long)dtype_get_i(v->type.dt, v->data, i));
         printf(" %s", t.s);
     }
@@ -144,11 +162,11 @@ int cmd_run(Ctx *c, Options *o) {
     status = EXIT_DONE;
     Map *used = map_new(c->a);
     for (int i = 0; i < g->out.n; i++) {
-        Value v = {g->out.v[i]->name, type_with_dims(&g->out.v[i]->type, out_dims[i]), out[i], 0};
-        int64_t count;
-        if (!type_elements(&v.type, &count) || !dtype_bytes(v.type.dt, count, &v.bytes)) BUG("output '%s' has no size", v.name);
-        if (!o->output_dir) print_value(&v);
-        else if (!npy_write(c, arena_printf(c->a, "%s/%s.npy", o->output_dir, c_name(c->a, used, v.name, "output")), &v))
+        Value v = output_value(g->out.v[i], out[i], out_dims[i]);
+        const char *stem = o->output_dir ? arena_printf(c->a, "%s/%s", o->output_dir, c_name(c->a, used, v.name, "output")) : NULL;
+        if (!stem) print_value(c, &v);
+        else if (v.type.wrap ? !onnx_write_value(c, arena_printf(c->a, "%s.pb", stem), &v)
+                             : !npy_write(c, arena_printf(c->a, "%s.npy", stem), &v))
             status = EXIT_REFUSED;
     }
 done:
@@ -157,6 +175,41 @@ done:
 }
 
 /* ---- verify */
+/* One tensor of output i, which may be all of it. */
+static bool verify_tensor(Ctx *c, const Options *o, const Graph *g, const DataSet *set, int i, const Value *got, Value *want) {
+    Loc l = {set->dir, -1, NULL, NULL};
+    int64_t count;
+    if (!type_elements(&got->type, &count) || !value_fit(want, &got->type)) {
+        Text a = {0}, b = {0};
+        type_print(&got->type, &a), type_print(&want->type, &b);
+        diag_error(c->d, l, "output '%s' is %s, the stored one is %s", got->name, a.s, b.s);
+        text_free(&a), text_free(&b);
+        return false;
+    }
+    DType dt = got->type.dt;
+    Compared cmp = compare_values(dt, count, got->data, want->data, tolerance_default(g, dt, o->atol, o->rtol));
+    if (!o->quiet)
+        printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, got->name, cmp.ok ? "ok" : "WRONG",
+               cmp.max_abs, cmp.max_allowed);
+    return cmp.ok ||
+           diag_error(c->d, l,
+                      "output '%s' differs: element %lld is %.9g, expected %.9g (difference %.3g, allowed %.3g); %lld of %lld elements "
+                      "are wrong",
+                      got->name, (long long)cmp.at, dtype_get_f(dt, got->data, cmp.at), dtype_get_f(dt, want->data, cmp.at), cmp.max_abs,
+                      cmp.max_allowed, (long long)cmp.bad, (long long)count);
+}
+static bool verify_value(Ctx *c, const Options *o, const Graph *g, const DataSet *set, int i, const Value *got) {
+    Value *want = &set->out.v[i];
+    Values x = {0}, y = {0};
+    bool ok = true;
+    if (!got->type.wrap) return verify_tensor(c, o, g, set, i, got, want);
+    if (!wrap_same_kind(&got->type, &want->type) || memcmp(got->dims, want->dims, (size_t)want->ndims * sizeof *want->dims) != 0)
+        return diag_error(c->d, (Loc){set->dir, -1, NULL, NULL}, "output '%s', %s, has other lengths or extents than the stored %s",
+                          got->name, list_type_words(c->a, got), list_type_words(c->a, want));
+    value_tensors(c->a, got, &x), value_tensors(c->a, want, &y);
+    for (int k = 0; k < x.n && k < y.n; k++) ok &= verify_tensor(c, o, g, set, i, &x.v[k], &y.v[k]);
+    return ok;
+}
 bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set) {
     Graph *g = r->p->g;
     Loc l = {set->dir, -1, NULL, NULL};
@@ -171,27 +224,8 @@ bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set) {
     int64_t **out_dims = dims_new(c->a, g->out.n, g->out.v);
     if (!ok || !runner_call(c, o, r, data, input_dims(c, g, set->in.v), out, out_dims)) return false;
     for (int i = 0; i < set->out.n && i < g->out.n; i++) {
-        const Tensor *t = g->out.v[i];
-        Value *want = &set->out.v[i];
-        Type got = type_with_dims(&t->type, out_dims[i]);
-        int64_t count;
-        if (!type_elements(&got, &count) || !value_fit(want, &got)) {
-            Text a = {0}, b = {0};
-            type_print(&got, &a), type_print(&want->type, &b);
-            ok = diag_error(c->d, l, "output '%s' is %s, the stored one is %s", t->name, a.s, b.s);
-            text_free(&a), text_free(&b);
-            continue;
-        }
-        Compared cmp = compare_values(t->type.dt, count, out[i], want->data, tolerance_default(g, t->type.dt, o->atol, o->rtol));
-        if (!o->quiet)
-            printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, t->name, cmp.ok ? "ok" : "WRONG",
-                   cmp.max_abs, cmp.max_allowed);
-        if (!cmp.ok)
-            ok = diag_error(
-                c->d, l,
-                "output '%s' differs: element %lld is %.9g, expected %.9g (difference %.3g, allowed %.3g); %lld of %lld elements are wrong",
-                t->name, (long long)cmp.at, dtype_get_f(t->type.dt, out[i], cmp.at), dtype_get_f(t->type.dt, want->data, cmp.at),
-                cmp.max_abs, cmp.max_allowed, (long long)cmp.bad, (long long)count);
+        Value got = output_value(g->out.v[i], out[i], out_dims[i]);
+        ok &= verify_value(c, o, g, set, i, &got);
     }
     return ok;
 }
@@ -199,7 +233,7 @@ bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set) {
 static bool fits_program(const Runner *r, DataSet *set) {
     const Graph *g = r->p ? r->p->g : NULL;
     bool ok = g && g->extent.n && set->in.n >= g->in.n;
-    for (int i = 0; ok && i < g->in.n; i++) ok = value_fit(&set->in.v[i], &g->in.v[i]->type);
+    for (int i = 0; ok && i < g->in.n; i++) ok = value_fit(&set->in.v[i], port_type(g->in.v[i]));
     return ok;
 }
 int cmd_verify(Ctx *c, Options *o) {
@@ -207,6 +241,10 @@ int cmd_verify(Ctx *c, Options *o) {
     Runner r = {0};
     DataSet *last = NULL, *first = NULL;
     Options user = *o;
+    ImportOptions probe = o->import;
+    probe.free_dims = true;
+    Graph *g = onnx_import(c, o->model, &probe);
+    if (!g) return EXIT_REFUSED;
     for (int i = 0; i < o->data.n; i++) {
         char **dirs;
         int n;
@@ -216,7 +254,7 @@ int cmd_verify(Ctx *c, Options *o) {
         }
         for (int k = 0; k < n; k++) {
             DataSet *set = NEW(c->a, DataSet);
-            bool ok = dataset_read(c, dirs[k], set);
+            bool ok = dataset_read(c, dirs[k], g, set);
             if (ok && !(last && (dataset_same_shapes(last, set) || fits_program(&r, set)))) {
                 runner_close(&r);
                 r = (Runner){0};

@@ -23,7 +23,7 @@ static bool exists(const char *path) { return access(path, F_OK) == 0; }
 bool dataset_same_shapes(const DataSet *a, const DataSet *b) {
     if (a->in.n != b->in.n) return false;
     for (int i = 0; i < a->in.n; i++)
-        if (!type_same(&a->in.v[i].type, &b->in.v[i].type)) return false;
+        if (!type_same(&a->in.v[i].type, &b->in.v[i].type) || !list_same_shape(&a->in.v[i], &b->in.v[i])) return false;
     return true;
 }
 /* Extents that are known at run time only may be anything up to their bound. */
@@ -33,16 +33,17 @@ static bool fits_shape(const Type *t, const Type *want) {
     return ok;
 }
 bool value_fit(Value *v, const Type *want) {
+    if (v->type.wrap || want->wrap) return list_fit(&v->type, want);
     bool bits = dtype_is_float(want->dt) && dtype_compute(want->dt) != want->dt &&
                 dtype_info[want->dt].bits == dtype_info[v->type.dt].bits && dtype_info[v->type.dt].cls == CLS_UINT;
     if (bits && fits_shape(&v->type, want)) v->type.dt = want->dt;
     return v->type.dt == want->dt && fits_shape(&v->type, want);
 }
 int64_t **dims_new(Arena *a, int n, Tensor *const *t) {
-    int64_t **dims = NEW_ARRAY(a, int64_t *, n + 1);
+    int64_t **dims = NEW_ARRAY(a, int64_t *, n + 1), words;
     for (int i = 0; i < n; i++) {
-        dims[i] = NEW_ARRAY(a, int64_t, t[i]->type.rank + 1);
-        memcpy(dims[i], t[i]->type.dim, (size_t)t[i]->type.rank * sizeof *dims[i]);
+        dims[i] = t[i]->packed ? wrap_dims(a, t[i]->packed, &words) : NEW_ARRAY(a, int64_t, t[i]->type.rank + 1);
+        if (!t[i]->packed) memcpy(dims[i], t[i]->type.dim, (size_t)t[i]->type.rank * sizeof *dims[i]);
     }
     return dims;
 }
@@ -51,7 +52,7 @@ Type type_with_dims(const Type *t, const int64_t *dims) {
     memcpy(r.dim, dims, (size_t)t->rank * sizeof *dims);
     return r;
 }
-bool dataset_read(Ctx *c, const char *dir, DataSet *out) {
+bool dataset_read(Ctx *c, const char *dir, const Graph *g, DataSet *out) {
     bool ok = true;
     out->dir = dir;
     for (int side = 0; side < 2; side++)
@@ -60,7 +61,11 @@ bool dataset_read(Ctx *c, const char *dir, DataSet *out) {
             char *npy = arena_printf(c->a, "%s/%s_%d.npy", dir, side ? "output" : "input", i);
             if (!exists(path) && !exists(npy)) break;
             Value v = {0};
-            if (exists(path) ? !onnx_read_tensor(c, path, &v) : !npy_read(c, npy, &v)) {
+            const Type *like = !g            ? NULL
+                               : side        ? (i < g->out.n ? port_type(g->out.v[i]) : NULL)
+                               : i < g->in.n ? port_type(g->in.v[i])
+                                             : NULL;
+            if (exists(path) ? !onnx_read_value(c, path, like, &v) : !npy_read(c, npy, &v)) {
                 ok = false;
                 continue;
             }

@@ -5,6 +5,7 @@
  *   cc -O2 -shared … out/net.c -> net.so;   child: dlopen, net_invoke(arena, inputs, …), outputs in shared memory
  */
 #define _GNU_SOURCE
+#include "ir/list.h"
 #include "verify.h"
 #include <dirent.h>
 #include <dlfcn.h>
@@ -145,12 +146,11 @@ static _Noreturn void child_call(const char *so, const char *id, const Program *
     _exit(0);
 }
 
-bool exec_watch(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, void *const *out, ExecWatch *watch,
-                void *user) {
-    int64_t **dims = NEW_ARRAY(c->a, int64_t *, p->g->out.n + 1);
-    for (int i = 0; i < p->g->out.n; i++) dims[i] = NEW_ARRAY(c->a, int64_t, QN_MAX_RANK);
+bool exec_watch(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, const int64_t *const *in_dims,
+                void *const *out, ExecWatch *watch, void *user) {
+    int64_t **dims = dims_new(c->a, p->g->out.n, p->g->out.v);
     probe.fn = watch, probe.user = user;
-    bool ok = exec_call(c, so, id, p, in, NULL, out, dims);
+    bool ok = exec_call(c, so, id, p, in, in_dims, out, dims);
     probe.fn = NULL;
     return ok;
 }
@@ -159,10 +159,12 @@ bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const v
     Graph *g = p->g;
     void **shared = NEW_ARRAY(c->a, void *, g->out.n + 1);
     int64_t **dims = NEW_ARRAY(c->a, int64_t *, g->out.n + 1);
-    size_t dims_bytes = ((size_t)g->out.n * QN_MAX_RANK + 1) * sizeof(int64_t);
+    size_t words = 1;
+    for (int i = 0; i < g->out.n; i++) words += (size_t)tensor_dim_words(g->out.v[i]);
+    size_t dims_bytes = words * sizeof(int64_t);
     int64_t *all = mmap(NULL, dims_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED) return diag_error(c->d, NO_LOC, "out of memory");
-    for (int i = 0; i < g->out.n; i++) dims[i] = all + (size_t)i * QN_MAX_RANK;
+    for (int i = 0; i < g->out.n; i++) dims[i] = i ? dims[i - 1] + tensor_dim_words(g->out.v[i - 1]) : all;
     for (int i = 0; i < g->out.n; i++) {
         shared[i] = mmap(NULL, (size_t)tensor_bytes(g->out.v[i]) + 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (shared[i] == MAP_FAILED) return diag_error(c->d, NO_LOC, "out of memory for output '%s'", g->out.v[i]->name);
@@ -177,7 +179,7 @@ bool exec_call(Ctx *c, const char *so, const char *id, const Program *p, const v
         size_t n = (size_t)tensor_bytes(g->out.v[i]);
         memcpy(out[i], shared[i], n);
         munmap(shared[i], n + 64);
-        for (int k = 0; k < g->out.v[i]->type.rank; k++) out_dims[i][k] = dims[i][k];
+        memcpy(out_dims[i], dims[i], (size_t)tensor_dim_words(g->out.v[i]) * sizeof(int64_t));
     }
     munmap(all, dims_bytes);
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)

@@ -40,6 +40,28 @@ bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, cons
     return emit_model(c, p, &eo, dir, e);
 }
 
+static void bind(Ctx *c, Options *o, const char *name, int64_t v) {
+    vec_push(c->a, &o->import.dims, ((DimBinding){.name = name, .value = v, .used = false}));
+}
+/* The length of a sequence or map, and the extents of its elements: of all together where they agree. */
+static void bind_list(Ctx *c, Options *o, const char *name, const Type *t, const Type *v) {
+    const Wrap *w = t->wrap, *got = v->wrap;
+    if (w->kind == WRAP_OPTIONAL && w->of.wrap) w = w->of.wrap, got = got && got->hi ? got->of.wrap : NULL;
+    int64_t n = got ? got->hi : 0;
+    if (w->kind != WRAP_OPTIONAL && w->hi < 0) bind(c, o, arena_printf(c->a, "%s[]", name), n);
+    const Type *first = got && n ? wrap_item(got, 0) : NULL;
+    const char *all = w->kind == WRAP_OPTIONAL ? name : arena_printf(c->a, "%s[]", name);
+    bool same = true;
+    if (w->kind == WRAP_MAP || w->of.wrap || (!first && w->kind != WRAP_OPTIONAL)) return;
+    for (int i = 1; i < n; i++) same &= type_same(wrap_item(got, i), first);
+    for (int i = 0; i < (same ? 1 : n); i++) {
+        const Type *e = first ? wrap_item(got, i) : NULL;
+        int rank = w->of.rank >= 0 ? w->of.rank : e ? e->rank : 0;
+        for (int k = 0; k < rank && (!e || k < e->rank); k++)
+            if (w->of.rank < 0 || w->of.dim[k] < 0)
+                bind(c, o, arena_printf(c->a, "%s[%d]", same ? all : arena_printf(c->a, "%s[%d]", name, i), k), e ? e->dim[k] : 1);
+    }
+}
 /* A free axis of input i takes the extent that the data has. Bindings are by axis, so that two data sets cannot clash by name. */
 bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int nin) {
     ImportOptions probe = o->import;
@@ -48,6 +70,7 @@ bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int 
     if (!g) return false;
     for (int i = 0; i < g->in.n && i < nin; i++) {
         const Tensor *t = g->in.v[i];
+        if (t->type.wrap && (in[i].data || !in[i].type.wrap)) bind_list(c, o, t->name, &t->type, &in[i].type);
         for (int k = 0; k < t->type.rank && k < in[i].type.rank; k++)
             if (t->type.dim[k] < 0)
                 vec_push(c->a, &o->import.dims,

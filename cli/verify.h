@@ -20,6 +20,6 @@ void verify_bisect(Ctx *c, const Options *user, const DataSet *set);
 /* exec.c: calls emitted code that was built with the profile hook; after kernel k the child calls `watch(user, k)` with the arena and
  * the outputs at hand. What it writes into shared memory is seen here. */
 typedef void ExecWatch(void *user, int kernel, const char *arena, void *const *out);
-bool exec_watch(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, void *const *out, ExecWatch *watch,
-                void *user);
+bool exec_watch(Ctx *c, const char *so, const char *id, const Program *p, const void *const *in, const int64_t *const *in_dims,
+                void *const *out, ExecWatch *watch, void *user);
 #endif

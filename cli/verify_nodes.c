@@ -87,7 +87,7 @@ static void on_reference(void *user, int kernel, void *const *param) {
         char *data = arena_alloc(s->c->a, (size_t)n * element_bytes(t) + 16);
         gather(k->f->param.v[i], t, param[i], data);
         Value *v = NEW(s->c->a, Value);
-        *v = (Value){t->name, t->type, data, n * (int64_t)element_bytes(t)};
+        *v = (Value){.name = t->name, .type = t->type, .data = data, .bytes = n * (int64_t)element_bytes(t)};
         map_set(s->by_name, t->name, v);
     }
 }
@@ -95,6 +95,14 @@ static const void **inputs_of(Ctx *c, const Program *p, const DataSet *set) {
     const void **in = NEW_ARRAY(c->a, const void *, p->g->in.n + 1);
     for (int i = 0; i < p->g->in.n && i < set->in.n; i++) in[i] = set->in.v[i].data;
     return in;
+}
+/* Dims lists of inputs that are no tensors; the others have the shapes that were compiled for. NULL: there are none. */
+static const int64_t **dims_of(Ctx *c, const Program *p, const DataSet *set) {
+    const int64_t **dims = NEW_ARRAY(c->a, const int64_t *, p->g->in.n + 1);
+    bool any = false;
+    for (int i = 0; i < p->g->in.n && i < set->in.n; i++)
+        if (p->g->in.v[i]->packed) dims[i] = set->in.v[i].dims, any = true;
+    return any ? dims : NULL;
 }
 static void **outputs_of(Ctx *c, const Program *p) {
     void **out = NEW_ARRAY(c->a, void *, p->g->out.n + 1);
@@ -118,7 +126,7 @@ static Map *interpret_with(Ctx *c, const Options *user, const DataSet *set, cons
     if (!bind(c, &o, set)) return NULL;
     Program *p = model_build(c, &o, o.model);
     Seen s = {c, p, map_new(c->a), only};
-    return p && program_watch(c, p, inputs_of(c, p, set), NULL, outputs_of(c, p), NULL, on_reference, &s) ? s.by_name : NULL;
+    return p && program_watch(c, p, inputs_of(c, p, set), dims_of(c, p, set), outputs_of(c, p), NULL, on_reference, &s) ? s.by_name : NULL;
 }
 
 /* ---- the folder of reference tensors */
@@ -265,8 +273,8 @@ bool verify_nodes(Ctx *c, const Options *user, const DataSet *set) {
     ok = ok && list_stored(&w) && model_emit(c, &o, p, id, dir, &e) && bench_hook_write(c, dir, id, hook);
     if (ok) vec_push(c->a, &e.sources, hook);
     ok = ok && read_shift(&w, dir, id) && exec_build(c, &o, dir, &e, &id, 1, so);
-    ok = ok && program_watch(c, p, inputs_of(c, p, set), NULL, outputs_of(c, p), NULL, on_interpreted, &w) &&
-         exec_watch(c, so, id, p, inputs_of(c, p, set), outputs_of(c, p), on_compiled, &w);
+    ok = ok && program_watch(c, p, inputs_of(c, p, set), dims_of(c, p, set), outputs_of(c, p), NULL, on_interpreted, &w) &&
+         exec_watch(c, so, id, p, inputs_of(c, p, set), dims_of(c, p, set), outputs_of(c, p), on_compiled, &w);
     remove_dir(dir);
     Map *plain = ok ? interpret_with(c, user, set, "fold", true, NULL) : NULL;
     return plain && compare_all(&w, plain);

@@ -40,6 +40,7 @@ typedef struct Model {
     Map *used;                               /* names at file scope and of ID_run's parameters */
     const char **in, **out;                  /* parameter names */
     const char **extent, **dims;             /* per extent of an input, per output whose shape is not constant: parameters too; else NULL */
+    const char **in_dims;                    /* per input that is no tensor: its dims list; else NULL */
     const char **arena_name;                 /* per tensor id: name in the table of arena offsets, or NULL */
     const char **const_name;                 /* per tensor id: member of the weights */
     EmitNeeds needs;

@@ -4,13 +4,20 @@
  *   #define net_ARENA_BYTES 6112   #define net_IN_image_ELEMS 784   int net_run(void *arena, const float *image, float *scores);
  */
 #include "model.h"
+#include "ir/list.h"
 
 static void put_tensor(const Model *m, Text *t, const Tensor *k, const char *name, const char *way) {
     Text what = {0};
     text_printf(&what, "%s '%.64s': ", way[0] == 'I' ? "input" : "output", k->name);
-    type_print(&k->type, &what);
+    type_print(k->packed ? k->packed : &k->type, &what);
     put_comment(t, what.s, 0);
     text_free(&what);
+    if (k->packed) {
+        put_comment(t, "at most: words of its dims list, and bytes of the tensors, each of which starts at a multiple of 16", 0);
+        text_printf(t, "#define %s_%s_%s_DIMS %lld\n", m->id, way, name, (long long)tensor_dim_words(k));
+        text_printf(t, "#define %s_%s_%s_BYTES %lld\n", m->id, way, name, (long long)tensor_bytes(k));
+        return;
+    }
     if (k->type.ext) put_comment(t, "at most, as is the size of what is handed over; extents are parameters", 0);
     text_printf(t, "#define %s_%s_%s_ELEMS %lld\n", m->id, way, name, (long long)tensor_elements(k));
     text_printf(t, "#define %s_%s_%s_BYTES %lld\n", m->id, way, name, (long long)tensor_bytes(k));

@@ -4,7 +4,7 @@
  *   {"name": "net", …, "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3], "symbols": null, "max_bytes": 12}], …}
  */
 #include "model.h"
-#include "ir/extent.h"
+#include "ir/list.h"
 #include "ir/target.h"
 #include <string.h>
 
@@ -29,8 +29,41 @@ static void put_string(Text *t, const char *text) {
     }
     text_puts(t, "\"");
 }
+/* As ONNX writes it, without lengths and extents: seq(tensor(float32)), map(int64,float32). */
+static void put_type(Text *t, const Type *y) {
+    static const char *const name[] = {"seq", "optional", "map"};
+    if (!y->wrap) {
+        text_printf(t, "tensor(%s)", dtype_name(y->dt));
+        return;
+    }
+    text_printf(t, "%s(", name[y->wrap->kind]);
+    if (y->wrap->kind == WRAP_MAP) text_printf(t, "%s,%s", dtype_name(y->wrap->key), dtype_name(y->wrap->of.dt));
+    else put_type(t, &y->wrap->of);
+    text_puts(t, ")");
+}
+/* A value that is no tensor: shape is that which every tensor inside fits in, null where ranks differ. */
+static void put_value(Text *t, const Tensor *k, const char *end) {
+    const Wrap *w = k->packed->wrap->kind == WRAP_OPTIONAL && k->packed->wrap->of.wrap ? k->packed->wrap->of.wrap : k->packed->wrap;
+    Type shape = *wrap_inner(k->packed);
+    for (int i = 0; w->each && i < w->hi; i++) {
+        if (w->each[i].rank != shape.rank) shape.rank = -1;
+        for (int d = 0; d < shape.rank; d++) shape.dim[d] = max_i64(shape.dim[d], w->each[i].dim[d]);
+    }
+    text_puts(t, "    {\"name\": ");
+    put_string(t, k->name);
+    text_puts(t, ", \"type\": \"");
+    put_type(t, k->packed);
+    text_printf(t, "\", \"dtype\": \"%s\", \"shape\": %s", dtype_name(shape.dt), shape.rank < 0 ? "null" : "[");
+    for (int d = 0; d < shape.rank; d++) text_printf(t, "%s%lld", d ? ", " : "", (long long)shape.dim[d]);
+    text_printf(t, "%s, \"symbols\": null, \"max_length\": %lld, \"max_dims\": %lld, \"max_bytes\": %lld}%s\n", shape.rank < 0 ? "" : "]",
+                (long long)w->hi, (long long)tensor_dim_words(k), (long long)tensor_bytes(k), end);
+}
 static void put_tensor(Text *t, const Graph *g, const Tensor *k, const char *end) {
     bool symbolic = false;
+    if (k->packed) {
+        put_value(t, k, end);
+        return;
+    }
     text_puts(t, "    {\"name\": ");
     put_string(t, k->name);
     text_printf(t, ", \"dtype\": \"%s\", \"shape\": [", dtype_name(k->type.dt));

@@ -5,7 +5,7 @@
  *   conv1(x, ID_weights.conv1_w, (float *)(a + AT_conv1));   relu(…)   …
  */
 #include "model.h"
-#include "ir/extent.h"
+#include "ir/list.h"
 #include "ir/target.h"
 #include <string.h>
 
@@ -27,6 +27,9 @@ void run_names(Model *m) {
     for (int i = 0; i < g->out.n; i++) m->out[i] = c_name(m->a, m->used, g->out.v[i]->name, "y");
     m->extent = NEW_ARRAY(m->a, const char *, g->extent.n + 1);
     m->dims = NEW_ARRAY(m->a, const char *, g->out.n + 1);
+    m->in_dims = NEW_ARRAY(m->a, const char *, g->in.n + 1);
+    for (int i = 0; i < g->in.n; i++)
+        if (g->in.v[i]->packed) m->in_dims[i] = c_name(m->a, m->used, arena_printf(m->a, "%.50s_dims", m->in[i]), "dims");
     for (int i = 0; i < g->extent.n; i++)
         if (g->extent.v[i]->input) m->extent[i] = c_name(m->a, m->used, g->extent.v[i]->name, "n");
     for (int i = 0; i < g->out_dims.n; i++)
@@ -186,6 +189,8 @@ void run_kernels(Model *m, Text *t) {
     Text helpers = {0};
     for (int i = 0; i < m->variant.n; i++) variant_kernels(m, &m->variant.v[i], &helpers);
     helper_text_set(m->helpers, &helpers, &m->needs.helpers);
+    for (int i = 0; i < m->p->g->in.n; i++)
+        if (m->in_dims[i] && !helper_text_put(m->helpers, &helpers, "qn_list_take")) BUG("no embedded file reads dims lists");
     if (helpers.n) {
         text_putn(t, helpers.s, helpers.n);
         text_puts(t, "\n");
@@ -229,6 +234,7 @@ void run_table(Model *m, Text *t) {
 
 /* ---- the entry points */
 static const char *type_of(const Tensor *t) { return dtype_info[t->type.dt].ctype; }
+static const char *word_of(const Tensor *t) { return t->packed ? "void" : type_of(t); }
 void run_signature(const Model *m, Text *t) {
     const Graph *g = m->p->g;
     Text head = {0};
@@ -238,9 +244,12 @@ void run_signature(const Model *m, Text *t) {
     Vec(const char *) param = {0};
     for (int i = 0; i < g->extent.n; i++)
         if (m->extent[i]) vec_push(m->a, &param, arena_printf(m->a, "int64_t %s", m->extent[i]));
-    for (int i = 0; i < g->in.n; i++) vec_push(m->a, &param, arena_printf(m->a, "const %s *%s", type_of(g->in.v[i]), m->in[i]));
+    for (int i = 0; i < g->in.n; i++) {
+        vec_push(m->a, &param, arena_printf(m->a, "const %s *%s", word_of(g->in.v[i]), m->in[i]));
+        if (m->in_dims[i]) vec_push(m->a, &param, arena_printf(m->a, "const int64_t *%s", m->in_dims[i]));
+    }
     for (int i = 0; i < g->out.n; i++) {
-        vec_push(m->a, &param, arena_printf(m->a, "%s *%s", type_of(g->out.v[i]), m->out[i]));
+        vec_push(m->a, &param, arena_printf(m->a, "%s *%s", word_of(g->out.v[i]), m->out[i]));
         if (m->dims[i]) vec_push(m->a, &param, arena_printf(m->a, "int64_t *%s", m->dims[i]));
     }
     for (int i = 0; i < param.n; i++) {
@@ -308,6 +317,8 @@ static void put_call(Model *m, Text *t, const Variant *v, int kernel) {
     else text_puts(t, ");\n");
 }
 static bool uses_store(const Model *m, StoreKind store) {
+    for (int i = 0; i < m->p->g->in.n && store == ST_ARENA; i++)
+        if (m->p->g->in.v[i]->packed && m->arena_name[m->p->g->in.v[i]->dims->id]) return true;
     for (const Program *p = m->p; p; p = p->next)
         for (int i = 0; i < p->k.n; i++) {
             const Kernel *k = p->k.v[i];
@@ -321,6 +332,7 @@ static bool uses_store(const Model *m, StoreKind store) {
 /* ---- run-time extents: from the caller into the arena, checked; those that kernels compute are checked behind them */
 static bool may_be_empty(const Graph *g, const Tensor *k) {
     int64_t lo, hi;
+    if (k->packed) return true; /* put_extents says more */
     for (int i = 0; i < k->type.rank && k->type.ext; i++)
         if (k->type.ext[i] && (!extent_bounds(g, k->type.ext[i], &lo, &hi) || lo <= 0)) return true;
     return tensor_bytes(k) == 0;
@@ -332,6 +344,22 @@ static void put_extents(const Model *m, Text *t) {
         if (!x->input) continue;
         text_printf(t, "    if (%s < %lld) return %s_E_SHAPE;\n    if (%s > %lld) return %s_E_BOUND;\n", m->extent[i], (long long)x->lo,
                     m->id, m->extent[i], (long long)x->hi, m->id);
+    }
+    for (int i = 0; i < g->in.n; i++) { /* 1: more than there may be, 3: not what is expected; the last word: how many elements there are */
+        const Tensor *d = g->in.v[i]->dims;
+        int64_t n, *want;
+        if (!m->in_dims[i]) continue;
+        want = wrap_table(m->a, g->in.v[i]->packed, &n);
+        text_puts(t, "    {\n        static const int64_t want[] = {");
+        for (int64_t k = 0; k < n; k++) text_printf(t, "%s%lld", !k ? "" : k % 20 ? ", " : ",\n            ", (long long)want[k]);
+        const char *at = m->arena_name[d->id] ? arena_printf(m->a, "(int64_t *)(a + AT_%s)", m->arena_name[d->id]) : NULL;
+        text_puts(t, "};\n");
+        if (!at) text_printf(t, "        int64_t list[%lld];\n", (long long)d->type.dim[0]), at = "list";
+        text_printf(t,
+                    "        switch (qn_list_take(want, %s, %s)) {\n        case 0: break;\n        case 1: return %s_E_BOUND;\n        "
+                    "default: return "
+                    "%s_E_SHAPE;\n        }\n        if (!%s && (%s)[%lld]) return %s_E_INPUT;\n    }\n",
+                    m->in_dims[i], at, m->id, m->id, m->in[i], at, (long long)d->type.dim[0] - 1, m->id);
     }
     for (int i = 0; i < g->extent.n; i++)
         if (g->extent.v[i]->input && m->arena_name[g->extent.v[i]->t->id])
@@ -354,7 +382,7 @@ static void put_out_dims(const Model *m, Text *t) {
     for (int i = 0; i < g->out_dims.n; i++)
         if (g->out_dims.v[i])
             text_printf(t, "    for (int i = 0; %s && i < %d; i++) %s[i] = ((const int64_t *)(a + AT_%s))[i];\n", m->dims[i],
-                        g->out.v[i]->type.rank, m->dims[i], m->arena_name[g->out_dims.v[i]->id]);
+                        (int)tensor_dim_words(g->out.v[i]), m->dims[i], m->arena_name[g->out_dims.v[i]->id]);
 }
 /* Kernels that run under a condition, those with the same ones together. */
 static bool same_guard(const Kernel *x, const Kernel *y) {
@@ -475,6 +503,10 @@ static void put_run(Model *m, Text *t) {
     for (int i = 0; i < g->out.n; i++)
         if (!may_be_empty(g, g->out.v[i])) text_printf(t, "    if (!%s) return %s_E_OUTPUT;\n", m->out[i], m->id);
         else text_printf(t, "    (void)%s;\n", m->out[i]);
+    for (int i = 0; i < g->out.n; i++)
+        if (g->out.v[i]->packed && tensor_bytes(g->out.v[i]))
+            text_printf(t, "    if (!%s || !%s) return %s_E_OUTPUT;\n", m->out[i], m->dims[i], m->id);
+        else if (g->out.v[i]->packed) text_printf(t, "    if (!%s) return %s_E_OUTPUT;\n", m->dims[i], m->id);
     if (file) text_printf(t, "    if (!((struct state *)arena)->weights) return %s_E_WEIGHTS;\n", m->id);
     if (s.weights && file) text_puts(t, "    w = ((struct state *)arena)->weights;\n");
     else if (s.weights)
@@ -495,7 +527,7 @@ static void put_dims_tables(const Model *m, Text *t) {
     const Graph *g = m->p->g;
     for (int i = 0; i < g->in.n + g->out.n; i++) {
         const Tensor *k = i < g->in.n ? g->in.v[i] : g->out.v[i - g->in.n];
-        if (!k->type.rank || k->type.ext) continue;
+        if (!k->type.rank || k->type.ext || k->packed) continue;
         text_printf(t, "static const int64_t dims_%s[] = {", i < g->in.n ? m->in[i] : m->out[i - g->in.n]);
         for (int d = 0; d < k->type.rank; d++) text_printf(t, "%s%lld", d ? ", " : "", (long long)k->type.dim[d]);
         text_puts(t, "};\n");
@@ -524,11 +556,12 @@ static bool put_given_dims(const Model *m, Text *t, bool really) {
     }
     return any;
 }
+static bool plain_dims(const Tensor *k) { return k->type.rank > 0 && !k->type.ext && !k->packed; } /* the same in each call */
 static void put_invoke(Model *m, Text *t) {
     const Graph *g = m->p->g;
-    bool in_dims = false, out_dims = false;
-    for (int i = 0; i < g->in.n; i++) in_dims |= g->in.v[i]->type.rank > 0 && !g->in.v[i]->type.ext;
-    for (int i = 0; i < g->out.n; i++) out_dims |= g->out.v[i]->type.rank > 0 && !g->out.v[i]->type.ext;
+    bool in_dims = false, out_dims = false, lists = false, params = false;
+    for (int i = 0; i < g->in.n; i++) in_dims |= plain_dims(g->in.v[i]), lists |= m->in_dims[i] != NULL;
+    for (int i = 0; i < g->out.n; i++) out_dims |= plain_dims(g->out.v[i]), params |= m->dims[i] != NULL;
     put_dims_tables(m, t);
     if (in_dims)
         text_puts(t, "static int same_dims(const int64_t *given, const int64_t *dims, int n) {\n"
@@ -549,16 +582,19 @@ static void put_invoke(Model *m, Text *t) {
     if (in_dims) {
         text_puts(t, "    if (input_dims) {\n");
         for (int i = 0; i < g->in.n; i++)
-            if (g->in.v[i]->type.rank && !g->in.v[i]->type.ext)
+            if (plain_dims(g->in.v[i]))
                 text_printf(t, "        if (!same_dims(input_dims[%d], dims_%s, %d)) return %s_E_SHAPE;\n", i, m->in[i],
                             g->in.v[i]->type.rank, m->id);
         text_puts(t, "    }\n");
-    } else if (!put_given_dims(m, t, false)) text_puts(t, "    (void)input_dims;\n");
+    } else if (!put_given_dims(m, t, false) && !lists) text_puts(t, "    (void)input_dims;\n");
     put_given_dims(m, t, true);
     text_printf(t, "    r = %s_run(arena", m->id);
     for (int i = 0; i < g->extent.n; i++)
         if (m->extent[i]) text_printf(t, ", %s", m->extent[i]);
-    for (int i = 0; i < g->in.n; i++) text_printf(t, ",%s inputs[%d]", i % 8 == 7 ? "\n       " : "", i);
+    for (int i = 0; i < g->in.n; i++) {
+        text_printf(t, ",%s inputs[%d]", i % 8 == 7 ? "\n       " : "", i);
+        if (m->in_dims[i]) text_printf(t, ", input_dims ? input_dims[%d] : NULL", i);
+    }
     for (int i = 0; i < g->out.n; i++) {
         text_printf(t, ",%s outputs[%d]", i % 8 == 7 ? "\n       " : "", i);
         if (m->dims[i]) text_printf(t, ", output_dims ? output_dims[%d] : NULL", i);
@@ -567,10 +603,10 @@ static void put_invoke(Model *m, Text *t) {
     if (out_dims) {
         text_puts(t, "    if (r == 0 && output_dims) {\n");
         for (int i = 0; i < g->out.n; i++)
-            if (g->out.v[i]->type.rank && !g->out.v[i]->type.ext)
+            if (plain_dims(g->out.v[i]))
                 text_printf(t, "        copy_dims(output_dims[%d], dims_%s, %d);\n", i, m->out[i], g->out.v[i]->type.rank);
         text_puts(t, "    }\n");
-    } else if (!g->extent.n) text_puts(t, "    (void)output_dims;\n");
+    } else if (!params) text_puts(t, "    (void)output_dims;\n");
     text_puts(t, "    return r;\n}\n\n");
 }
 void run_entries(Model *m, Text *t) {

@@ -88,6 +88,12 @@ static bool value_import(Importer *im, const Scope *sc, const Onnx__AttributePro
         a->t = tensor_import(im, p->t, NULL, arena_printf(im->tmp, "attribute '%s'", name), loc, !sc->call);
         return a->t != NULL;
     }
+    case AP_TYPE_PROTO: { /* of an Optional: the element type of what is inside */
+        Type t;
+        if (!type_import(im, p->tp, arena_printf(im->tmp, "attribute '%s'", name), NULL, &t)) return false;
+        *a = (Attr){.kind = ATTR_INT, .i = wrap_inner(&t)->dt};
+        return true;
+    }
     default: return diag_error(im->c->d, loc, "attribute '%s' of type %s is not supported", name, type_name[type]);
     }
 }

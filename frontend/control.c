@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control.c: If, Loop and Scan. Their bodies become graphs of their own; what a body reads of the values outside is handed to it as
- * further inputs, behind those of the operator. The nodes are expanded when types and constants are known (ir/ops/control.c).
+/* control.c: If, Loop, Scan and SequenceMap. Their bodies become graphs of their own; what a body reads of the values outside is handed to
+ * it as further inputs, behind those of the operator. The nodes are expanded when types and constants are known (ir/ops/control.c).
  *
  *   If(c) {then: y = Add(x, w)}   with x, w outside   --->   If(c, x, w) {then_branch = graph (x, w) -> (y)}
  */
@@ -115,9 +115,10 @@ static void merge_captures(Importer *im, Body *b, int n, Tensor ***list, int *co
 bool control_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t index, Loc loc) {
     static const struct {
         const char *op, *body[2];
-    } rows[] = {{"If", {"else_branch", "then_branch"}}, {"Loop", {"body", NULL}}, {"Scan", {"body", NULL}}};
+    } rows[] = {
+        {"If", {"else_branch", "then_branch"}}, {"Loop", {"body", NULL}}, {"Scan", {"body", NULL}}, {"SequenceMap", {"body", NULL}}};
     int row = -1, nb = 0, errors = im->c->d->errors;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (strcmp(rows[i].op, pb_str(p->op_type)) == 0) row = i;
     if (row < 0 || *dom_str(p->domain)) return false;
     Body b[2];

@@ -38,7 +38,15 @@ typedef struct Value {
     Type type;
     void *data; /* packed like raw_data; strings: see DESIGN section 5 */
     int64_t bytes;
+    int64_t *dims; /* of what is no tensor (type.wrap): its dims list, of ndims words; data are as DESIGN section 5 says */
+    int64_t ndims;
 } Value;
 bool onnx_read_tensor(Ctx *c, const char *path, Value *out);
 bool onnx_write_tensor(Ctx *c, const char *path, const Value *v);
+/* The same for a value that may be no tensor: `like` is its type in the model (NULL: a tensor). */
+bool onnx_read_value(Ctx *c, const char *path, const Type *like, Value *out);
+bool onnx_write_value(Ctx *c, const char *path, const Value *v);
+/* The tensors of a value that is none, in order: views into its data. Their names say where they are: NAME[1], NAME.keys. */
+typedef Vec(Value) Values;
+void value_tensors(Arena *a, const Value *v, Values *out);
 #endif

@@ -115,12 +115,21 @@ bool dims_index(Importer *im);        /* options -> im->dims */
 void dims_check_used(Importer *im);
 void dims_extents(Importer *im, const Onnx__GraphProto *p); /* after the inputs: ranges of --dim, and --max */
 
+/* ---- wraps.c: sequences, optionals and maps; `input` as above */
+bool wrap_import(Importer *im, const Onnx__TypeProto *p, const char *what, const char *input, Type *t);
+void wrap_check_free(Importer *im, const Tensor *t); /* an error that says what to bind, where something is not known */
+bool type_tensor_import(Importer *im, const Onnx__TypeProto__Tensor *q, const char *what, const char *input, Type *t);
+DimBinding *axis_binding(Importer *im, const char *input, int axis);
+
 /* ---- tensors.c */
 /* what: "initializer 'w'" for messages. once: the message's memory may be given back after copying. */
 Tensor *tensor_import(Importer *im, const Onnx__TensorProto *p, const char *name, const char *what, Loc loc, bool once);
 Tensor *sparse_import(Importer *im, const Onnx__SparseTensorProto *p, const char *name, const char *what, Loc loc);
 /* String tensors in memory: n+1 offsets, then the bytes. */
 void *strings_pack(Arena *a, int64_t n, const char *const *s, const int64_t *len, int64_t *bytes);
+/* Type and bytes of a message. */
+bool tensor_read(Importer *im, const Onnx__TensorProto *p, const char *what, Loc loc, Type *t, void **data, int64_t *bytes);
+void tensor_message(Arena *a, const Value *v, Onnx__TensorProto *t); /* what onnx_write_tensor writes */
 bool budget_take(Importer *im, Loc loc, const char *what, int64_t bytes);
 bool external_read(Importer *im, const Onnx__TensorProto *p, const char *what, Loc loc, int64_t bytes, void **data);
 void external_close(Importer *im);

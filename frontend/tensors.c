@@ -179,6 +179,12 @@ static bool proto_read(Reader *r, Type *t, void **data) {
     return ok;
 }
 
+bool tensor_read(Importer *im, const Onnx__TensorProto *p, const char *what, Loc loc, Type *t, void **data, int64_t *bytes) {
+    Reader r = {.im = im, .p = p, .what = what, .loc = loc};
+    bool ok = proto_read(&r, t, data);
+    *bytes = r.bytes;
+    return ok;
+}
 Tensor *tensor_import(Importer *im, const Onnx__TensorProto *p, const char *name, const char *what, Loc loc, bool once) {
     Reader r = {.im = im, .p = p, .what = what, .loc = loc, .once = once};
     Type t;
@@ -275,6 +281,22 @@ static void write_strings(Arena *a, Onnx__TensorProto *t, const Value *v, int64_
         t->string_data[i] = (ProtobufCBinaryData){(size_t)(hi - lo), (uint8_t *)v->data + lo};
     }
 }
+void tensor_message(Arena *a, const Value *v, Onnx__TensorProto *t) {
+    int64_t n = 0;
+    onnx__tensor_proto__init(t);
+    t->name = arena_strdup(a, v->name ? v->name : "");
+    t->has_data_type = true;
+    t->data_type = (int32_t)v->type.dt;
+    t->n_dims = (size_t)v->type.rank;
+    t->dims = NEW_ARRAY(a, int64_t, v->type.rank + 1);
+    memcpy(t->dims, v->type.dim, (size_t)v->type.rank * sizeof *t->dims);
+    if (v->type.dt == DT_STRING && type_elements(&v->type, &n)) {
+        write_strings(a, t, v, n);
+    } else {
+        t->has_raw_data = true;
+        t->raw_data = (ProtobufCBinaryData){(size_t)v->bytes, v->data};
+    }
+}
 bool onnx_write_tensor(Ctx *c, const char *path, const Value *v) {
     int64_t n;
     Loc loc = {path, -1, NULL, NULL};
@@ -282,18 +304,8 @@ bool onnx_write_tensor(Ctx *c, const char *path, const Value *v) {
     if (v->bytes > INT32_MAX - 4096)
         return diag_error(c->d, loc, "%lld bytes are more than one tensor file may have (2 GiB)", (long long)v->bytes);
     Arena *tmp = arena_new();
-    Onnx__TensorProto t = ONNX__TENSOR_PROTO__INIT;
-    t.name = arena_strdup(tmp, v->name ? v->name : "");
-    t.has_data_type = true;
-    t.data_type = (int32_t)v->type.dt;
-    t.n_dims = (size_t)v->type.rank;
-    t.dims = (int64_t *)v->type.dim;
-    if (v->type.dt == DT_STRING) {
-        write_strings(tmp, &t, v, n);
-    } else {
-        t.has_raw_data = true;
-        t.raw_data = (ProtobufCBinaryData){(size_t)v->bytes, v->data};
-    }
+    Onnx__TensorProto t;
+    tensor_message(tmp, v, &t);
     size_t size = onnx__tensor_proto__get_packed_size(&t);
     uint8_t *out = arena_alloc(tmp, size);
     onnx__tensor_proto__pack(&t, out);

@@ -27,7 +27,7 @@ bool dims_index(Importer *im) {
     }
     return ok;
 }
-static DimBinding *axis_binding(Importer *im, const char *input, int axis) {
+DimBinding *axis_binding(Importer *im, const char *input, int axis) {
     if (!input || map_count(im->dims) == 0) return NULL;
     return map_get(im->dims, arena_printf(im->tmp, "%s[%d]", input, axis));
 }
@@ -89,6 +89,10 @@ void inputs_check_free(Importer *im) {
         const Tensor *t = im->g->in.v[i];
         Text found = {0}, flags = {0};
         int n = 0;
+        if (t->type.wrap) {
+            wrap_check_free(im, t);
+            continue;
+        }
         if (t->type.rank < 0)
             diag_error(im->c->d, file_loc(im), "input '%s' has no declared shape; give every extent: --dim '%s[0]=1' --dim '%s[1]=...'",
                        t->name, t->name, t->name);
@@ -148,9 +152,6 @@ static void rank_from_bindings(Importer *im, const char *input, Type *t) {
 }
 static const char *kind_name(const Onnx__TypeProto *p) {
     switch (p->value_case) {
-    case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE: return "a sequence";
-    case ONNX__TYPE_PROTO__VALUE_MAP_TYPE: return "a map";
-    case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE: return "an optional";
     case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE: return "a sparse tensor";
     case ONNX__TYPE_PROTO__VALUE_OPAQUE_TYPE: return "an opaque type";
     default: return "of no declared type";
@@ -159,12 +160,20 @@ static const char *kind_name(const Onnx__TypeProto *p) {
 bool type_import(Importer *im, const Onnx__TypeProto *p, const char *what, const char *input, Type *t) {
     Diags *d = im->c->d;
     *t = (Type){.dt = DT_NONE, .rank = -1};
+    if (p && (p->value_case == ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE || p->value_case == ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE ||
+              p->value_case == ONNX__TYPE_PROTO__VALUE_MAP_TYPE))
+        return wrap_import(im, p, what, input, t);
     if (!p || p->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !p->tensor_type) {
         if (input)
-            return diag_error(d, file_loc(im), "%s is %s; only tensors are supported", what, p ? kind_name(p) : "of no declared type");
+            return diag_error(d, file_loc(im), "%s is %s; tensors, sequences, optionals and maps are supported", what,
+                              p ? kind_name(p) : "of no declared type");
         return true; /* of a value inside: its node says more */
     }
-    const Onnx__TypeProto__Tensor *q = p->tensor_type;
+    return type_tensor_import(im, p->tensor_type, what, input, t);
+}
+bool type_tensor_import(Importer *im, const Onnx__TypeProto__Tensor *q, const char *what, const char *input, Type *t) {
+    Diags *d = im->c->d;
+    *t = (Type){.dt = DT_NONE, .rank = -1};
     if (q->elem_type != 0 && !dtype_valid(q->elem_type))
         return diag_error(d, file_loc(im), "%s: element type %d is unknown; ONNX's go from 1 to %d", what, (int)q->elem_type, DT_COUNT - 1);
     if (q->elem_type == 0 && input) return diag_error(d, file_loc(im), "%s has no element type", what);

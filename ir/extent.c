@@ -105,7 +105,7 @@ bool node_dynamic(const Node *n) {
 void extent_outputs(Graph *g) {
     for (int i = 0; i < g->out.n; i++) {
         const Type *t = &g->out.v[i]->type;
-        Tensor *dims = NULL;
+        Tensor *dims = g->out.v[i]->dims; /* of what is no tensor */
         if (type_dynamic(t)) {
             Node *n = node_new(g, op_find("quern", "Extents"), NULL, NO_LOC, 0, NULL, 1);
             dims = tensor_new(g, arena_printf(g->a, "%s_dims", g->out.v[i]->name), DT_INT64, 1, (int64_t[]){t->rank});
@@ -151,6 +151,12 @@ static Node *extent_node(Infer *x, Extent *e, Tensor *from, int64_t element) {
     e->t->val = NEW_ARRAY(x->g->a, Expr *, 1);
     e->t->val[0] = e_var(x->g->a, e->v);
     return n;
+}
+Extent *extent_element(Graph *g, Node *before, const char *name, int64_t lo, int64_t hi, Tensor *from, int64_t element) {
+    Extent *e = extent_new(g, name, lo, hi, NULL);
+    Infer x = {.g = g, .n = before};
+    extent_node(&x, e, from, element);
+    return e;
 }
 Expr *infer_bounded(Infer *x, Expr *e, int64_t lo, int64_t hi, const char *name, bool shape) {
     int64_t l, h;

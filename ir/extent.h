@@ -14,6 +14,8 @@ Extent *extent_new(Graph *g, const char *name, int64_t lo, int64_t hi, Tensor *t
 /* A free dimension of an input. The same name is the same extent; its bounds are those which all agree on. */
 Expr *extent_symbol(Graph *g, const char *name, int64_t lo, int64_t hi, Tensor *input, int axis);
 Extent *extent_find(const Graph *g, const Var *v); /* NULL: v is none of them */
+/* Element `element` of an int64 vector, which is from lo to hi for sure, read in front of `before`. */
+Extent *extent_element(Graph *g, Node *before, const char *name, int64_t lo, int64_t hi, Tensor *from, int64_t element);
 Expr *extent_simplify(Graph *g, Expr *e);
 bool extent_bounds(const Graph *g, const Expr *e, int64_t *lo, int64_t *hi);
 bool extent_static(const Graph *g, const Expr *e); /* only free dimensions occur: known before anything is computed */

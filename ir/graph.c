@@ -204,7 +204,25 @@ void type_strides(const Type *t, int64_t *stride) {
         s *= t->dim[i] > 0 ? t->dim[i] : 1;
     }
 }
+static void wrap_print(const Wrap *w, Text *out) {
+    static const char *const name[] = {"seq", "optional", "map"};
+    text_puts(out, name[w->kind]);
+    if (w->kind != WRAP_OPTIONAL && w->hi >= 0 && w->lo == w->hi) text_printf(out, "[%lld]", (long long)w->hi);
+    else if (w->kind != WRAP_OPTIONAL && w->hi >= 0) text_printf(out, "[%lld..%lld]", (long long)w->lo, (long long)w->hi);
+    text_puts(out, "(");
+    if (w->kind == WRAP_MAP) text_printf(out, "%s, ", dtype_name(w->key));
+    for (int i = 0; w->each && i < w->hi && i < 8; i++) {
+        if (i) text_puts(out, ", ");
+        type_print(&w->each[i], out);
+    }
+    if (!w->each) type_print(&w->of, out);
+    text_puts(out, w->each && w->hi > 8 ? ", ...)" : ")");
+}
 void type_print(const Type *t, Text *out) {
+    if (t->wrap) {
+        wrap_print(t->wrap, out);
+        return;
+    }
     text_puts(out, t->dt == DT_NONE ? "?" : dtype_name(t->dt));
     if (t->rank < 0) return;
     text_puts(out, "[");

@@ -17,7 +17,18 @@ typedef struct Type {
     struct Expr **ext;        /* NULL: all extents are constant; else per axis NULL or the extent in terms of Graph.extent. Never
                                * changed in place: types share it */
     int64_t cap;              /* 0, or the most elements there can be, where that is less than the product of the bounds */
+    const struct Wrap *wrap;  /* NULL: a tensor; else dt is DT_NONE and rank -1 */
 } Type;
+
+typedef enum WrapKind { WRAP_SEQUENCE, WRAP_OPTIONAL, WRAP_MAP } WrapKind;
+typedef struct Wrap { /* a value that is no tensor: a sequence of values, a value or nothing, keys with values (list.h) */
+    WrapKind kind;
+    DType key;        /* of a map */
+    Type of;          /* what is inside */
+    int64_t lo, hi;   /* how many; hi DIM_UNKNOWN: not known. An optional may always be empty */
+    const Type *each; /* NULL, or hi types where the elements of a sequence differ */
+    int64_t *low;     /* NULL, or per axis of `of` the extent at least: those below the bound are known at run time only */
+} Wrap;
 
 typedef struct Node Node;
 typedef struct Tensor Tensor;
@@ -55,9 +66,11 @@ struct Tensor {
     bool read;         /* val was read off it at run time, so it has to be computed */
     int64_t max;       /* of an input, with has_max: no element is larger (--max) */
     bool has_max;
-    StoreKind store; /* set by the planner */
-    int64_t bytes;   /* of strings at the model's interface: room for offsets and text; 0: what the type needs */
-    int64_t addr;    /* ST_INPUT/ST_OUTPUT: position; ST_CONST: byte offset in the weights; ST_ARENA: byte offset */
+    const Type *packed; /* of an input or output: the value that its bytes stand for, which is no tensor; else NULL */
+    Tensor *dims;       /* of such an input: an int64 vector that the entry point fills with its dims list */
+    StoreKind store;    /* set by the planner */
+    int64_t bytes;      /* of strings at the model's interface: room for offsets and text; 0: what the type needs */
+    int64_t addr;       /* ST_INPUT/ST_OUTPUT: position; ST_CONST: byte offset in the weights; ST_ARENA: byte offset */
 };
 
 typedef enum AttrKind {
@@ -93,9 +106,10 @@ struct Node {
     Attr *attr; /* op->nattr of them, in the order of the op's spec, defaults filled */
     Loc loc;
     Node *prev, *next;
-    int kernel; /* 0: not grouped; else the fused kernel it belongs to (kernels are contiguous in the list) */
-    int order;  /* scratch number for passes: position in the list after graph_number */
-    int role;   /* NodeRole of fusion.h, within its kernel */
+    int kernel;        /* 0: not grouped; else the fused kernel it belongs to (kernels are contiguous in the list) */
+    int order;         /* scratch number for passes: position in the list after graph_number */
+    int role;          /* NodeRole of fusion.h, within its kernel */
+    struct Expr *when; /* NULL, or what has to hold for its results to be used: it was in a branch, or in an iteration */
 };
 
 /* An extent that is known only at run time: a free dimension of the inputs, or a number that depends on values. */

@@ -78,7 +78,7 @@ static bool check_operands(Infer *x) {
     for (int i = 0; i < x->n->nin; i++) {
         size_t n = strcspn(s, " ");
         const Tensor *t = x->n->in[i];
-        if (t) {
+        if (t && !(t->type.wrap && (x->n->op->flags & OPF_LISTS))) {
             if (t->type.dt == DT_NONE || t->type.rank < 0) return infer_error(x, "the type of input %d '%s' is not known", i, t->name);
             if (!check_operand(x, i, s, n, group)) return false;
         }

@@ -4,8 +4,9 @@
  *   call qn_prefetch(i)(x)   --->   nothing happens: that x[i] will be needed soon
  *   call qn_fence()()        --->   nothing happens: what is behind it should not be computed earlier
  */
-#include "loop.h"
+#include "list.h"
 #include "runtime/ops/qn_bytes.h"
+#include "runtime/ops/qn_lists.h"
 #include "runtime/ops/qn_pairs.h"
 #include "runtime/ops/qn_random.h"
 #include "runtime/ops/qn_strings.h"
@@ -22,15 +23,16 @@ static const struct {
 #define ROUTINE(fn)                                                                                                                        \
     { #fn, fn }
 } rows[] = {
-    {"qn_prefetch", hint},     {"qn_fence", hint},
+    {"qn_prefetch", hint},        {"qn_fence", hint},
     {LOOP_ACCESS, hint}, /* for the C compiler only */
-    ROUTINE(qn_copy_bytes),    ROUTINE(qn_pair_probabilities),
-    ROUTINE(qn_random),        ROUTINE(qn_string_concat),
-    ROUTINE(qn_string_equal),  ROUTINE(qn_string_find),
-    ROUTINE(qn_string_from),   ROUTINE(qn_string_normalize),
-    ROUTINE(qn_string_open),   ROUTINE(qn_string_pack),
-    ROUTINE(qn_string_to_int), ROUTINE(qn_string_to_real),
-    ROUTINE(qn_trees),
+    ROUTINE(qn_copy_bytes),       ROUTINE(qn_pair_probabilities),
+    ROUTINE(qn_list_get),         ROUTINE(qn_list_put),
+    ROUTINE(qn_list_rows),        ROUTINE(qn_random),
+    ROUTINE(qn_string_concat),    ROUTINE(qn_string_equal),
+    ROUTINE(qn_string_find),      ROUTINE(qn_string_from),
+    ROUTINE(qn_string_normalize), ROUTINE(qn_string_open),
+    ROUTINE(qn_string_pack),      ROUTINE(qn_string_to_int),
+    ROUTINE(qn_string_to_real),   ROUTINE(qn_trees),
 };
 
 InterpCall interp_find_call(const char *name) {
@@ -39,3 +41,4 @@ InterpCall interp_find_call(const char *name) {
     return NULL;
 }
 bool call_is_hint(const char *name) { return interp_find_call(name) == hint; }
+int interp_list_take(const int64_t *want, const int64_t *given, int64_t *to) { return qn_list_take(want, given, to); }

@@ -7,6 +7,7 @@
 #include "graph.h"   /* tensors and nodes */
 #include "loop.h"    /* loop nests, simplifier, interpreter */
 #include "ops.h"     /* the op registry, inference and lowering */
+#include "list.h"    /* values that are no tensors */
 #include "user_op.h" /* operators that a user brings along */
 #include "program.h" /* a planned model */
 #endif

@@ -22,6 +22,7 @@ enum {
     OPF_COST = 16,    /* COMPUTE: not free, do not duplicate */
     OPF_EXTENTS = 32, /* takes operands with run-time extents (plain EXPR rows do anyway) */
     OPF_KEEP = 64,    /* not to be removed, whoever needs its outputs */
+    OPF_LISTS = 128,  /* takes operands that are no tensors (list.h) */
 };
 
 typedef struct AttrSpec {

@@ -102,6 +102,7 @@ static int64_t check_uses(Verifier *v, const Tensor *t) {
 static void check_tensor(Verifier *v, Loc loc, const Tensor *t) {
     if (v->seen[t->id]) return;
     v->seen[t->id] = true;
+    if (t->type.wrap && !v->typed) return; /* no tensor: resolved with the types */
     check_type(v, loc, t, t->data || (v->typed && !t->is_input) || (v->typed && t->nuse));
     if (t->view) check_view(v, loc, t);
 }
@@ -210,6 +211,7 @@ static void check_interface(Verifier *v) {
             diag_error(v->c->d, graph_loc(v), "graph input '%s' %s", t->name,
                        !t->is_input ? "is not marked as one" : "has another definition");
         define(v, graph_loc(v), t);
+        if (t->packed && t->dims) define(v, graph_loc(v), t->dims);
     }
 }
 static void check_results(Verifier *v) {

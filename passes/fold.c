@@ -8,7 +8,7 @@
  *   y = Reshape(x, r)
  */
 #include "internal.h"
-#include "ir/extent.h"
+#include "ir/list.h"
 #include <string.h>
 
 enum { TMP_KEEP = 4 << 20 };
@@ -201,12 +201,16 @@ bool fold_node(Folder *f, Node *n, Node **next) {
             outputs_bad(f, n);
             return true; /* its own error was reported already */
         }
-    if (!node_infer(f->c, f->g, n)) return outputs_bad(f, n);
-    if (n->op->kind == OP_REWRITE) {
-        Node *before = n->prev;
-        if (!n->op->rewrite(f->c, f->g, n)) return outputs_bad(f, n);
-        node_remove(f->g, n);
+    Node *before = n->prev;
+    bool gone;
+    if (!list_node(f->c, f->g, n, &gone) || (!gone && !node_infer(f->c, f->g, n))) return outputs_bad(f, n);
+    if (!gone) before = n->prev;
+    if (gone || n->op->kind == OP_REWRITE) {
+        if (!gone && !n->op->rewrite(f->c, f->g, n)) return outputs_bad(f, n);
         *next = before ? before->next : f->g->first;
+        for (Node *m = *next; m != n; m = m->next) m->when = m->when ? m->when : n->when;
+        *next = *next == n ? n->next : *next;
+        node_remove(f->g, n);
         return true;
     }
     bool done = fold_shape(f, n) || fold_symbolic(f, n);
@@ -236,7 +240,7 @@ static void say_unknown(const Type *t, Text *out) {
                         t->sym && t->sym[i] ? t->sym[i] : "");
 }
 static bool check_known(Folder *f, const Tensor *t, Loc loc) {
-    if (!t || is_bad(f, t) || type_known(&t->type)) return true;
+    if (!t || is_bad(f, t) || type_known(&t->type) || t->type.wrap) return true;
     Text what = {0};
     say_unknown(&t->type, &what);
     diag_error(f->c->d, loc,
@@ -251,7 +255,7 @@ bool fold_all(Run *r, bool hold) {
     Folder f;
     folder_init(&f, r->c, r->g);
     f.hold = hold;
-    bool ok = true;
+    bool ok = lists_open(r->c, r->g), packed = false;
     for (int i = 0; i < r->g->in.n; i++) ok &= check_known(&f, r->g->in.v[i], (Loc){r->g->file, -1, NULL, NULL});
     for (Node *n = r->g->first, *next; n; n = next) {
         if (!fold_node(&f, n, &next)) {
@@ -262,7 +266,9 @@ bool fold_all(Run *r, bool hold) {
     for (Node *n = r->g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++) ok &= check_known(&f, n->out[i], n->loc);
     folder_done(&f);
-    if (ok && r->g->extent.n) materialise(r->g), extent_outputs(r->g);
+    ok = ok && lists_pack(r->c, r->g);
+    for (int i = 0; i < r->g->out.n; i++) packed |= r->g->out.v[i]->packed != NULL;
+    if (ok && (r->g->extent.n || packed)) materialise(r->g), extent_outputs(r->g);
     return ok && r->c->d->errors == 0;
 }
 bool pass_fold(Run *r) {

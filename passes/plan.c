@@ -29,7 +29,13 @@ static void classify(Plan *q) {
         t->store = ST_ARENA, q->first[t->id] = q->last[t->id] = 0;
         vec_push(q->r->tmp, &q->bases, t);
     }
-    for (int i = 0; i < g->in.n; i++) g->in.v[i]->store = ST_INPUT, g->in.v[i]->addr = i;
+    for (int i = 0; i < g->in.n; i++) {
+        Tensor *d = g->in.v[i]->packed ? g->in.v[i]->dims : NULL;
+        g->in.v[i]->store = ST_INPUT, g->in.v[i]->addr = i;
+        if (!d) continue;
+        d->store = ST_ARENA, q->first[d->id] = q->last[d->id] = 0;
+        vec_push(q->r->tmp, &q->bases, d);
+    }
     for (int i = 0; i < g->out.n; i++) {
         Tensor *t = g->out.v[i];
         if (t->is_input || t->data || t->view) BUG("graph output '%s' has no storage of its own", t->name);

@@ -3,7 +3,7 @@
  * nests. Everything but the state starts as 0xFF bytes (a NaN): a value read before it was written shows.
  */
 #include "internal.h"
-#include "ir/extent.h"
+#include "ir/list.h"
 #include <string.h>
 
 typedef struct Memory {
@@ -27,13 +27,23 @@ static void *storage(Arena *tmp, const Memory *m, const Tensor *t) {
     }
 }
 
+static bool take_list(Ctx *c, Memory *m, const Tensor *t, const int64_t *given) {
+    int64_t n, *want = wrap_table(c->a, t->packed, &n), *to = NEW_ARRAY(c->a, int64_t, t->dims->type.dim[0]);
+    int r = interp_list_take(want, given, to);
+    if (r)
+        return diag_error(c->d, NO_LOC, "the dims list of input '%s' %s", t->name,
+                          r == 1 ? "exceeds a bound" : "is not what the model expects");
+    if (t->dims->nuse) memcpy(m->arena + t->dims->addr, to, (size_t)tensor_bytes(t->dims));
+    return true;
+}
 /* The extents of the inputs into their places; false: they are not what the model takes. */
 static bool take_dims(Ctx *c, const Program *p, Memory *m, const int64_t *const *dims) {
     const Graph *g = p->g;
     int64_t *v = NEW_ARRAY(c->a, int64_t, g->extent.n + 1);
     for (int i = 0; i < g->in.n; i++) {
         const Tensor *t = g->in.v[i];
-        for (int k = 0; k < t->type.rank && dims && dims[i]; k++) {
+        if (t->packed && !take_list(c, m, t, dims ? dims[i] : NULL)) return false;
+        for (int k = 0; k < t->type.rank && dims && dims[i] && !t->packed; k++) {
             const Extent *x = t->type.ext && t->type.ext[k] ? extent_find(g, t->type.ext[k]->u.v) : NULL;
             bool first = x && x->input == t && x->axis == k;
             if (first) v[x->v->id] = dims[i][k];
@@ -118,7 +128,7 @@ bool program_watch(Ctx *c, const Program *p, const void *const *inputs, const in
     for (int i = 0; ok && out_dims && i < p->g->out.n; i++) {
         const Tensor *t = p->g->out.v[i], *d = i < p->g->out_dims.n ? p->g->out_dims.v[i] : NULL;
         if (!out_dims[i] || t->type.rank == 0) continue;
-        memcpy(out_dims[i], d ? (const void *)(m.arena + d->addr) : t->type.dim, (size_t)t->type.rank * sizeof(int64_t));
+        memcpy(out_dims[i], d ? (const void *)(m.arena + d->addr) : t->type.dim, (size_t)tensor_dim_words(t) * sizeof(int64_t));
     }
     arena_free(tmp);
     return ok;

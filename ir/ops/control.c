@@ -6,14 +6,25 @@
  *
  *   Loop(M=2, c, s) {body: c', s' = f(i, c, s)}   --->   c1, s1 = f(0, c, s);  a = c and c1;  s2 = Select(a, f(1, c1, s1), s1)
  */
-#include "../extent.h"
+#include "../list.h"
 #include "rewrite.h"
 #include <string.h>
 
 enum { TRIPS_MOST = 1024, UNROLLED_NODES = 40000 };
 
-/* The nodes of a body again, before `before`, with `in` for its inputs. out[i]: what its output i is. */
-static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *in, Tensor **out) {
+/* Whether a body asks for things that only hold where it runs: operators on lists do. */
+static bool body_demands(const Graph *body) {
+    for (const Node *n = body->first; n; n = n->next) {
+        if (n->op->flags & OPF_LISTS && n->op->kind == OP_REWRITE) return true;
+        for (int i = 0; i < n->op->nattr; i++)
+            if (n->attr[i].kind == ATTR_GRAPH && body_demands(n->attr[i].g)) return true;
+    }
+    return false;
+}
+static Expr *both(Arena *a, Expr *p, Expr *q) { return !p ? q : !q ? p : e_bin(a, BIN_LAND, p, q); }
+
+/* The nodes of a body again, before `before`, with `in` for its inputs. out[i]: what its output i is. when: as in Node. */
+static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *in, Tensor **out, Expr *when) {
     Tensor **map = NEW_ARRAY(g->a, Tensor *, body->tensors.n + 1);
     for (int i = 0; i < body->in.n; i++) map[body->in.v[i]->id] = in[i];
     for (int i = 0; i < body->tensors.n; i++) {
@@ -25,6 +36,7 @@ static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *
         for (int i = 0; i < n->nin; i++) operand[i] = n->in[i] ? map[n->in[i]->id] : NULL;
         Node *m = node_new(g, n->op, before, n->loc, n->nin, operand, n->nout);
         memcpy(m->attr, n->attr, sizeof *m->attr * (size_t)n->op->nattr);
+        m->when = both(g->a, before->when, when);
         for (int i = 0; i < n->nout; i++) {
             if (!n->out[i]) continue;
             Tensor *t = tensor_new(g, n->out[i]->name, DT_NONE, -1, NULL);
@@ -69,8 +81,14 @@ bool rewrite_if(Ctx *c, Graph *g, Node *n) {
         if (n->attr[k].g->out.n > 64)
             return diag_error(c->d, n->loc, "a branch has %d outputs; at most 64 are supported", n->attr[k].g->out.n);
     bool known = bool_const(cond, &taken);
+    Expr *when[2] = {NULL};
+    if (!known && (body_demands(n->attr[0].g) || body_demands(n->attr[1].g))) {
+        when[IF_THEN] = infer_value_of(&(Infer){c, g, n}, cond, 0);
+        when[IF_THEN] = e_bin(g->a, BIN_NE, when[IF_THEN], e_int(g->a, 0));
+        when[IF_ELSE] = e_un(g->a, UN_NOT, when[IF_THEN]);
+    }
     for (int k = 0; k < 2; k++)
-        if (!known || k == taken) body_copy(g, n, n->attr[k].g, n->in + 1, out[k]);
+        if (!known || k == taken) body_copy(g, n, n->attr[k].g, n->in + 1, out[k], when[k]);
     for (int o = 0; o < n->nout; o++) {
         if (!n->out[o]) continue;
         finish(g, n, o, known ? out[taken][o] : select_of(g, n, cond, out[IF_THEN][o], out[IF_ELSE][o]));
@@ -123,7 +141,9 @@ typedef struct Loop {
     const Graph *body;
     int formal, states, captured, scans;
     int64_t at;
-    Tensor **piece; /* of scan k in iteration i: piece[i * (scans + 1) + k]; the last: whether it ran (masked loops) */
+    Tensor **piece;  /* of scan k in iteration i: piece[i * (scans + 1) + k]; the last: whether it ran (masked loops) */
+    Tensor **result; /* of state i, should this have been the last iteration. A list goes on unmasked: what it holds behind the last
+                      * iteration is never looked at, and its length stays known inside the loop */
     bool masked;
 } Loop;
 static Tensor *stacked(Loop *l, int k, Tensor *const *piece, int64_t n) {
@@ -160,7 +180,7 @@ static Tensor *stacked(Loop *l, int k, Tensor *const *piece, int64_t n) {
     return build(g, l->n, "Slice", 4, (Tensor *[]){y, zero, count, zero});
 }
 static bool loop_end(Loop *l) {
-    for (int i = 0; i < l->states; i++) finish(l->g, l->n, i, l->n->in[2 + i]);
+    for (int i = 0; i < l->states; i++) finish(l->g, l->n, i, l->result[i]);
     for (int k = 0; k < l->scans; k++) {
         if (l->states + k >= l->n->nout || !l->n->out[l->states + k]) continue;
         Tensor *y = stacked(l, k, l->piece, l->at);
@@ -185,7 +205,7 @@ static bool loop_real(Loop *l) {
     in[0] = begin->out[0], in[1] = begin->out[1];
     for (int i = 0; i < l->states; i++) in[2 + i] = begin->out[2 + i];
     for (int i = 0; i < l->captured; i++) in[l->formal + i] = n->in[l->formal + i];
-    body_copy(g, n, l->body, in, out);
+    body_copy(g, n, l->body, in, out, NULL);
     Tensor **w = NEW_ARRAY(g->a, Tensor *, 2 * ns + 1);
     w[0] = v[0], w[1] = build(g, n, "Reshape", 2, (Tensor *[]){out[0], shape});
     for (int i = 0; i < l->states; i++) w[2 + i] = out[1 + i];
@@ -284,6 +304,7 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
     l.scans = l.body->out.n - 1 - l.states;
     l.at = first ? 0 : attr_i(n, LOOP_AT), l.masked = !first && attr_i(n, LOOP_MASKED);
     l.piece = n->in + l.formal + l.captured;
+    l.result = first ? n->in + 2 : n->in + n->nin - l.states;
     if (l.states < 0 || l.scans < 0 || n->nout > l.states + l.scans)
         return diag_error(c->d, n->loc,
                           "the body gives %d outputs for %d states; the condition, the states and one per scan output are expected",
@@ -304,6 +325,13 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
         }
     if (!first && attr_i(n, LOOP_MOST) >= 0) hi = attr_i(n, LOOP_MOST);
     if ((sure && !go) || l.at >= hi) return loop_end(&l);
+    for (int i = 0; i < l.states && first && hi > TRIPS_MOST && (M || !sure); i++)
+        if (n->in[2 + i]->type.wrap)
+            return diag_error(
+                c->d, n->loc,
+                "state %d is a sequence or an optional, and the number of iterations has no upper bound; bound it with --max INPUT=V "
+                "(at most %d)",
+                i, TRIPS_MOST);
     if (first && hi > TRIPS_MOST && l.scans == 0 && (M || !sure)) return loop_real(&l);
     if (hi >= EXTENT_MOST / 2 && sure && !M && l.at >= TRIPS_MOST)
         return diag_error(c->d, n->loc, "the loop does not end: %lld iterations ran with a constant condition", (long long)l.at);
@@ -326,6 +354,12 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
     bool masked = l.masked || runs;
     Tensor *before = l.masked && l.at > 0 ? l.piece[(l.at - 1) * (l.scans + 1) + l.scans] : NULL;
     if (before && !before->data) runs = runs ? build(g, n, "And", 2, (Tensor *[]){before, runs}) : before;
+    Expr *when = NULL;
+    if (runs && body_demands(l.body)) {
+        if (m && l.at >= lo) when = e_lt(g->a, e_int(g->a, l.at), m[0]);
+        if (!sure) when = both(g->a, when, e_bin(g->a, BIN_NE, infer_value_of(&x, cond, 0), e_int(g->a, 0)));
+        if (before && !before->data) when = both(g->a, when, e_bin(g->a, BIN_NE, infer_value_of(&x, before, 0), e_int(g->a, 0)));
+    }
     if (!runs) runs = tensor_scalar(g, DT_BOOL, 1);
     /* the body */
     Tensor **in = NEW_ARRAY(g->a, Tensor *, l.body->in.n + 1), **out = NEW_ARRAY(g->a, Tensor *, l.body->out.n + 1);
@@ -333,15 +367,20 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
     in[1] = cond ? cond : tensor_scalar(g, DT_BOOL, 1);
     for (int i = 2; i < l.formal; i++) in[i] = n->in[i];
     for (int i = 0; i < l.captured; i++) in[l.formal + i] = n->in[l.formal + i];
-    body_copy(g, n, l.body, in, out);
+    body_copy(g, n, l.body, in, out, when);
     /* and the rest of the loop */
-    int old = (int)(l.at * (l.scans + 1)), nin = l.formal + l.captured + old + l.scans + 1;
+    int old = (int)(l.at * (l.scans + 1)), nin = l.formal + l.captured + old + l.scans + 1 + l.states;
     Tensor **v = NEW_ARRAY(g->a, Tensor *, nin);
     v[0] = M, v[1] = out[0];
-    for (int i = 0; i < l.states; i++) v[2 + i] = masked && !runs->data ? select_of(g, n, runs, out[1 + i], n->in[2 + i]) : out[1 + i];
+    for (int i = 0; i < l.states; i++) {
+        bool list = n->in[2 + i]->type.wrap != NULL, mask = masked && !runs->data;
+        Tensor *result = mask ? select_of(g, n, runs, out[1 + i], l.result[i]) : out[1 + i];
+        v[2 + i] = list ? out[1 + i] : result;
+        v[nin - l.states + i] = result;
+    }
     for (int i = 0; i < l.captured + old; i++) v[l.formal + i] = n->in[l.formal + i];
-    for (int k = 0; k < l.scans; k++) v[nin - 1 - l.scans + k] = out[1 + l.states + k];
-    v[nin - 1] = runs;
+    for (int k = 0; k < l.scans; k++) v[l.formal + l.captured + old + k] = out[1 + l.states + k];
+    v[l.formal + l.captured + old + l.scans] = runs;
     Node *rest = node_new(g, op_find("quern", "LoopRest"), n, n->loc, nin, v, n->nout);
     rest->attr[LOOP_BODY] = n->attr[LOOP_BODY];
     node_set_i(rest, LOOP_INPUTS, l.formal), node_set_i(rest, LOOP_AT, l.at + 1), node_set_i(rest, LOOP_MASKED, masked),
@@ -358,6 +397,55 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
 }
 bool rewrite_loop(Ctx *c, Graph *g, Node *n) { return loop_step(c, g, n, true); }
 bool rewrite_loop_rest(Ctx *c, Graph *g, Node *n) { return loop_step(c, g, n, false); }
+
+/* ---- SequenceMap: a body for each element; the other operands are sequences as long, or tensors that every element gets */
+enum { MAP_BODY, MAP_INPUTS };
+bool rewrite_sequence_map(Ctx *c, Graph *g, Node *n) {
+    if (!has_body(c, n, MAP_BODY)) return false;
+    const Graph *body = n->attr[MAP_BODY].g;
+    int formal = (int)attr_i(n, MAP_INPUTS), captured = body->in.n - formal;
+    List *l = NEW_ARRAY(g->a, List, formal + 1);
+    Infer x = {c, g, n};
+    Expr *len = NULL;
+    for (int i = 0; i < formal; i++) {
+        bool list = list_of(n->in[i], &l[i]) && l[i].kind == WRAP_SEQUENCE && !l[i].rows;
+        if (!list && (i == 0 || n->in[i]->type.wrap))
+            return diag_error(c->d, n->loc, "input %d '%s' is expected to be a sequence%s", i, n->in[i]->name, i ? " or a tensor" : "");
+        if (!list) l[i].n = -1;
+        else if (l[i].n != l[0].n && !l[i].length && !l[0].length)
+            return diag_error(c->d, n->loc, "input %d has %d elements, input 0 has %d; the same number is expected", i, l[i].n, l[0].n);
+        if (!list || (!l[i].length && !l[0].length)) continue;
+        Expr *own = l[i].length ? infer_value_of(&x, l[i].length, 0) : e_int(g->a, l[i].n);
+        if (i == 0) len = own;
+        else infer_require(&x, n->when ? e_bin(g->a, BIN_LOR, e_un(g->a, UN_NOT, n->when), e_eq(g->a, own, len)) : e_eq(g->a, own, len));
+    }
+    if (!len) len = e_int(g->a, l[0].n);
+    if (captured < 0 || n->nout > body->out.n)
+        return diag_error(c->d, n->loc, "the body has %d inputs and %d outputs for %d and %d of the node", body->in.n, body->out.n, formal,
+                          n->nout);
+    int trips = l[0].n;
+    for (int i = 0; i < formal; i++)
+        if (l[i].n >= 0 && l[i].n < trips) trips = l[i].n;
+    if (trips > TRIPS_MOST || (int64_t)trips * body->nnode > UNROLLED_NODES)
+        return diag_error(c->d, n->loc,
+                          "the sequence may have %d elements, which are unrolled: at most %d of them, and %d nodes, are supported", trips,
+                          TRIPS_MOST, UNROLLED_NODES);
+    Tensor **in = NEW_ARRAY(g->a, Tensor *, body->in.n + 1), **out = NEW_ARRAY(g->a, Tensor *, body->out.n + 1);
+    Tensor **made = NEW_ARRAY(g->a, Tensor *, (int64_t)trips * body->out.n + 1);
+    for (int k = 0; k < trips; k++) {
+        for (int i = 0; i < formal; i++) in[i] = l[i].n >= 0 ? l[i].v[k] : n->in[i];
+        for (int i = 0; i < captured; i++) in[formal + i] = n->in[formal + i];
+        body_copy(g, n, body, in, out, k >= l[0].lo && l[0].length && body_demands(body) ? e_lt(g->a, e_int(g->a, k), len) : NULL);
+        for (int o = 0; o < body->out.n; o++) made[o * trips + k] = out[o];
+    }
+    for (int o = 0; o < n->nout; o++) {
+        if (!n->out[o]) continue;
+        List y = {.kind = WRAP_SEQUENCE, .dt = body->out.v[o]->type.dt, .n = trips, .v = made + o * trips, .lo = min_i64(l[0].lo, trips)};
+        y.length = l[0].length;
+        tensor_replace(g, n->out[o], list_new(g, n, &y), true);
+    }
+    return true;
+}
 
 /* ---- Scan: states, then tensors that are read slice by slice */
 enum { SCAN_BODY, SCAN_COUNT, SCAN_IN_AXES, SCAN_IN_REVERSE, SCAN_OUT_AXES, SCAN_OUT_REVERSE, SCAN_INPUTS, SCAN_OPSET };
@@ -403,7 +491,7 @@ bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
             in[states + i] = build(g, n, "Gather", 2, (Tensor *[]){n->in[states + i], tensor_i64s(g, &at, -1)});
             node_set_i(in[states + i]->def, 0, listed(n, SCAN_IN_AXES, i));
         }
-        body_copy(g, n, body, in, out);
+        body_copy(g, n, body, in, out, NULL);
         for (int i = 0; i < states; i++) in[i] = out[i];
         for (int r = 0; r < results; r++) piece[r * trips + (listed(n, SCAN_OUT_REVERSE, r) ? trips - 1 - k : k)] = out[states + r];
     }

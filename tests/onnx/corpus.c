@@ -91,7 +91,7 @@ static void add_cases(Corpus *q, const char *corpus, const char *category, char 
         uint64_t hash = strcmp(corpus, "models") == 0 ? 0 : files_hash(&c, 0xcbf29ce484222325u, path, 1);
         for (int i = 0; i < n; i++) {
             int at = 0;
-            if (n > 1) dataset_read(&c, sets[i], &data[i]);
+            if (n > 1) dataset_read(&c, sets[i], NULL, &data[i]);
             while (at < nmade && i > 0 && !dataset_same_shapes(&data[i], &data[made[at].first])) at++;
             if (at == nmade)
                 made[nmade++] = (Case){.corpus = corpus,
@@ -183,7 +183,9 @@ static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
     Emitted e = {0};
     o.pass.verify = true;
     ops_init();
-    if (!k->light && !dataset_read(c, k->set[0], &set)) return UNSUPPORTED;
+    ImportOptions probe = {.free_dims = true};
+    Graph *g = k->light ? NULL : onnx_import(c, o.model, &probe);
+    if (!k->light && (!g || !dataset_read(c, k->set[0], g, &set))) return g ? UNSUPPORTED : REFUSED;
     if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n) || (k->bounded && !bound_values(c, &o, &set))) return REFUSED;
     Program *p = model_build(c, &o, o.model);
     return p && model_emit(c, &o, p, k->id, q->work, &e) ? PASS : REFUSED;

@@ -109,6 +109,42 @@ static const char *check_dropout(Ctx *c, const Type *t, int64_t n, const void *g
 }
 
 /* ---- one set */
+/* The kinds of a manifest's type, such as seq(tensor(float32)); what is behind it. */
+static const char *wrapped_type(Ctx *c, const char *s, Type *t) {
+    static const char *const word[] = {"seq(", "optional(", "map("};
+    for (int k = 0; k < 3; k++) {
+        size_t n = strlen(word[k]);
+        if (strncmp(s, word[k], n) != 0) continue;
+        Wrap *w = NEW(c->a, Wrap);
+        *w = (Wrap){.kind = (WrapKind)k, .hi = DIM_UNKNOWN, .of = {.dt = DT_NONE, .rank = -1}};
+        *t = (Type){.dt = DT_NONE, .rank = -1, .wrap = w};
+        s += n;
+        if (k < 2) return (s = wrapped_type(c, s, &w->of)) && *s == ')' ? s + 1 : NULL;
+        const char *comma = strchr(s, ','), *end = strchr(s, ')');
+        if (!comma || !end || end < comma) return NULL;
+        w->key = dtype_parse(arena_strndup(c->a, s, (size_t)(comma - s)));
+        w->of.dt = dtype_parse(arena_strndup(c->a, comma + 1, (size_t)(end - comma - 1)));
+        return end + 1;
+    }
+    const char *end = strchr(s, ')');
+    if (strncmp(s, "tensor(", 7) != 0 || !end) return NULL;
+    t->dt = dtype_parse(arena_strndup(c->a, s + 7, (size_t)(end - s - 7)));
+    return end + 1;
+}
+/* What data sets are read by: inputs and outputs that are no tensors. */
+static Graph *manifest_types(Ctx *c, const json_t *m) {
+    static const char *const side[] = {"inputs", "outputs"};
+    Graph *g = NEW(c->a, Graph);
+    for (int s = 0; s < 2; s++)
+        for (size_t i = 0; i < json_array_size(json_object_get(m, side[s])); i++) {
+            const char *type = json_string_value(json_object_get(json_array_get(json_object_get(m, side[s]), i), "type"));
+            Tensor *t = NEW(c->a, Tensor);
+            if (type && !wrapped_type(c, type, &t->type)) return NULL;
+            if (s) vec_push(c->a, &g->out, t);
+            else vec_push(c->a, &g->in, t);
+        }
+    return g;
+}
 static bool entry_type(const json_t *e, Type *t) {
     const json_t *shape = json_object_get(e, "shape");
     const char *dt = json_string_value(json_object_get(e, "dtype"));
@@ -139,6 +175,34 @@ static bool light_read(Ctx *c, const json_t *ins, const char *path, DataSet *set
     vec_push(c->a, &set->out, out);
     return true;
 }
+static const char *judge_tensor(Ctx *c, const Case *k, const json_t *m, size_t i, DType dt, int64_t n, const void *got, const void *want) {
+    if (dt == DT_STRING) return compare_strings(c, n, got, want);
+    Compared r = is_models(k) ? compare_lax(k, m, dt, n, got, want) : compare_strict(k, dt, n, got, want);
+    if (r.ok) return NULL;
+    return arena_printf(c->a, "output %zu: %lld of %lld differ, e.g. [%lld] %.7g, expected %.7g", i, (long long)r.bad, (long long)n,
+                        (long long)r.at, dtype_get_f(dt, got, r.at), dtype_get_f(dt, want, r.at));
+}
+/* The dims lists are equal, then all tensors inside, then the zeros between them. */
+static const char *judge_list(Ctx *c, const Case *k, const json_t *m, size_t i, const void *got, const int64_t *dims, const Value *want) {
+    Value v = *want;
+    Values x = {0}, y = {0};
+    v.data = (void *)(uintptr_t)got, v.dims = (int64_t *)(uintptr_t)dims;
+    for (int64_t w = 0; w < want->ndims; w++)
+        if (dims[w] != want->dims[w])
+            return arena_printf(c->a, "output %zu: word %lld of the dims list is %lld, expected %lld", i, (long long)w, (long long)dims[w],
+                                (long long)want->dims[w]);
+    value_tensors(c->a, &v, &x), value_tensors(c->a, want, &y);
+    for (int e = 0; e < y.n; e++) {
+        int64_t n = 0;
+        type_elements(&y.v[e].type, &n);
+        const char *why = judge_tensor(c, k, m, i, y.v[e].type.dt, n, x.v[e].data, y.v[e].data);
+        if (why) return why;
+        const char *end = (const char *)x.v[e].data + x.v[e].bytes, *next = e + 1 < y.n ? x.v[e + 1].data : end;
+        for (; end < next; end++)
+            if (*end) return arena_printf(c->a, "output %zu: bytes between its tensors are not 0", i);
+    }
+    return NULL;
+}
 static const char *judge_output(Ctx *c, const Case *k, const json_t *m, size_t i, const void *got, const int64_t *dims,
                                 const DataSet *set) {
     const json_t *e = json_array_get(json_object_get(m, "outputs"), i);
@@ -146,6 +210,7 @@ static const char *judge_output(Ctx *c, const Case *k, const json_t *m, size_t i
     Value *want = &set->out.v[i];
     int64_t n;
     const char *why;
+    if (want->type.wrap) return judge_list(c, k, m, i, got, dims, want);
     bool typed = entry_type(e, &t);
     for (int d = 0; d < t.rank; d++) t.dim[d] = dims[d];
     if (!typed || !value_fit(want, &t))
@@ -153,11 +218,7 @@ static const char *judge_output(Ctx *c, const Case *k, const json_t *m, size_t i
     type_elements(&t, &n);
     if (exempt(k, &why) == EXEMPT_RANDOM)
         return strstr(k->name, "dropout") ? check_dropout(c, &t, n, got, set) : check_bernoulli(c, t.dt, n, got, &set->in.v[0]);
-    if (t.dt == DT_STRING) return compare_strings(c, n, got, want->data);
-    Compared r = is_models(k) ? compare_lax(k, m, t.dt, n, got, want->data) : compare_strict(k, t.dt, n, got, want->data);
-    if (r.ok) return NULL;
-    return arena_printf(c->a, "output %zu: %lld of %lld differ, e.g. [%lld] %.7g, expected %.7g", i, (long long)r.bad, (long long)n,
-                        (long long)r.at, dtype_get_f(t.dt, got, r.at), dtype_get_f(t.dt, want->data, r.at));
+    return judge_tensor(c, k, m, i, t.dt, n, got, want->data);
 }
 Stage judge_set(Ctx *c, const Case *k, InvokeFn *invoke, const json_t *m, const char *dir, const char **why) {
     DataSet set = {0};
@@ -165,31 +226,37 @@ Stage judge_set(Ctx *c, const Case *k, InvokeFn *invoke, const json_t *m, const 
     size_t nin = json_array_size(ins), nout = json_array_size(outs),
            arena_bytes = (size_t)json_integer_value(json_object_get(m, "arena_bytes"));
     void *arena = NULL;
-    if (!(k->light ? light_read(c, ins, dir, &set) : dataset_read(c, dir, &set))) return *why = "data not readable", RUN;
+    const Graph *types = manifest_types(c, m);
+    if (!types) return *why = "a type of the manifest is not readable", RUN;
+    if (!(k->light ? light_read(c, ins, dir, &set) : dataset_read(c, dir, types, &set))) return *why = "data not readable", RUN;
     if ((size_t)set.in.n < nin) return *why = "fewer stored inputs than the manifest has", RUN;
     const void **in = NEW_ARRAY(c->a, const void *, nin + 1);
     void **out = NEW_ARRAY(c->a, void *, nout + 1);
     for (size_t i = 0; i < nin; i++) {
         Type t = {0};
+        in[i] = set.in.v[i].data;
+        if (set.in.v[i].type.wrap) continue; /* the entry point checks its dims list */
         bool typed = entry_type(json_array_get(ins, i), &t);
         const json_t *symbols = json_object_get(json_array_get(ins, i), "symbols");
         for (int d = 0; d < t.rank && d < set.in.v[i].type.rank; d++) /* the manifest has bounds */
             if (json_is_string(json_array_get(symbols, (size_t)d))) t.dim[d] = min_i64(t.dim[d], set.in.v[i].type.dim[d]);
         if (!typed || !value_fit(&set.in.v[i], &t)) return *why = "stored input has another type than the manifest says", RUN;
-        in[i] = set.in.v[i].data;
     }
     for (size_t i = 0; i < nout; i++) out[i] = arena_alloc(c->a, (size_t)entry_bytes(json_array_get(outs, i)) + 1);
     if (posix_memalign(&arena, 64, arena_bytes + 1)) return *why = "no memory", RUN;
     memset(arena, 0xa5, arena_bytes);
     memset(arena, 0, (size_t)json_integer_value(json_object_get(m, "state_bytes")));
-    int64_t(*dims)[QN_MAX_RANK] = arena_alloc(c->a, (nout + 1) * sizeof *dims), **out_dims = NEW_ARRAY(c->a, int64_t *, nout + 1);
+    int64_t **out_dims = NEW_ARRAY(c->a, int64_t *, nout + 1);
     const int64_t **in_dims = NEW_ARRAY(c->a, const int64_t *, nin + 1);
-    for (size_t i = 0; i < nout; i++) out_dims[i] = dims[i];
-    for (size_t i = 0; i < nin; i++) in_dims[i] = set.in.v[i].type.dim;
+    for (size_t i = 0; i < nout; i++) {
+        int64_t words = json_integer_value(json_object_get(json_array_get(outs, i), "max_dims"));
+        out_dims[i] = NEW_ARRAY(c->a, int64_t, max_i64(words, QN_MAX_RANK));
+    }
+    for (size_t i = 0; i < nin; i++) in_dims[i] = value_dims(&set.in.v[i]);
     int r = invoke(arena, in, in_dims, out, out_dims);
     if (r) return *why = arena_printf(c->a, "invoke returned %d", r), RUN;
     for (size_t i = 0; i < nout && i < (size_t)set.out.n; i++)
-        if ((*why = judge_output(c, k, m, i, out[i], dims[i], &set))) return WRONG;
+        if ((*why = judge_output(c, k, m, i, out[i], out_dims[i], &set))) return WRONG;
     free(arena);
     return PASS;
 }
