@@ -271,24 +271,42 @@ bool ranges_around(Arena *tmp, const Stmt *s, const Stmt *inner, Ranges *r) {
     }
     return false;
 }
-bool iterations_apart(Arena *tmp, const Func *f, Stmt *loop, const Privates *p) {
+static Look look_at(Arena *tmp, const Func *f, Stmt *loop, const Privates *p) {
     Look w = {
         .tmp = tmp, .v = loop->u.loop.v, .skip = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1), .written = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1)};
     w.kind = NEW_ARRAY(tmp, uint8_t, f->nvar + 1), w.let = NEW_ARRAY(tmp, Affine, f->nvar + 1);
-    w.lo = NEW_ARRAY(tmp, int64_t, f->nvar + 1), w.hi = NEW_ARRAY(tmp, int64_t, f->nvar + 1), w.ok = true;
+    w.lo = NEW_ARRAY(tmp, int64_t, f->nvar + 1), w.hi = NEW_ARRAY(tmp, int64_t, f->nvar + 1);
     w.most = NEW_ARRAY(tmp, int64_t, f->nvar + 1), w.over = NEW_ARRAY(tmp, int64_t, f->nvar + 1);
     for (int i = 0; p && i < p->scratch.n; i++) w.skip[p->scratch.v[i]->id] = 1;
     for (int i = 0; p && i < p->local.n; i++) w.skip[p->local.v[i]->id] = 1;
     int64_t lo, hi;
-    if (!e_is_int(loop->u.loop.lo, &lo) || !e_is_int(loop->u.loop.hi, &hi)) return false;
+    w.ok = e_is_int(loop->u.loop.lo, &lo) && e_is_int(loop->u.loop.hi, &hi);
+    if (!w.ok) return w;
     w.last = hi - 1, w.outside = NEW_ARRAY(tmp, Affine, f->nbuf + 1);
     ranges_around(tmp, f->body, loop, &w.r);
     look(&w, loop);
+    return w;
+}
+bool iterations_apart(Arena *tmp, const Func *f, Stmt *loop, const Privates *p) {
+    Look w = look_at(tmp, f, loop, p);
+    int64_t first = 0;
+    e_is_int(loop->u.loop.lo, &first);
     for (int i = 0; i < w.access.n && w.ok; i++) {
         const Buf *b = w.access.v[i].b;
         if (w.written[b->id] != 1) continue;
-        w.ok = buffer_apart(&w, b, lo);
+        w.ok = buffer_apart(&w, b, first);
         w.written[b->id] = 2; /* looked at */
     }
     return w.ok;
+}
+int64_t *loop_steps(Arena *tmp, const Func *f, Stmt *loop) {
+    Look w = look_at(tmp, f, loop, NULL);
+    int64_t *step = NEW_ARRAY(tmp, int64_t, f->nbuf + 1);
+    for (int i = 0; i <= f->nbuf; i++) step[i] = STEP_NONE;
+    for (int i = 0; i < w.access.n; i++) {
+        const Access *x = &w.access.v[i];
+        int64_t *of = &step[x->b->id];
+        *of = *of == STEP_NONE || *of == x->step ? x->step : STEP_MIXED;
+    }
+    return step;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* parallel.c: which loops are shared by threads. Of each nest in a kernel with enough work the outermost loop whose iterations are
  * independent is marked, after fusing it with loops inside when its extent does not divide well, or in strips of an inner loop when
- * the outer ones depend on themselves. Where that leaves threads idle, the nests in a loop's body become tasks of one loop
- * (tasks.c), or are shared one by one while the loop around them stays sequential: the plan that an estimate of time finds best. Whether a
- * step is legal is for ir/sched.h to say: here steps are tried in order of preference. No sum is cut, so that results are the same bits for
- * every number of threads.
+ * the outer ones depend on themselves or the operands are dealt out so (affinity.c). Where that leaves threads idle, the nests in a
+ * loop's body become tasks of one loop (tasks.c), or are shared one by one while the loop around them stays sequential: the plan that
+ * an estimate of time finds best. Whether a step is legal is for ir/sched.h to say: here steps are tried in order of preference. No
+ * sum is cut, so that results are the same bits for every number of threads.
  *
  *   for n in 0..1: for c in 0..3: for h in 0..32: …   --->   fuse c h c_h; parallelise c_h      (3 does not divide well by 2)
  */
@@ -124,6 +124,8 @@ static void name_loops(Arena *a, Map *names, Stmt *s) {
 /* ---- one nest */
 typedef struct Nest {
     Run *r;
+    Kernel *k;
+    Spans *spans;
     Func *f;
     int n;
     const char *name[MAX_CHAIN]; /* loops with nothing but the next in each body, outermost first; those of one iteration left out */
@@ -175,17 +177,20 @@ typedef struct Choice {
     int first, count; /* loops fused, from q->name[first] on */
     double use;
 } Choice;
-/* The outermost loop that uses the threads well, alone or fused with the next ones; an innermost loop stays for the body. */
-static Choice choose(const Nest *q, int threads) {
+/* The loop with which a nest of `ns` is done first, alone or fused with the next ones; an innermost loop stays for the body. One
+ * further in must gain something: it changes the order of the loops. */
+static Choice choose(const Nest *q, int threads, double ns) {
     Choice best = {0};
+    double least = HUGE_VAL;
     for (int i = 0; i < q->n; i++) {
         int64_t n = 1;
+        const double waits = q->free[i] ? operands_ns(q->r->tmp, q->spans, q->k, find_loop(q->f->body, q->name[i])) : 0;
         for (int k = i; k < q->n && q->free[k]; k++) {
             if (k > i && k + 1 == q->n && q->leaf) break; /* the innermost keeps its plain index */
             if (!mul_ok(n, q->extent[k], &n) || n > INT32_MAX) break;
-            double use = use_of(n, threads);
-            if (use > best.use + 0.02) best = (Choice){i, k - i + 1, use};
-            if (best.use >= GOOD_USE) return best;
+            double use = use_of(n, threads), t = ns / (use * threads) + waits;
+            if (t < least * 0.97) best = (Choice){i, k - i + 1, use}, least = t;
+            if (use >= GOOD_USE) break;
         }
     }
     return best;
@@ -243,7 +248,7 @@ typedef struct Plan {
     Choice choice;
     Privates privates;
 } Plan;
-static Plan plan_loop(Run *r, Kernel *k, const char *name, int depth);
+static Plan plan_loop(Run *r, Spans *s, Kernel *k, const char *name, int depth);
 
 static bool uses_var(const Expr *e, const Var *v) {
     switch (e->k) {
@@ -266,7 +271,7 @@ static double shared_ns(const Stmt *loop, const char *name, double ns, double us
     return ns / (use * threads) + REGION_NS;
 }
 /* Sequentially through the loop, its nests shared one by one. */
-static double inside_ns(Run *r, Kernel *k, const Stmt *loop, int depth) {
+static double inside_ns(Run *r, Spans *spans, Kernel *k, const Stmt *loop, int depth) {
     Ranges around = {0};
     int64_t n;
     double sum = 0;
@@ -275,7 +280,7 @@ static double inside_ns(Run *r, Kernel *k, const Stmt *loop, int depth) {
     ranges_around(r->tmp, k->f->body, body, &around);
     for (int i = 0; i < body->u.block.n; i++) {
         const Stmt *s = body->u.block.v[i];
-        if (s->k == S_FOR) sum += plan_loop(r, k, s->u.loop.v->name, depth + 1).ns;
+        if (s->k == S_FOR) sum += plan_loop(r, spans, k, s->u.loop.v->name, depth + 1).ns;
         else sum += stmt_ns(r->tmp, s, &around, false);
     }
     return sum * (double)n;
@@ -301,13 +306,13 @@ static bool share_tasks(Nest *q, int threads, bool keep, double *use) {
     text_free(&t);
     return ok;
 }
-static Nest nest_at(Run *r, Kernel *k, const Stmt *loop) {
-    Nest q = {.r = r, .f = k->f};
+static Nest nest_at(Run *r, Spans *s, Kernel *k, const Stmt *loop) {
+    Nest q = {.r = r, .k = k, .spans = s, .f = k->f};
     find_chain(&q, loop);
     for (int i = 0; i < q.n; i++) q.free[i] = mark(&q, q.name[i], false);
     return q;
 }
-static Plan plan_loop(Run *r, Kernel *k, const char *name, int depth) {
+static Plan plan_loop(Run *r, Spans *s, Kernel *k, const char *name, int depth) {
     Ranges around = {0};
     const Stmt *loop = find_loop(k->f->body, name);
     const int threads = r->o->threads;
@@ -317,9 +322,9 @@ static Plan plan_loop(Run *r, Kernel *k, const char *name, int depth) {
     ns += beyond;
     Plan best = {.kind = PLAN_NONE, .ns = ns};
     if (ns < WORTH_NS || loop->u.loop.mode != LOOP_SEQ) return best;
-    Nest q = nest_at(r, k, loop);
+    Nest q = nest_at(r, s, k, loop);
     if (!q.n) return best;
-    Choice c = choose(&q, threads);
+    Choice c = choose(&q, threads, ns);
     if (c.first + c.count > 1 && !share(&q, c, threads, false)) c = (Choice){0, q.free[0], use_of(q.extent[0], threads)};
     double t = c.count ? shared_ns(loop, q.name[c.first], ns, c.use, threads) : ns;
     if (t < best.ns) best.kind = PLAN_SHARE, best.ns = t, best.choice = c;
@@ -334,15 +339,16 @@ static Plan plan_loop(Run *r, Kernel *k, const char *name, int depth) {
     t = share_tasks(&q, threads, false, &use) ? shared_ns(loop, q.name[0], ns, use, threads) : ns;
     if (t < best.ns * 0.95) best.kind = PLAN_TASKS, best.ns = t;
     if (best.ns <= well || depth >= MAX_DEPTH) return best;
-    t = inside_ns(r, k, loop, depth) + beyond;
+    t = inside_ns(r, s, k, loop, depth) + beyond;
     if (t < best.ns * 0.95) best.kind = PLAN_INSIDE, best.ns = t;
     return best;
 }
-static void share_loop(Run *r, Kernel *k, const char *name, int depth) {
-    Plan p = plan_loop(r, k, name, depth);
+static void share_loop(Run *r, Spans *spans, Kernel *k, const char *name, int depth) {
+    Plan p = plan_loop(r, spans, k, name, depth);
     if (p.kind == PLAN_NONE) return;
     const Stmt *loop = find_loop(k->f->body, name);
-    Nest q = nest_at(r, k, loop);
+    Nest q = nest_at(r, spans, k, loop);
+    if (p.kind == PLAN_SHARE || p.kind == PLAN_STRIPS) spans_note(r->tmp, spans, k, find_loop(k->f->body, q.name[p.choice.first]));
     if (p.kind == PLAN_SHARE && !share(&q, p.choice, r->o->threads, true)) BUG("a plan for loop '%s' cannot be carried out", name);
     if (p.kind == PLAN_STRIPS) share_strips(&q, &p.privates, r->o->threads);
     double use;
@@ -353,7 +359,7 @@ static void share_loop(Run *r, Kernel *k, const char *name, int depth) {
         const Stmt *s = loop->u.loop.body->u.block.v[i];
         if (s->k == S_FOR) vec_push(r->tmp, &inner, s->u.loop.v->name);
     }
-    for (int i = 0; i < inner.n; i++) share_loop(r, k, inner.v[i], depth + 1);
+    for (int i = 0; i < inner.n; i++) share_loop(r, spans, k, inner.v[i], depth + 1);
 }
 
 /* Neighbours in a byte would be written by two threads. */
@@ -362,7 +368,7 @@ static bool packed_stores(const Func *f) {
         if (f->param.v[i]->written && dtype_info[f->param.v[i]->dt].bits < 8) return true;
     return false;
 }
-static void parallel_kernel(Run *r, Kernel *k) {
+static void parallel_kernel(Run *r, Spans *spans, Kernel *k) {
     Ranges none = {0};
     if (packed_stores(k->f) || larger(stmt_ns(r->tmp, k->f->body, &none, false), stream_ns(r->tmp, k->f, k->f->body)) < WORTH_NS) return;
     Func *own = func_copy(r->c->a, k->f); /* variables are renamed */
@@ -372,13 +378,15 @@ static void parallel_kernel(Run *r, Kernel *k) {
     for (int i = 0; i < k->f->body->u.block.n; i++) {
         const Stmt *s = k->f->body->u.block.v[i];
         const int before = k->f->body->u.block.n;
-        if (s->k == S_FOR) share_loop(r, k, s->u.loop.v->name, 0);
+        if (s->k == S_FOR) share_loop(r, spans, k, s->u.loop.v->name, 0);
         i -= before - k->f->body->u.block.n; /* declarations that moved into the nest */
     }
 }
 bool pass_parallel(Run *r) {
     if (!r->o || r->o->threads < 2) return true;
-    for (Program *p = r->p; p; p = p->next)
-        for (int i = 0; i < p->k.n; i++) parallel_kernel(r, p->k.v[i]);
+    for (Program *p = r->p; p; p = p->next) {
+        Spans spans = spans_new(r->tmp, p->g, r->o->threads);
+        for (int i = 0; i < p->k.n; i++) parallel_kernel(r, &spans, p->k.v[i]);
+    }
     return true;
 }

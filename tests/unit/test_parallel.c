@@ -23,8 +23,11 @@ static void open_case(Case *t, const char *text) {
 }
 static void share(Case *t, int threads) {
     Kernel k = {.f = t->f};
-    Program p = {0};
+    Graph g = {0};
+    Program p = {.g = &g};
     Kernel *one = &k;
+    Tensor *none = NULL;
+    for (int i = 0; i < t->f->param.n; i++) vec_push(t->a, &k.arg, none);
     vec_push(t->a, &p.k, one);
     PassOptions o = {.threads = threads};
     Run r = {&t->c, NULL, &p, &o, arena_new()};
@@ -158,6 +161,41 @@ START_TEST(test_choice) {
     arena_free(t.a);
 }
 END_TEST
+/* What a product shares depends on where its operand is: columns as long as nobody has written it, rows where threads have. */
+START_TEST(test_affinity) {
+    static const char *const text[] = {
+        "func f(x: float32[16,64,64], writes y: float32[16,64,64])\n  for c in 0..16\n    for h in 0..64\n      for j in 0..64\n"
+        "        y[c, h, j] = x[c, h, j] + 1.0\n",
+        "func g(y: float32[16,64,64], writes z: float32[2,64,64])\n  for m in 0..2\n    for h in 0..64\n      for c in 0..16\n"
+        "        for j in 0..64\n          z[m, h, j] += y[c, h, j]\n"};
+    for (int alone = 0; alone < 2; alone++) {
+        Case t[2];
+        Tensor tensor[3] = {0}, *one[3];
+        Graph g = {0};
+        Program p = {.g = &g};
+        Kernel k[2] = {0};
+        PassOptions o = {.threads = 2};
+        for (int i = 0; i < 2; i++) open_case(&t[i], text[i]);
+        for (int i = 0; i < 3; i++) {
+            one[i] = &tensor[i];
+            tensor[i].id = i, tensor[i].type = (Type){.dt = DT_FLOAT32, .rank = 3, .dim = {i == 2 ? 2 : 16, 64, 64}};
+            vec_push(t[0].a, &g.tensors, one[i]);
+        }
+        for (int i = alone; i < 2; i++) {
+            Kernel *kernel = &k[i];
+            k[i].f = t[i].f;
+            vec_push(t[0].a, &k[i].arg, one[i]);
+            vec_push(t[0].a, &k[i].arg, one[i + 1]);
+            vec_push(t[0].a, &p.k, kernel);
+        }
+        Run r = {&t[0].c, NULL, &p, &o, arena_new()};
+        ck_assert(pass_parallel(&r));
+        arena_free(r.tmp);
+        ck_assert_str_eq(shared_name(t[1].f), alone ? "m" : "h_strip");
+        for (int i = 0; i < 2; i++) arena_free(t[i].a);
+    }
+}
+END_TEST
 START_TEST(test_copies) {
     Case t;
     open_case(&t, rows[10].text);
@@ -185,6 +223,7 @@ Suite *parallel_suite(void) {
     Suite *s = suite_create("parallel");
     TCase *c = tcase_create("parallel");
     tcase_add_loop_test(c, test_choice, 0, (int)(sizeof rows / sizeof *rows));
+    tcase_add_test(c, test_affinity);
     tcase_add_test(c, test_copies);
     tcase_add_test(c, test_one_thread);
     suite_add_tcase(s, c);
