@@ -105,15 +105,18 @@ bool node_dynamic(const Node *n) {
 void extent_outputs(Graph *g) {
     for (int i = 0; i < g->out.n; i++) {
         const Type *t = &g->out.v[i]->type;
-        Tensor *dims = g->out.v[i]->dims; /* of what is no tensor */
-        if (type_dynamic(t)) {
+        Tensor *made = i < g->out_dims.n ? g->out_dims.v[i] : NULL; /* types are inferred again after a pass that changed nodes */
+        Tensor *dims = made ? made : g->out.v[i]->dims;             /* of what is no tensor */
+        if (type_dynamic(t) && made) type_extents(g, t, dims->val);
+        else if (type_dynamic(t)) {
             Node *n = node_new(g, op_find("quern", "Extents"), NULL, NO_LOC, 0, NULL, 1);
             dims = tensor_new(g, arena_printf(g->a, "%s_dims", g->out.v[i]->name), DT_INT64, 1, (int64_t[]){t->rank});
             dims->kept = true, dims->val = NEW_ARRAY(g->a, Expr *, t->rank);
             type_extents(g, t, dims->val);
             node_set_out(n, 0, dims);
         }
-        vec_push(g->a, &g->out_dims, dims);
+        if (i < g->out_dims.n) g->out_dims.v[i] = dims;
+        else vec_push(g->a, &g->out_dims, dims);
     }
     for (int i = g->extent.n - 1; i >= 0; i--) { /* what needs no values is checked before anything is computed */
         const Extent *x = g->extent.v[i];

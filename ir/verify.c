@@ -228,6 +228,8 @@ static void check_results(Verifier *v) {
         if (!t->data && !v->defined[t->id]) diag_error(v->c->d, graph_loc(v), "graph output '%s' has no definition", t->name);
         check_tensor(v, graph_loc(v), t);
     }
+    if (v->g->out_dims.n && v->g->out_dims.n != v->g->out.n)
+        diag_error(v->c->d, graph_loc(v), "%d outputs have %d shapes", v->g->out.n, v->g->out_dims.n);
     for (int i = 0; i < v->g->tensors.n; i++) {
         const Tensor *t = v->g->tensors.v[i];
         if (t->is_output && !out[i] && (v->seen[i] || t->nuse))

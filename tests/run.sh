@@ -30,6 +30,7 @@ cli "$build_dir"
 inspect "$build_dir"
 page "$build_dir"
 hostile "$build_dir"
+fuzz "$build_dir"
 abi "$build_dir"
 isa "$build_dir"
 corpus_all "$build_dir" cc '-std=c99 -O1 -Wall -Wextra -Werror -pedantic' 1

@@ -68,6 +68,7 @@ inspect() { counted inspect sh "$root/tests/inspect.sh" "$1/quern"; }
 isa() { counted isa sh "$root/tests/isa/run.sh" "$1/quern"; }
 page() { counted page sh "$root/tests/page.sh" "$1/quern"; }
 abi() { counted abi sh "$root/tests/abi/run.sh" "$1/quern" "$1/tests/abi_driver"; }
+fuzz() { counted fuzz "$1/tests/fuzz" --count 60 --work "$work/fuzz"; }
 hostile() { counted hostile sh "$root/tests/hostile/run.sh" "$1/quern"; }
 cli() { counted cli sh "$root/tests/cli/run.sh" "$1/quern"; }
 digits() { check "examples/digits" sh "$root/examples/digits/run.sh"; }

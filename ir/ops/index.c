@@ -136,6 +136,12 @@ static bool reduction_of(const Node *n, int attr, RedOp *op) {
         if (strcmp(attr_s(n, attr), reductions[i].name) == 0) return *op = reductions[i].op, true;
     return false;
 }
+static void update(Lower *L, Node *n, int attr, Buf *y, Expr *const *at, Expr *v) {
+    RedOp op = RED_NONE;
+    reduction_of(n, attr, &op);
+    if (v->t == DT_BOOL && op != RED_NONE) op = op == RED_ADD || op == RED_MAX ? RED_OR : RED_AND; /* as sums and products of bits */
+    lower_put(L, y, at, v, op);
+}
 static Buf *copy_data(Lower *L, Node *n) {
     Buf *y = lower_tensor(L, n->out[0]);
     Expr *idx[QN_MAX_RANK], *flat;
@@ -168,14 +174,12 @@ bool lower_scatter_elements(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type;
     int axis = (int)(attr_i(n, 0) < 0 ? attr_i(n, 0) + t->rank : attr_i(n, 0));
     Expr *idx[QN_MAX_RANK], *at[QN_MAX_RANK];
-    RedOp op = RED_NONE;
-    reduction_of(n, 1, &op);
     Buf *y = copy_data(L, n);
     lower_loops(L, NULL, &n->in[1]->type, idx);
     for (int k = 0; k < t->rank; k++) at[k] = idx[k];
     at[axis] = lower_let(L, "at", index_at(L, n, 1, idx, lower_dim(L, t, (int)(axis))));
     Expr *flat;
-    lower_put(L, y, lower_buffer_index(L, n->out[0], at, &flat), lower_load(L, n, 2, idx), op);
+    update(L, n, 1, y, lower_buffer_index(L, n->out[0], at, &flat), lower_load(L, n, 2, idx));
     lower_ends(L, t->rank);
     return true;
 }
@@ -206,8 +210,6 @@ bool lower_scatter_nd(Lower *L, Node *n) {
     int lead = it->rank - 1;
     int64_t len = it->dim[lead], count;
     Expr *idx[QN_MAX_RANK], *tuple[QN_MAX_RANK], *at[QN_MAX_RANK];
-    RedOp op = RED_NONE;
-    reduction_of(n, 0, &op);
     Buf *y = copy_data(L, n);
     if (type_elements(ut, &count) && count == 0) return true;
     for (int k = 0; k < lead; k++) idx[k] = tuple[k] = lower_loop_to(L, arena_printf(L->a, "i%d", k), lower_dim(L, it, k));
@@ -220,7 +222,7 @@ bool lower_scatter_nd(Lower *L, Node *n) {
         at[len + k - lead] = idx[k];
     }
     Expr *flat;
-    lower_put(L, y, lower_buffer_index(L, n->out[0], at, &flat), lower_load(L, n, 2, idx), op);
+    update(L, n, 0, y, lower_buffer_index(L, n->out[0], at, &flat), lower_load(L, n, 2, idx));
     lower_ends(L, ut->rank);
     return true;
 }

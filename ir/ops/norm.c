@@ -44,8 +44,11 @@ bool infer_layer_norm(Infer *x) {
     Expr *dim[QN_MAX_RANK];
     if (!infer_axis(x, attr_i(x->n, LN_AXIS), t->rank, &axis)) return false;
     for (int i = 0; i < t->rank; i++) dim[i] = i < axis ? type_extent(x->g, t, i) : e_int(x->g->a, 1);
+    int64_t stash = attr_i(x->n, LN_STASH); /* what mean and deviation are computed in, at least */
+    if (!dtype_valid((int)stash) || !dtype_is_float((DType)stash) || dtype_info[stash].bits < 16)
+        return infer_error(x, "stash_type is %lld; the number of a float type is expected: 1 for float32", (long long)stash);
     for (int o = 1; o < x->n->nout; o++)
-        if (x->n->out[o] && !infer_extents(x, o, t->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32, t->rank, dim)) return false;
+        if (x->n->out[o] && !infer_extents(x, o, (DType)stash, t->rank, dim)) return false;
     for (int i = 1; i < x->n->nin; i++) {
         const Type *s = x->n->in[i] ? &x->n->in[i]->type : t;
         bool fits = s->rank <= t->rank;
@@ -68,8 +71,8 @@ bool lower_layer_norm(Lower *L, Node *n) {
     Expr *inv = inverse_root(L, mean_of(L, &b, "var", mean, true), attr_f(n, LN_EPSILON));
     Expr *stat[QN_MAX_RANK];
     for (int i = 0; i < t->rank; i++) stat[i] = i < b.first ? b.idx[i] : e_int(L->a, 0);
-    if (n->nout > 1 && n->out[1]) lower_store(L, n, 1, stat, mean);
-    if (n->nout > 2 && n->out[2]) lower_store(L, n, 2, stat, inv);
+    for (int o = 1; o < n->nout; o++)
+        if (n->out[o]) lower_store(L, n, o, stat, e_cast(L->a, dtype_compute(n->out[o]->type.dt), o == 1 ? mean : inv));
     block_loops(L, &b);
     Expr *x = lower_load(L, n, 0, b.idx);
     if (mean) x = e_sub(L->a, x, mean);

@@ -89,7 +89,7 @@ bool lower_max_pool(Lower *L, Node *n) {
     fill(L, &p, acc, e_lower_bound(a, t));
     if (want) {
         best = lower_temp(L, "best", DT_INT64, 1, &p.tile);
-        fill(L, &p, best, e_int(a, 0));
+        fill(L, &p, best, e_int(a, -1)); /* the first of a window stands for it where none is larger than minus infinity */
     }
     taps_open(L, &p, xi, &f);
     Expr *v = lower_load(L, n, 0, xi);
@@ -103,7 +103,8 @@ bool lower_max_pool(Lower *L, Node *n) {
         }
         flat = e_add(a, e_mul(a, flat, plane), inner);
         v = lower_let(L, "v", v);
-        lower_put(L, best, &f, e_select(a, e_lt(a, lower_get(L, acc, &f), v), flat, lower_get(L, best, &f)), RED_NONE);
+        Expr *was = lower_get(L, best, &f), *more = e_bin(a, BIN_LOR, e_lt(a, was, e_int(a, 0)), e_lt(a, lower_get(L, acc, &f), v));
+        lower_put(L, best, &f, e_select(a, more, flat, was), RED_NONE);
     }
     lower_put(L, acc, &f, v, RED_MAX);
     lower_ends(L, p.rank + 1);
