@@ -119,7 +119,8 @@ Value output_value(const Tensor *t, void *data, int64_t *dims);
 const int64_t *value_dims(const Value *v);
 bool list_fit(const Type *got, const Type *want); /* of value_fit */
 bool list_same_shape(const Value *x, const Value *y);
-const char *list_type_words(Arena *a, const Value *v); /* with the lengths and extents that it has */
+int64_t strings_differ(int64_t n, const void *x, const void *y); /* the first string that differs; -1: none */
+const char *list_type_words(Arena *a, const Value *v);           /* with the lengths and extents that it has */
 bool npy_read(Ctx *c, const char *path, Value *v);
 bool npy_write(Ctx *c, const char *path, const Value *v);
 /* One output against its expected value. The worst element is reported. */

@@ -4,6 +4,7 @@
  * The graph is looked at after folding: shapes are known and weights are constants, nothing is fused yet.
  */
 #include "cli.h"
+#include "ir/list.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +89,14 @@ static json_t *tensors_json(Tensor *const *v, int n) {
     for (int i = 0; i < n; i++) {
         if (!v[i]) continue;
         json_t *name = json_string(v[i]->name);
+        if (v[i]->packed) { /* no tensor */
+            Text t = {0};
+            type_print(v[i]->packed, &t);
+            json_array_append_new(list, json_pack("{s:o, s:s, s:I}", "name", name ? name : json_string("?"), "type", t.s, "max_bytes",
+                                                  (json_int_t)tensor_bytes(v[i])));
+            text_free(&t);
+            continue;
+        }
         json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", name ? name : json_string("?"), "dtype", dtype_name(v[i]->type.dt),
                                               "shape", dims_json(v[i])));
     }

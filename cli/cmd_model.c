@@ -187,6 +187,11 @@ static bool verify_tensor(Ctx *c, const Options *o, const Graph *g, const DataSe
         return false;
     }
     DType dt = got->type.dt;
+    if (dt == DT_STRING) {
+        int64_t at = strings_differ(count, got->data, want->data);
+        if (!o->quiet) printf("%s: output %d '%s': %s\n", set->dir, i, got->name, at < 0 ? "ok" : "WRONG");
+        return at < 0 || diag_error(c->d, l, "output '%s' differs: string %lld is not the stored one", got->name, (long long)at);
+    }
     Compared cmp = compare_values(dt, count, got->data, want->data, tolerance_default(g, dt, o->atol, o->rtol));
     if (!o->quiet)
         printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, got->name, cmp.ok ? "ok" : "WRONG",

@@ -46,3 +46,11 @@ const char *list_type_words(Arena *a, const Value *v) {
     text_free(&t);
     return s;
 }
+int64_t strings_differ(int64_t n, const void *x, const void *y) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t p[2], q[2];
+        memcpy(p, (const char *)x + 8 * i, sizeof p), memcpy(q, (const char *)y + 8 * i, sizeof q);
+        if (p[1] - p[0] != q[1] - q[0] || memcmp((const char *)x + p[0], (const char *)y + q[0], (size_t)(p[1] - p[0])) != 0) return i;
+    }
+    return -1;
+}

@@ -45,6 +45,8 @@ static void put_type(Text *t, const Type *y) {
 static void put_value(Text *t, const Tensor *k, const char *end) {
     const Wrap *w = k->packed->wrap->kind == WRAP_OPTIONAL && k->packed->wrap->of.wrap ? k->packed->wrap->of.wrap : k->packed->wrap;
     Type shape = *wrap_inner(k->packed);
+    const Wrap *map = w->of.wrap && w->of.wrap->kind == WRAP_MAP ? w->of.wrap : w->kind == WRAP_MAP ? w : NULL;
+    if (map) shape.rank = 1, shape.dim[0] = map->hi;
     for (int i = 0; w->each && i < w->hi; i++) {
         if (w->each[i].rank != shape.rank) shape.rank = -1;
         for (int d = 0; d < shape.rank; d++) shape.dim[d] = max_i64(shape.dim[d], w->each[i].dim[d]);

@@ -181,6 +181,7 @@ static bool proto_read(Reader *r, Type *t, void **data) {
 
 bool tensor_read(Importer *im, const Onnx__TensorProto *p, const char *what, Loc loc, Type *t, void **data, int64_t *bytes) {
     Reader r = {.im = im, .p = p, .what = what, .loc = loc};
+    *t = (Type){0};
     bool ok = proto_read(&r, t, data);
     *bytes = r.bytes;
     return ok;

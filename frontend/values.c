@@ -148,7 +148,7 @@ static void cut_tensor(Cut *k, const char *name, Type t) {
 }
 static void cut(Cut *k, const char *name, const Type *t) {
     const Wrap *w = t->wrap;
-    Type own;
+    Type own = {0};
     if (!w) {
         type_set(&own, t->dt, (int)*k->dims, k->dims + 1);
         k->dims += 1 + own.rank;

@@ -194,7 +194,7 @@ int64_t tensor_bytes(const Tensor *t) {
     return b;
 }
 void type_set(Type *t, DType dt, int rank, const int64_t *dim) {
-    t->dt = dt, t->rank = rank, t->ext = NULL, t->cap = 0;
+    t->dt = dt, t->rank = rank, t->ext = NULL, t->cap = 0, t->wrap = NULL;
     for (int i = 0; i < rank; i++) t->dim[i] = dim ? dim[i] : DIM_UNKNOWN;
 }
 void type_strides(const Type *t, int64_t *stride) {

@@ -142,9 +142,11 @@ static bool pack_value(Packing *p, Tensor *t, Type *type) {
             w->hi = v->dim[0], w->lo = v->ext && v->ext[0] ? 0 : w->hi;
             w->of = (Type){.dt = DT_NONE, .rank = -1, .wrap = m};
         }
-        const Type *k = &l.v[0]->type;
-        *m = (Wrap){.kind = WRAP_MAP, .key = l.key, .lo = k->ext ? 0 : k->dim[0], .hi = k->dim[0], .of = {.dt = l.dt, .rank = 0}};
-        for (int64_t i = 0; i < (l.rows ? w->hi : 1); i++) vec_push(g->a, &p->word, type_extent(g, k, 0));
+        const Type *k = &l.v[1]->type;
+        int axis = l.rows;
+        *m = (Wrap){.kind = WRAP_MAP, .key = l.key, .hi = k->dim[axis], .of = {.dt = l.dt, .rank = 0}};
+        m->lo = k->ext && k->ext[axis] ? 0 : m->hi;
+        for (int64_t i = 0; i < (l.rows ? w->hi : 1); i++) vec_push(g->a, &p->word, type_extent(g, k, axis));
         vec_push(g->a, &p->leaf, l.v[0]);
         vec_push(g->a, &p->leaf, l.v[1]);
         return true;
@@ -175,6 +177,10 @@ static bool port_pack(Ctx *c, Graph *g, int i) {
         node_remove(g, mark);
         return diag_error(c->d, old->def->loc, "output '%s' has more than %d elements, or more bytes than there can be", old->name,
                           LIST_MOST);
+    }
+    if (p.leaf.n == 2 && type->wrap->of.wrap) { /* maps with the same keys */
+        int64_t row = (tensor_bytes(p.leaf.v[0]) + 15) / 16 * 16 + type->wrap->of.wrap->hi * dtype_info[wrap_inner(type)->dt].bits / 8;
+        bytes = type->wrap->hi ? (row + 15) / 16 * 16 * (type->wrap->hi - 1) + row : 0;
     }
     head_of(type, head);
     Tensor *dims = tensor_new(g, arena_printf(g->a, "%s_dims", old->name), DT_INT64, 1, (int64_t[]){words});

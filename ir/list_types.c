@@ -46,7 +46,7 @@ static bool walk(Walk *w, const Type *t, const int64_t *low) {
     if (p->kind == WRAP_OPTIONAL) return w->words++, p->hi == 0 || walk(w, &p->of, p->low);
     if (p->hi < 0 || (p->kind == WRAP_SEQUENCE && p->hi > LIST_MOST)) return false;
     if (p->kind == WRAP_MAP) {
-        Type key, value;
+        Type key = {0}, value = {0};
         type_set(&key, p->key, 1, &p->hi), type_set(&value, p->of.dt, 1, &p->hi);
         if (!leaf(w, &key, &p->lo) || !leaf(w, &value, &p->lo)) return false;
         w->words++;

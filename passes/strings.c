@@ -6,6 +6,7 @@
  *   y = Gather(x: string[3], i)   --->   r = StringOpen(x) {pool=1}; s = Gather(r, i); y = StringPack(s, x) {pools=[1]}
  */
 #include "internal.h"
+#include "ir/list.h"
 #include <string.h>
 
 enum { POOLS_MAX = 28, NUMBER_MAX = 32 };
@@ -23,6 +24,7 @@ typedef struct Strings {
     Vec(const char *) text; /* of pool 0 */
     Vec(int64_t) len;
     int64_t bytes;
+    int64_t longest; /* of an element of an input */
     bool any;
 } Strings;
 
@@ -192,6 +194,76 @@ static bool do_cast(Strings *s, Node *n) {
     tensor_replace(s->g, n->out[0], typed_cast(s, n, p->out[0], t->dt), true);
     return true;
 }
+/* A string tensor out of an input that is none: a pool of its own, as an input is. */
+static bool do_list_item(Strings *s, Node *n) {
+    Tensor *t = n->out[0], *r = tensor_new(s->g, NULL, DT_INT64, t->type.rank, t->type.dim);
+    int64_t count = tensor_elements(t), text;
+    int number = 0;
+    if (t->type.ext)
+        return diag_error(s->c->d, n->loc, "the strings in '%s' have extents that are known at run time only; fix them with --dim",
+                          n->in[0]->name);
+    if (!mul_ok(count, s->longest, &text) || !add_ok(text, 8 * (count + 1), &t->bytes) || t->bytes > INT32_MAX)
+        return diag_error(s->c->d, n->loc, "the strings of '%s' may take more than 2 GiB; give a smaller --max-string", n->in[0]->name);
+    if (!pool_new(s, t, n->loc, &number)) return false;
+    tensor_replace(s->g, t, r, true);
+    Node *o = node_new(s->g, op_find("quern", "StringOpen"), n->next, n->loc, 1, &t, 1);
+    node_set_i(o, 0, number), node_set_i(o, 1, s->longest);
+    node_set_out(o, 0, r);
+    *known(s, r) = (Known){1u << number, s->longest};
+    return true;
+}
+/* Inputs that hold strings, used or not: their bytes, and how long one may be, which says where the next tensor begins. */
+static bool list_inputs(Ctx *c, Graph *g, int64_t longest) {
+    for (int i = 0; i < g->in.n; i++) {
+        Tensor *t = g->in.v[i];
+        Leaves leaf = {0};
+        int64_t words, bytes, own, n;
+        bool any = false, ok = true;
+        if (!t->packed) continue;
+        if (!wrap_leaves(g->a, t->packed, &leaf, &words, &bytes)) BUG("an input has no complete type");
+        bytes = 0;
+        for (int k = 0; k < leaf.n && ok; k++) {
+            const Type *y = &leaf.v[k].type;
+            bool text = y->dt == DT_STRING;
+            ok = type_elements(y, &n) && (text ? mul_ok(n, longest + 8, &own) && add_ok(own, 8, &own) : dtype_bytes(y->dt, n, &own));
+            ok = ok && add_ok((bytes + 15) / 16 * 16, own, &bytes);
+            any |= text;
+        }
+        if (!any) continue;
+        if (!ok || bytes > INT32_MAX)
+            return diag_error(c->d, NO_LOC, "the strings of input '%s' may take more than 2 GiB; give a smaller --max-string", t->name);
+        t->type.dim[0] = bytes;
+        for (Use *u = t->uses; u; u = u->next)
+            if (strcmp(u->node->op->name, "ListItem") == 0) node_set_i(u->node, op_attr_index(u->node->op, "most"), longest);
+    }
+    return true;
+}
+/* Strings among what an output that is no tensor consists of: packed, each with room for its own. */
+static bool do_list_pack(Strings *s, Node *n) {
+    Tensor *y = n->out[0];
+    int64_t bytes = 0;
+    for (int i = 1; i < n->nin; i++) {
+        Tensor *t = n->in[i];
+        Known k = *known(s, t);
+        if (k.pools) {
+            int64_t count = tensor_elements(t), room;
+            if (!mul_ok(count, k.longest, &room) || !add_ok(room, 8 * (count + 1), &room) || room > INT32_MAX)
+                return diag_error(s->c->d, n->loc, "the strings of output '%s' may take more than 2 GiB; give a smaller --max-string",
+                                  y->name);
+            Call c = {.op = "StringPack", .in = {t}, .nin = 1};
+            Node *p = call_new(s, n, &c, k.pools, 1);
+            Tensor *packed = tensor_new(s->g, NULL, DT_STRING, t->type.rank, t->type.dim);
+            node_set_i(p, 2, room);
+            node_set_out(p, 0, packed);
+            packed->bytes = room;
+            node_set_in(n, i, packed);
+        }
+        if (!add_ok((bytes + 15) / 16 * 16, tensor_bytes(n->in[i]), &bytes) || bytes > INT32_MAX)
+            return diag_error(s->c->d, n->loc, "output '%s' may take more than 2 GiB; give a smaller --max-string", y->name);
+    }
+    if (n->attr[op_attr_index(n->op, "form")].is[1] != 3) y->type.dim[0] = bytes;
+    return true;
+}
 static const char *const moves[] = {"Identity",        "Where",        "Reshape",      "Flatten",         "Squeeze",
                                     "Unsqueeze",       "Expand",       "Transpose",    "Concat",          "Split",
                                     "Slice",           "Pad",          "Tile",         "Trilu",           "Gather",
@@ -229,6 +301,8 @@ static bool convert(Strings *s, Node *n, bool *gone) {
     if (strcmp(n->op->name, "StringFind") == 0) return do_find(s, n);
     *gone = false;
     if (n->op->domain[0] && strncmp(n->op->name, "String", 6) == 0) return true; /* one of ours */
+    if (strcmp(n->op->name, "ListItem") == 0) return do_list_item(s, n);
+    if (strcmp(n->op->name, "ListPack") == 0) return do_list_pack(s, n);
     return do_move(s, n);
 }
 /* An output of references becomes packed strings. */
@@ -257,8 +331,9 @@ static bool pack_output(Strings *s, int i) {
 bool pass_strings(Run *r) {
     Graph *g = r->g;
     Strings s = {.c = r->c, .g = g, .npool = 1};
-    int64_t zero = 0, longest = r->o->max_string ? r->o->max_string : 256;
+    int64_t zero = 0, longest = s.longest = r->o->max_string ? r->o->max_string : 256;
     int tensors = g->tensors.n;
+    if (!list_inputs(r->c, g, longest)) return false;
     for (int i = 0; i < tensors; i++) s.any |= is_string(g->tensors.v[i]) && (g->tensors.v[i]->nuse || g->tensors.v[i]->is_output);
     if (!s.any) return true;
     s.pool[0] = tensor_const(g, "strings", DT_UINT8, 1, &zero, &zero);

@@ -33,6 +33,7 @@ corpora() {
     if [ -d "$work/newest/data" ]; then echo "new=$work/newest/data"; fi
     if [ -d /usr/share/libonnx-testdata/data ]; then echo onnx=/usr/share/libonnx-testdata/data; fi
     echo "ml=$root/tests/data/ml"
+    echo "lists=$root/tests/data/lists"
     if [ -d "$shared/models" ]; then echo "models=$shared/models"; fi
 }
 # corpus_all BUILD CC FLAGS EVERY

@@ -40,7 +40,16 @@ bool lower_extents_node(Lower *L, Node *n) {
     int64_t count = tensor_elements(t);
     for (int64_t k = 0; k < count; k++) {
         Expr *idx[QN_MAX_RANK];
-        int64_t rest = k;
+        int64_t rest = k, to = k + 1;
+        while (t->type.rank == 1 && to < count && e_equal(t->val[to], t->val[k])) to++;
+        if (to - k > 4) { /* the same many times */
+            Expr *v = lower_extent(L, t->val[k]);
+            idx[0] = lower_loop_range(L, "i", lower_int(L, k), lower_int(L, to));
+            lower_store(L, n, 0, idx, e_cast(L->a, dtype_compute(t->type.dt), v));
+            lower_end(L);
+            k = to - 1;
+            continue;
+        }
         for (int i = t->type.rank - 1; i >= 0; i--) idx[i] = e_int(L->a, rest % t->type.dim[i]), rest /= t->type.dim[i];
         Expr *v = lower_extent(L, t->val[k]);
         lower_store(L, n, 0, idx, e_cast(L->a, dtype_compute(t->type.dt), v));

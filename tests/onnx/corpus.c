@@ -89,9 +89,12 @@ static void add_cases(Corpus *q, const char *corpus, const char *category, char 
         DataSet *data = NEW_ARRAY(c.a, DataSet, n);
         Case *made = NEW_ARRAY(c.a, Case, n);
         uint64_t hash = strcmp(corpus, "models") == 0 ? 0 : files_hash(&c, 0xcbf29ce484222325u, path, 1);
+        ImportOptions probe = {.free_dims = true};
+        ops_init();
+        Graph *g = n > 1 ? onnx_import(&c, arena_printf(c.a, "%s/model.onnx", path), &probe) : NULL;
         for (int i = 0; i < n; i++) {
             int at = 0;
-            if (n > 1) dataset_read(&c, sets[i], NULL, &data[i]);
+            if (n > 1) dataset_read(&c, sets[i], g, &data[i]);
             while (at < nmade && i > 0 && !dataset_same_shapes(&data[i], &data[made[at].first])) at++;
             if (at == nmade)
                 made[nmade++] = (Case){.corpus = corpus,

@@ -1,0 +1,1 @@
+"red"green"blue"a colour that is not asked for**Jx¥›¿J¼ô?J„(”;JwŸ¿
