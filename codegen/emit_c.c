@@ -135,7 +135,9 @@ static void emit_part(Text *out, const Emit *whole, const Part *p, const EmitFun
 }
 void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc *o, EmitNeeds *needs) {
     Arena *a = arena_new();
-    Emit e = {.a = a, .f = emit_expand(a, f), .style = *s};
+    Func *copy = emit_expand(a, f);
+    if (s->vectors) emit_bases(copy);
+    Emit e = {.a = a, .f = copy, .style = *s};
     const char *name = o->canonical ? "f" : o->name ? o->name : f->name, *comment = o->comment ? o->comment : f->comment;
     if (o->pool) emit_parts(&e);
     if (comment && !o->canonical) put_comment(out, comment, 0);

@@ -112,6 +112,7 @@ typedef struct Emit {
 
 /* emit_prep.c */
 Func *emit_expand(Arena *a, const Func *f);
+void emit_bases(Func *f); /* emit_base.c: of an expanded copy */
 void emit_analyse(Emit *E);
 bool vec_loop_ok(Emit *E, const Stmt *loop);
 

@@ -39,7 +39,7 @@ struct Program {
     int64_t weights_bytes; /* the constants' image, each aligned to 64 */
     int64_t arena_bytes;   /* state + tensors + scratch, multiple of 64 */
     int64_t state_bytes;   /* at the arena's start */
-    int64_t lower_bound;   /* DESIGN section 5: largest sum of bytes live during one kernel, scratch apart, state included */
+    int64_t lower_bound;   /* largest sum of bytes live during one kernel, its scratch and the state included */
     int64_t scratch_bytes; /* largest scratch of one kernel */
     int64_t macs;
 };

@@ -195,15 +195,14 @@ bool pass_plan(Run *r) {
     p->state_bytes = align64(r->o ? r->o->state_bytes : 0);
     classify(&q);
     blocks_of_tensors(&q);
-    int ntensor = q.block.n;
     int64_t total = p->state_bytes;
     if (p->next) shared_scratch(&q);
     else blocks_of_scratch(&q);
     for (int i = 0; i < q.block.n; i++)
         if (!add_ok(total, q.block.v[i].bytes, &total))
             return diag_error(r->c->d, NO_LOC, "the tensors of the model together exceed 2^63 bytes; reduce its extents");
-    p->lower_bound = p->state_bytes + pack_bound(r->tmp, ntensor, q.block.v, p->k.n);
     int64_t bound = pack_bound(r->tmp, q.block.n, q.block.v, p->k.n);
+    p->lower_bound = p->state_bytes + bound;
     p->arena_bytes = p->state_bytes + pack_blocks(r->tmp, q.block.n, q.block.v, bound);
     for (int i = 0; i < q.bases.n; i++) q.bases.v[i]->addr = p->state_bytes + q.block.v[q.of[q.bases.v[i]->id]].addr;
     for (int k = 0; k < p->k.n; k++) {
