@@ -84,6 +84,7 @@ Program *model_build(Ctx *c, Options *o, const char *path); /* import, passes, p
 bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, const char *dir, Emitted *e);
 /* Binds free input dimensions from values (in order of the graph inputs). */
 bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int nin);
+bool model_bind_outputs(Ctx *c, Options *o, const char *path, const Value *out, int nout);
 
 /* exec.c: emitted code runs in a child process, so a crash there is a message here. */
 typedef struct Exec {

@@ -241,6 +241,12 @@ static bool fits_program(const Runner *r, DataSet *set) {
     for (int i = 0; ok && i < g->in.n; i++) ok = value_fit(&set->in.v[i], port_type(g->in.v[i]));
     return ok;
 }
+static bool outputs_fit(const Runner *r, DataSet *set) { /* in the bounds that an earlier set gave */
+    const Graph *g = r->p ? r->p->g : NULL;
+    bool ok = g != NULL;
+    for (int i = 0; ok && i < g->out.n && i < set->out.n; i++) ok = value_fit(&set->out.v[i], port_type(g->out.v[i]));
+    return ok;
+}
 int cmd_verify(Ctx *c, Options *o) {
     int passed = 0, failed = 0;
     Runner r = {0};
@@ -260,11 +266,12 @@ int cmd_verify(Ctx *c, Options *o) {
         for (int k = 0; k < n; k++) {
             DataSet *set = NEW(c->a, DataSet);
             bool ok = dataset_read(c, dirs[k], g, set);
-            if (ok && !(last && (dataset_same_shapes(last, set) || fits_program(&r, set)))) {
+            if (ok && !(last && outputs_fit(&r, set) && (dataset_same_shapes(last, set) || fits_program(&r, set)))) {
                 runner_close(&r);
                 r = (Runner){0};
                 Options mine = user;
-                ok = model_bind_dims(c, &mine, o->model, set->in.v, set->in.n) && runner_open(c, &mine, &r);
+                ok = model_bind_dims(c, &mine, o->model, set->in.v, set->in.n) &&
+                     model_bind_outputs(c, &mine, o->model, set->out.v, set->out.n) && runner_open(c, &mine, &r);
                 last = ok ? set : NULL;
                 if (!ok) {
                     runner_close(&r);

@@ -78,3 +78,17 @@ bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int 
     }
     return true;
 }
+
+/* An extent of an output which nothing else bounds is bounded by what the data hold. */
+bool model_bind_outputs(Ctx *c, Options *o, const char *path, const Value *out, int nout) {
+    ImportOptions probe = o->import;
+    probe.free_dims = true;
+    Graph *g = onnx_import(c, path, &probe);
+    if (!g) return false;
+    for (int i = 0; i < g->out.n && i < nout; i++) {
+        const Type *t = &g->out.v[i]->type;
+        for (int k = 0; !t->wrap && !out[i].type.wrap && k < out[i].type.rank && (t->rank < 0 || t->rank == out[i].type.rank); k++)
+            if (t->rank < 0 || t->dim[k] < 0) bind(c, o, arena_printf(c->a, "%s[%d]", g->out.v[i]->name, k), out[i].type.dim[k]);
+    }
+    return true;
+}

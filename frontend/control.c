@@ -157,7 +157,8 @@ bool control_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t i
     node_set_i(n, op_attr_index(op, "inputs"), formal);
     for (size_t i = 0; i < p->n_attribute; i++) { /* Scan's lists */
         const Onnx__AttributeProto *q = attr_resolve(sc, p->attribute[i]);
-        int k = op_attr_index(op, pb_str(p->attribute[i]->name));
+        const char *name = pb_str(p->attribute[i]->name);
+        int k = op_attr_index(op, strcmp(name, "directions") == 0 ? "scan_input_directions" : name); /* as opset 8 calls them */
         if (!q || k < 0 || q->g) continue;
         if (q->n_ints) node_set_is(im->g, n, k, q->ints, (int64_t)q->n_ints);
         else if (q->has_i) node_set_i(n, k, q->i);

@@ -96,6 +96,8 @@ static void outputs_import(Importer *im, Scope *sc, const Onnx__GraphProto *p) {
         }
         Type declared;
         if (!type_import(im, p->output[i]->type, arena_printf(im->tmp, "output '%s'", name), NULL, &declared)) continue;
+        dims_bind_output(im, name, &declared);
+        if (t->def) dims_bind_output(im, name, &t->type);
         if (import_failed(im)) continue; /* the graph is not used any more */
         if (t->is_input || t->data || t->is_output) {
             const char *own = arena_strdup(im->c->a, name);

@@ -113,6 +113,7 @@ bool type_import(Importer *im, const Onnx__TypeProto *p, const char *what, const
 void inputs_check_free(Importer *im); /* unless free_dims: an error per input with unknown extents */
 bool dims_index(Importer *im);        /* options -> im->dims */
 void dims_check_used(Importer *im);
+void dims_bind_output(Importer *im, const char *name, Type *t);
 void dims_extents(Importer *im, const Onnx__GraphProto *p); /* after the inputs: ranges of --dim, and --max */
 
 /* ---- wraps.c: sequences, optionals and maps; `input` as above */

@@ -48,9 +48,28 @@ void dims_check_used(Importer *im) {
         if (b->used) continue;
         Text t = {0};
         put_free_dims(&t, im->g);
-        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no input has such a dimension; still free: %s", b->name, (long long)b->value,
-                   t.s);
+        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no input or output has such a dimension; still free: %s", b->name,
+                   (long long)b->value, t.s);
         text_free(&t);
+    }
+}
+/* --dim for an output: what its extents, which values may decide, are bounded by. */
+void dims_bind_output(Importer *im, const char *name, Type *t) {
+    int rank = 0;
+    if (t->wrap) return;
+    while (rank < QN_MAX_RANK && axis_binding(im, name, rank)) rank++;
+    if (t->rank < 0 && rank) {
+        t->rank = rank;
+        for (int k = 0; k < rank; k++) t->dim[k] = DIM_UNKNOWN;
+    }
+    for (int k = 0; k < t->rank; k++) {
+        const char *sym = t->sym ? t->sym[k] : NULL;
+        DimBinding *b = axis_binding(im, name, k);
+        if (!b && sym) b = map_get(im->dims, sym);
+        if (!b || t->dim[k] >= 0) continue;
+        b->used = true;
+        t->dim[k] = b->value;
+        if (sym) t->sym[k] = NULL;
     }
 }
 /* Axes bound by --dim NAME=LO..HI become extents of the graph; a name is one extent wherever it stands. */

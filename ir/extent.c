@@ -214,7 +214,8 @@ static bool unbounded(Infer *x, int i, int axis, const Expr *e) {
     const Tensor *t = i < x->n->nout ? x->n->out[i] : NULL;
     infer_error(x,
                 "the extent of axis %d of output %d '%s' is '%s', which has no upper bound; bound the input that it depends on with "
-                "--max INPUT=V (or --dim for a free dimension), or declare the output's shape in the model",
+                "--max INPUT=V (or --dim for a free dimension), or declare the output's shape in the model "
+                "(or with --dim 'OUTPUT[AXIS]=V')",
                 axis, i, t ? t->name : "", s.s);
     text_free(&s);
     return false;
@@ -261,21 +262,32 @@ static bool small_ints(const Tensor *t) {
     return t && (t->type.dt == DT_INT64 || t->type.dt == DT_INT32 || t->type.dt == DT_BOOL) && !t->type.ext &&
            type_elements(&t->type, &n) && n <= VALUES_MOST;
 }
+static bool small_floats(const Tensor *t) { /* of which an integer may be made */
+    int64_t n;
+    return (t->type.dt == DT_FLOAT32 || t->type.dt == DT_FLOAT64) && !t->type.ext && type_elements(&t->type, &n) && n <= VALUES_MOST;
+}
+static void values_demand(Infer *x, Tensor *t, int depth);
+/* Values as expressions, from those that t is computed from. */
+static bool values_follow(Infer *x, Tensor *t, int depth) {
+    Node *d = t->def;
+    if (!d || depth >= 64 || strcmp(d->op->domain, "quern") == 0) return false;
+    for (int i = 0; i < d->nin; i++)
+        if (d->in[i] && !d->in[i]->data && !d->in[i]->val && !small_ints(d->in[i]) && !small_floats(d->in[i])) return false;
+    for (int i = 0; i < d->nin; i++) {
+        Tensor *y = d->in[i];
+        if (!y || y->data || y->val) continue;
+        if (small_ints(y)) values_demand(x, y, depth + 1);
+        else if (!values_follow(x, y, depth + 1)) return false;
+    }
+    Expr ***val = NEW_ARRAY(x->g->a, Expr **, d->nout);
+    if (!symbolic_values(x->c, x->g, d, val)) return false;
+    for (int o = 0; o < d->nout; o++)
+        if (d->out[o]) d->out[o]->val = val[o];
+    return true;
+}
 static void values_demand(Infer *x, Tensor *t, int depth) {
     Node *d = t->def;
-    if (t->data || t->val) return;
-    bool follow = d && depth < 64 && strcmp(d->op->domain, "quern") != 0;
-    for (int i = 0; follow && i < d->nin; i++) follow = !d->in[i] || d->in[i]->data || d->in[i]->val || small_ints(d->in[i]);
-    for (int i = 0; follow && i < d->nin; i++)
-        if (d->in[i]) values_demand(x, d->in[i], depth + 1);
-    if (follow) {
-        Expr ***val = NEW_ARRAY(x->g->a, Expr **, d->nout);
-        if (symbolic_values(x->c, x->g, d, val)) {
-            for (int o = 0; o < d->nout; o++)
-                if (d->out[o]) d->out[o]->val = val[o];
-            return;
-        }
-    }
+    if (t->data || t->val || values_follow(x, t, depth)) return;
     int64_t n = tensor_elements(t);
     t->val = NEW_ARRAY(x->g->a, Expr *, n + 1);
     t->read = true;
@@ -285,7 +297,8 @@ static void values_demand(Infer *x, Tensor *t, int depth) {
     for (int64_t i = 0; i < n; i++) {
         const char *name = n == 1 ? t->name : arena_printf(x->g->a, "%s_%lld", t->name, (long long)i);
         int64_t hi = t->has_max ? t->max : t->type.dt == DT_BOOL ? 1 : EXTENT_MOST;
-        Extent *e = extent_new(x->g, name, t->type.dt == DT_BOOL ? 0 : -EXTENT_MOST, hi, NULL);
+        int64_t lo = t->type.dt == DT_BOOL ? 0 : t->type.dt == DT_INT32 ? INT32_MIN : -EXTENT_MOST;
+        Extent *e = extent_new(x->g, name, lo, hi, NULL);
         e->check = t->has_max;
         extent_node(x, e, t, i);
         Arena *a = x->g->a;
@@ -329,6 +342,12 @@ Tensor *infer_build(Infer *x, const char *op, int nin, Tensor *const *in, int to
     return n->out[0];
 }
 Expr *infer_value_of(Infer *x, Tensor *t, int64_t element) {
+    int64_t lo, hi;
     values_demand(x, t, 0);
-    return t->val[element];
+    Expr *e = extent_simplify(x->g, t->val[element]);
+    if (e->k == E_VAR || e->k == E_INT || !extent_bounds(x->g, e, &lo, &hi)) return e;
+    Extent *k = extent_new(x->g, t->name, lo, hi, NULL); /* it may be long: computed once */
+    k->e = e;
+    extent_node(x, k, NULL, 0);
+    return e_var(x->g->a, k->v);
 }

@@ -52,7 +52,10 @@ bool infer_broadcasts(Infer *x, Expr *p, Expr *to); /* an operand with extent p 
 /* For inference that needs numbers which only nodes can compute: one more node before x->n, and an element of a tensor as an extent. */
 Tensor *infer_build(Infer *x, const char *op, int nin, Tensor *const *in, int to /* of a Cast */);
 Expr *infer_value_of(Infer *x, Tensor *t, int64_t element);
-void loop_views(Graph *g); /* ops/control.c: the states of a loop are stored where they were */
+/* The extra output `o` of the node being inferred, a scalar that it computes, as an extent of at most `hi`. */
+Expr *infer_found(Infer *x, int o, int64_t hi);
+void strings_bound(Infer *x); /* ops/strings.c: how long the strings of a node's outputs may be */
+void loop_views(Graph *g);    /* ops/control.c: the states of a loop are stored where they were */
 
 /* symbolic.c: values of n's outputs as expressions, by running its nest on expressions. val per output: NULL or that many
  * elements. false: something is not known. */

@@ -7,10 +7,12 @@
 #include "ops.h"
 #include <string.h>
 
+enum { STRING_MOST = 256 };
 Graph *graph_new(Arena *a, const char *name) {
     Graph *g = NEW(a, Graph);
     g->a = a;
     g->name = name;
+    g->max_string = STRING_MOST;
     return g;
 }
 

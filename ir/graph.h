@@ -64,7 +64,7 @@ struct Tensor {
     View *view;        /* NULL: owns dense row-major storage */
     struct Expr **val; /* of a small integer tensor whose elements are known in terms of Graph.extent; else NULL */
     bool read;         /* val was read off it at run time, so it has to be computed */
-    int64_t max;       /* of an input, with has_max: no element is larger (--max) */
+    int64_t max;       /* with has_max: no element of an integer input is larger (--max), no string of any tensor longer */
     bool has_max;
     const Type *packed; /* of an input or output: the value that its bytes stand for, which is no tensor; else NULL */
     Tensor *dims;       /* of such an input: an int64 vector that the entry point fills with its dims list */
@@ -134,7 +134,8 @@ struct Graph {
     Vec(Extent *) extent;   /* in order of definition; empty: every shape is constant */
     Vec(Tensor *) out_dims; /* per output NULL or, where its shape is not constant, an int64 vector that holds it at the end */
     int nnode;
-    const char *file; /* for diagnostics */
+    int64_t max_string; /* bytes that a string of an input may have */
+    const char *file;   /* for diagnostics */
 };
 
 Graph *graph_new(Arena *a, const char *name);

@@ -255,6 +255,8 @@ bool node_infer(Ctx *c, Graph *g, Node *n) {
         !check_computable(&x))
         return false;
     if (!check_extents(&x)) return false;
-    if (op->infer) return op->infer(&x);
-    return op->kind == OP_EXPR ? infer_expr(&x) : true;
+    if (op->infer ? !op->infer(&x) : op->kind == OP_EXPR && !infer_expr(&x)) return false;
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i] && n->out[i]->type.dt == DT_STRING && !n->out[i]->has_max) strings_bound(&x);
+    return true;
 }

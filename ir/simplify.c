@@ -7,6 +7,7 @@
  * Ranges are inclusive. An overflow anywhere leaves the expression as it is.
  */
 #include "loop.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,70 @@ static bool bounds_product(Interval x, Interval y, Interval *out) {
     out->lo = min_i64(min_i64(p[0], p[1]), min_i64(p[2], p[3]));
     out->hi = max_i64(max_i64(p[0], p[1]), max_i64(p[2], p[3]));
     return true;
+}
+/* Of a float: finite, and such that no step on the way is NaN. Each step is monotonous, so its ends are those of its operands. */
+static bool bounds_float(const Expr *e, const Ranges *r, double *lo, double *hi, int *budget);
+static bool bounds_int(const Expr *e, const Ranges *r, Interval *out, int *budget) { /* of narrower types too, where nothing wraps */
+    if (e->t == DT_INT64 || e->t == DT_BOOL) return bounds(e, r, out, budget);
+    if (e->k == E_INT) *out = (Interval){e->u.i, e->u.i};
+    else if (e->k != E_CAST || dtype_is_float(e->u.a[0]->t) || !bounds_int(e->u.a[0], r, out, budget)) return false;
+    return dtype_info[e->t].bits < 64 && out->lo >= dtype_min(e->t) && (double)out->hi <= (double)dtype_max(e->t);
+}
+static bool float_binary(const Expr *e, const Ranges *r, double *lo, double *hi, int *budget) {
+    double x[2], y[2], v[4];
+    if (!bounds_float(e->u.a[0], r, &x[0], &x[1], budget) || !bounds_float(e->u.a[1], r, &y[0], &y[1], budget)) return false;
+    if (e->op == BIN_DIV && y[0] <= 0 && y[1] >= 0) return false;
+    for (int i = 0; i < 4; i++) {
+        double a = x[i / 2], b = y[i % 2];
+        switch ((BinOp)e->op) {
+        case BIN_ADD: v[i] = a + b; break;
+        case BIN_SUB: v[i] = a - b; break;
+        case BIN_MUL: v[i] = a * b; break;
+        case BIN_DIV: v[i] = a / b; break;
+        case BIN_MIN: v[i] = b < a ? b : a; break;
+        case BIN_MAX: v[i] = a < b ? b : a; break;
+        default: return false;
+        }
+    }
+    *lo = *hi = v[0];
+    for (int i = 1; i < 4; i++) *lo = v[i] < *lo ? v[i] : *lo, *hi = v[i] > *hi ? v[i] : *hi;
+    return true;
+}
+static bool bounds_float(const Expr *e, const Ranges *r, double *lo, double *hi, int *budget) {
+    Interval n;
+    double x, y;
+    bool ok = false;
+    if (--*budget < 0) return false;
+    switch (e->k) {
+    case E_INT: *lo = *hi = (double)e->u.i, ok = true; break;
+    case E_FLT: *lo = *hi = e->u.f, ok = true; break;
+    case E_CAST:
+        if (dtype_is_float(e->u.a[0]->t)) ok = bounds_float(e->u.a[0], r, lo, hi, budget);
+        else if (bounds_int(e->u.a[0], r, &n, budget)) *lo = (double)n.lo, *hi = (double)n.hi, ok = true;
+        break;
+    case E_UN:
+        ok = e->op == UN_NEG && bounds_float(e->u.a[0], r, &x, &y, budget);
+        if (ok) *lo = -y, *hi = -x;
+        break;
+    case E_BIN: ok = float_binary(e, r, lo, hi, budget); break;
+    case E_SELECT:
+        ok = bounds_float(e->u.a[1], r, lo, hi, budget) && bounds_float(e->u.a[2], r, &x, &y, budget);
+        if (ok) *lo = x < *lo ? x : *lo, *hi = y > *hi ? y : *hi;
+        break;
+    case E_CALL: {
+        double (*fn)(double) = e->op == CALL_CEIL    ? ceil
+                               : e->op == CALL_FLOOR ? floor
+                               : e->op == CALL_TRUNC ? trunc
+                               : e->op == CALL_RINT  ? rint
+                                                     : NULL;
+        ok = fn && bounds_float(e->u.arg[0], r, lo, hi, budget);
+        if (ok) *lo = fn(*lo), *hi = fn(*hi);
+        break;
+    }
+    default: break;
+    }
+    if (ok && e->t == DT_FLOAT32) *lo = (double)(float)*lo, *hi = (double)(float)*hi;
+    return ok && isfinite(*lo) && isfinite(*hi);
 }
 static bool bounds_binary(const Expr *e, const Ranges *r, Interval *out, int *budget) {
     Interval x, y;
@@ -68,10 +133,17 @@ static bool bounds(const Expr *e, const Ranges *r, Interval *out, int *budget) {
         *out = (Interval){-y.hi, -y.lo};
         return true;
     case E_BIN: return bounds_binary(e, r, out, budget);
-    case E_CAST:
+    case E_CAST: {
+        double lo, hi;
+        if (dtype_is_float(e->u.a[0]->t) && e->to == DT_INT64) {
+            if (!bounds_float(e->u.a[0], r, &lo, &hi, budget) || lo < -9e18 || hi > 9e18) return false;
+            *out = (Interval){(int64_t)lo, (int64_t)hi};
+            return true;
+        }
         if (e->u.a[0]->t != DT_BOOL) return false;
         *out = (Interval){0, 1};
         return true;
+    }
     case E_SELECT:
         if (!bounds(e->u.a[1], r, out, budget) || !bounds(e->u.a[2], r, &y, budget)) return false;
         *out = (Interval){min_i64(out->lo, y.lo), max_i64(out->hi, y.hi)};

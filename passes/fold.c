@@ -251,8 +251,21 @@ static bool check_known(Folder *f, const Tensor *t, Loc loc) {
     return false;
 }
 
+/* What the model declares of an output is as true of what it is a mere cast or function of, where nothing is declared. */
+static void declare_back(Graph *g) {
+    for (Node *n = g->last; n; n = n->prev) {
+        bool same = n->nin > 0 && n->nout == 1 && ((n->op->kind == OP_EXPR && n->op->max_in == 1) || op_is(n, "CastLike"));
+        Tensor *x = same ? n->in[0] : NULL;
+        const Type *t = same && n->out[0] ? &n->out[0]->type : NULL;
+        if (!x || !t || t->rank < 0 || !x->def || x->type.rank >= 0) continue;
+        x->type.rank = t->rank, x->type.sym = t->sym;
+        memcpy(x->type.dim, t->dim, sizeof t->dim);
+    }
+}
+
 bool fold_all(Run *r, bool hold) {
     Folder f;
+    declare_back(r->g);
     folder_init(&f, r->c, r->g);
     f.hold = hold;
     bool ok = lists_open(r->c, r->g), packed = false;

@@ -127,6 +127,7 @@ Program *passes_run(Ctx *c, Graph *g, const PassOptions *o) {
     check_order();
     ops_init();
     Run r = {c, g, NULL, o ? o : &defaults, NULL};
+    if (r.o->max_string) g->max_string = r.o->max_string;
     if (!choose(c, r.o->list, run) || !check_dumps(c, r.o)) return NULL;
     for (int i = 0; i < ROWS; i++)
         if (run[i] && !run_row(&r, &rows[i])) return NULL;

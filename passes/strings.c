@@ -7,6 +7,7 @@
  */
 #include "internal.h"
 #include "ir/list.h"
+#include "ir/ops/regex.h"
 #include <string.h>
 
 enum { POOLS_MAX = 28, NUMBER_MAX = 32 };
@@ -56,6 +57,11 @@ static int64_t text_add(Strings *s, const char *text, int64_t len) {
     s->bytes += len;
     return s->text.n - 1;
 }
+static Tensor *like(Strings *s, const Type *t, DType dt) {
+    Tensor *y = tensor_new(s->g, NULL, dt, -1, NULL);
+    y->type = *t, y->type.dt = dt;
+    return y;
+}
 /* A constant's strings join pool 0; it becomes their references. */
 static void open_constant(Strings *s, Tensor *t) {
     int64_t n = tensor_elements(t), *ref = NEW_ARRAY(s->g->a, int64_t, n + 1);
@@ -87,7 +93,7 @@ static bool open_input(Strings *s, Tensor *t, int64_t longest, Node *first) {
     if (!mul_ok(n, longest, &text) || !add_ok(text, 8 * (n + 1), &t->bytes) || t->bytes > INT32_MAX)
         return diag_error(s->c->d, NO_LOC, "the strings of input '%s' may take more than 2 GiB; give a smaller --max-string", t->name);
     if (!pool_new(s, t, NO_LOC, &number)) return false;
-    Tensor *r = tensor_new(s->g, NULL, DT_INT64, t->type.rank, t->type.dim);
+    Tensor *r = like(s, &t->type, DT_INT64);
     tensor_replace(s->g, t, r, true);
     Node *o = node_new(s->g, op_find("quern", "StringOpen"), first, NO_LOC, 1, &t, 1);
     node_set_i(o, 0, number), node_set_i(o, 1, longest);
@@ -99,7 +105,7 @@ static bool open_input(Strings *s, Tensor *t, int64_t longest, Node *first) {
 /* ---- operators */
 typedef struct Call { /* an internal node in the making: references, then the pools */
     const char *op;
-    Tensor *in[2 + POOLS_MAX];
+    Tensor *in[3 + POOLS_MAX];
     int nin;
     int64_t pools[POOLS_MAX];
     int npools;
@@ -111,27 +117,43 @@ static Node *call_new(Strings *s, Node *n, Call *c, uint32_t pools, int nout) {
     node_set_is(s->g, p, 0, c->pools, c->npools);
     return p;
 }
-/* Outputs of a node that makes strings: references in the place of its own output, and a pool. */
-static bool makes(Strings *s, Node *n, Node *p, int64_t longest) {
-    Tensor *y = n->out[0], *refs = tensor_new(s->g, NULL, DT_INT64, y->type.rank, y->type.dim);
-    int64_t count = tensor_elements(y), room;
+/* Outputs of a node that makes strings, of at most `text` bytes in all: references in the place of its own output, and a pool. */
+static bool makes(Strings *s, Node *n, Node *p, int64_t longest, int64_t text) {
+    Tensor *y = n->out[0], *refs = like(s, &y->type, DT_INT64);
+    int64_t room;
     int number = 0;
-    if (!mul_ok(count, longest, &room) || !add_ok(room, 8 * (count + 1), &room) || room > INT32_MAX)
+    if (!add_ok(text, 8 * (tensor_elements(y) + 1), &room) || room > INT32_MAX)
         return diag_error(s->c->d, n->loc, "its strings may take more than 2 GiB; give a smaller --max-string");
     Tensor *own = tensor_new(s->g, NULL, DT_UINT8, 1, &room);
     if (!pool_new(s, own, n->loc, &number)) return false;
-    refs->type.sym = y->type.sym;
     node_set_out(p, 0, refs), node_set_out(p, 1, own);
     node_set_i(p, 1, number), node_set_i(p, 2, room);
     *known(s, refs) = (Known){1u << number, longest};
     tensor_replace(s->g, y, refs, true);
     return true;
 }
+static int64_t text_of(const Tensor *t, int64_t longest) { /* INT64_MAX: too many */
+    int64_t n;
+    return mul_ok(tensor_elements(t), longest, &n) ? n : INT64_MAX;
+}
+/* Output i of n becomes output k of p, or one that nobody needs. */
+static void hand_over(Strings *s, Node *n, int i, Node *p, int k, const Type *t) {
+    Tensor *y = i < n->nout ? n->out[i] : NULL;
+    if (y) n->out[i] = NULL;
+    node_set_out(p, k, y ? y : like(s, t, DT_INT64));
+}
 static Tensor *expanded(Strings *s, Node *n, Tensor *x, const Type *to) {
-    if (x->type.rank == to->rank && memcmp(x->type.dim, to->dim, (size_t)to->rank * 8) == 0) return x;
-    Tensor *y = build(s->g, n, "Expand", 2, (Tensor *[]){x, tensor_i64s(s->g, to->dim, to->rank)});
-    y->type = (Type){.dt = DT_INT64, .rank = to->rank};
-    memcpy(y->type.dim, to->dim, sizeof to->dim);
+    if (types_same_shape(&x->type, to)) return x;
+    Tensor *shape = tensor_i64s(s->g, to->dim, to->rank);
+    if (to->ext) {
+        Node *e = node_new(s->g, op_find("quern", "Extents"), n, n->loc, 0, NULL, 1);
+        shape = tensor_new(s->g, NULL, DT_INT64, 1, (int64_t[]){to->rank});
+        shape->val = NEW_ARRAY(s->g->a, Expr *, to->rank + 1);
+        type_extents(s->g, to, shape->val);
+        node_set_out(e, 0, shape);
+    }
+    Tensor *y = build(s->g, n, "Expand", 2, (Tensor *[]){x, shape});
+    y->type = *to, y->type.dt = DT_INT64;
     *known(s, y) = *known(s, x);
     return y;
 }
@@ -147,8 +169,8 @@ static bool do_pair(Strings *s, Node *n, const char *op, bool make) {
     Call c = {.op = op, .in = {expanded(s, n, n->in[0], t), expanded(s, n, n->in[1], t)}, .nin = 2};
     Known x = *known(s, n->in[0]), y = *known(s, n->in[1]);
     Node *p = call_new(s, n, &c, x.pools | y.pools, 1 + make);
-    if (make) return makes(s, n, p, x.longest + y.longest);
-    node_set_out(p, 0, tensor_new(s->g, NULL, t->dt, t->rank, t->dim));
+    if (make) return makes(s, n, p, x.longest + y.longest, text_of(n->out[0], x.longest + y.longest));
+    node_set_out(p, 0, like(s, t, t->dt));
     tensor_replace(s->g, n->out[0], p->out[0], true);
     return true;
 }
@@ -156,7 +178,7 @@ static bool do_find(Strings *s, Node *n) {
     const Type *t = &n->out[0]->type;
     Call c = {.op = "StringSearch", .in = {n->in[0], n->in[1]}, .nin = 2};
     Node *p = call_new(s, n, &c, known(s, n->in[0])->pools | known(s, n->in[1])->pools, 1);
-    node_set_out(p, 0, tensor_new(s->g, NULL, t->dt, t->rank, t->dim));
+    node_set_out(p, 0, like(s, t, t->dt));
     tensor_replace(s->g, n->out[0], p->out[0], true);
     return true;
 }
@@ -166,10 +188,37 @@ static bool do_normalize(Strings *s, Node *n) {
     int64_t count = stop->kind == ATTR_NONE ? 0 : stop->n, *ref = NEW_ARRAY(s->g->a, int64_t, count + 1);
     for (int64_t i = 0; i < count; i++) ref[i] = text_add(s, stop->ss[i], (int64_t)strlen(stop->ss[i]));
     Call c = {.op = "StringCase", .in = {n->in[0], tensor_const(s->g, NULL, DT_INT64, 1, &count, ref)}, .nin = 2};
-    Node *p = call_new(s, n, &c, known(s, n->in[0])->pools | 1u, 2);
+    Node *p = call_new(s, n, &c, known(s, n->in[0])->pools | 1u, 3);
     node_set_i(p, 3, strcmp(change, "LOWER") == 0 ? 1 : strcmp(change, "UPPER") == 0 ? 2 : 0);
     node_set_i(p, 4, attr_i(n, 1) != 0);
-    return makes(s, n, p, known(s, n->in[0])->longest);
+    hand_over(s, n, 1, p, 2, &(Type){.rank = 0});
+    return makes(s, n, p, known(s, n->in[0])->longest, text_of(n->in[0], known(s, n->in[0])->longest));
+}
+static bool do_split(Strings *s, Node *n) {
+    const Attr *by = &n->attr[op_attr_index(n->op, "delimiter")], *most = &n->attr[op_attr_index(n->op, "maxsplit")];
+    int64_t *ref = NEW(s->g->a, int64_t);
+    *ref = text_add(s, by->kind == ATTR_NONE ? "" : by->s, by->kind == ATTR_NONE ? 0 : by->n);
+    Call c = {.op = "StringParts", .in = {n->in[0], tensor_const(s->g, NULL, DT_INT64, 0, NULL, ref)}, .nin = 2};
+    Node *p = call_new(s, n, &c, known(s, n->in[0])->pools | 1u, 4);
+    node_set_i(p, 3, most->kind == ATTR_NONE ? -1 : most->i);
+    hand_over(s, n, 1, p, 2, &n->in[0]->type), hand_over(s, n, 2, p, 3, &(Type){.rank = 0});
+    return makes(s, n, p, known(s, n->in[0])->longest, text_of(n->in[0], known(s, n->in[0])->longest));
+}
+static bool do_match(Strings *s, Node *n) {
+    const Attr *pattern = &n->attr[0];
+    Regex r;
+    int64_t at, bytes = 256;
+    if (regex_compile(s->g->a, pattern->s, pattern->n, &r, &at)) BUG("a pattern that was accepted is none");
+    int64_t cells = r.states * (r.kinds + 1);
+    uint8_t *kind = arena_alloc(s->g->a, sizeof r.kind);
+    memcpy(kind, r.kind, sizeof r.kind);
+    Call c = {.op = "StringMatch",
+              .in = {n->in[0], tensor_const(s->g, NULL, DT_UINT8, 1, &bytes, kind), tensor_const(s->g, NULL, DT_UINT16, 1, &cells, r.next)},
+              .nin = 3};
+    Node *p = call_new(s, n, &c, known(s, n->in[0])->pools, 1);
+    node_set_out(p, 0, like(s, &n->out[0]->type, DT_BOOL));
+    tensor_replace(s->g, n->out[0], p->out[0], true);
+    return true;
 }
 static bool do_cast(Strings *s, Node *n) {
     const Type *t = &n->out[0]->type;
@@ -184,13 +233,13 @@ static bool do_cast(Strings *s, Node *n) {
                                                                              : DT_INT64;
         Tensor *in = typed_cast(s, n, x, as);
         Node *p = node_new(s->g, op_find("quern", "StringPrint"), n, n->loc, 1, &in, 2);
-        return makes(s, n, p, NUMBER_MAX);
+        return makes(s, n, p, NUMBER_MAX, text_of(x, NUMBER_MAX));
     }
     DType as = dtype_is_float(t->dt) ? DT_FLOAT64 : DT_INT64;
     Call c = {.op = "StringParse", .in = {x}, .nin = 1};
     Node *p = call_new(s, n, &c, known(s, x)->pools, 1);
     node_set_i(p, 1, as);
-    node_set_out(p, 0, tensor_new(s->g, NULL, as, t->rank, t->dim));
+    node_set_out(p, 0, like(s, t, as));
     tensor_replace(s->g, n->out[0], typed_cast(s, n, p->out[0], t->dt), true);
     return true;
 }
@@ -275,6 +324,7 @@ static bool do_move(Strings *s, Node *n) {
     bool ok = false;
     Known k = {1, 0};
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) ok |= op_is(n, moves[i]);
+    ok |= strcmp(n->op->name, "Select") == 0;
     if (!ok) return diag_error(s->c->d, n->loc, "strings are not supported by this operator");
     for (int i = 0; i < n->nin; i++) {
         if (!n->in[i]) continue;
@@ -298,6 +348,8 @@ static bool convert(Strings *s, Node *n, bool *gone) {
     if (op_is(n, "StringConcat")) return do_pair(s, n, "StringJoin", true);
     if (op_is(n, "Cast") || op_is(n, "CastLike")) return do_cast(s, n);
     if (op_is(n, "StringNormalizer")) return do_normalize(s, n);
+    if (op_is(n, "StringSplit")) return do_split(s, n);
+    if (op_is(n, "RegexFullMatch")) return do_match(s, n);
     if (strcmp(n->op->name, "StringFind") == 0) return do_find(s, n);
     *gone = false;
     if (n->op->domain[0] && strncmp(n->op->name, "String", 6) == 0) return true; /* one of ours */
@@ -307,7 +359,7 @@ static bool convert(Strings *s, Node *n, bool *gone) {
 }
 /* An output of references becomes packed strings. */
 static bool pack_output(Strings *s, int i) {
-    Tensor *t = s->g->out.v[i], *y = tensor_new(s->g, NULL, DT_STRING, t->type.rank, t->type.dim);
+    Tensor *t = s->g->out.v[i], *y = like(s, &t->type, DT_STRING);
     Known k = *known(s, t);
     int64_t n = tensor_elements(t), room;
     Node end = {.loc = t->def ? t->def->loc : NO_LOC};
@@ -320,7 +372,7 @@ static bool pack_output(Strings *s, int i) {
     node_set_is(s->g, p, 0, c.pools, c.npools);
     node_set_i(p, 2, room);
     node_set_out(p, 0, y);
-    y->bytes = room, y->is_output = true, y->type.sym = t->type.sym;
+    y->bytes = room, y->is_output = true;
     y->name = t->name;
     t->name = arena_printf(s->g->a, "%s_refs", t->name);
     t->is_output = false;
@@ -331,7 +383,7 @@ static bool pack_output(Strings *s, int i) {
 bool pass_strings(Run *r) {
     Graph *g = r->g;
     Strings s = {.c = r->c, .g = g, .npool = 1};
-    int64_t zero = 0, longest = s.longest = r->o->max_string ? r->o->max_string : 256;
+    int64_t zero = 0, longest = s.longest = g->max_string;
     int tensors = g->tensors.n;
     if (!list_inputs(r->c, g, longest)) return false;
     for (int i = 0; i < tensors; i++) s.any |= is_string(g->tensors.v[i]) && (g->tensors.v[i]->nuse || g->tensors.v[i]->is_output);

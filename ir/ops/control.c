@@ -96,12 +96,19 @@ bool rewrite_if(Ctx *c, Graph *g, Node *n) {
     return true;
 }
 
-/* ---- Select: one of two tensors, which need not have the same shape */
+/* ---- Select: one of two tensors, which need not have the same shape. Single elements may differ in rank: they are taken to have the
+ * higher one, since what follows broadcasts them. */
+static bool single(const Type *t) {
+    bool ok = t->ext == NULL;
+    for (int i = 0; i < t->rank; i++) ok &= t->dim[i] == 1;
+    return ok;
+}
 bool infer_select(Infer *x) {
     const Type *a = &x->n->in[1]->type, *b = &x->n->in[2]->type;
     Arena *m = x->g->a;
     Expr **c, *e[QN_MAX_RANK];
     int64_t n;
+    if (a->dt == b->dt && a->rank != b->rank && single(a) && single(b)) return infer_like(x, 0, a->dt, a->rank > b->rank ? a : b);
     if (a->dt != b->dt || a->rank != b->rank) {
         Text s = {0};
         type_print(a, &s), text_puts(&s, " and "), type_print(b, &s);
@@ -124,7 +131,7 @@ bool lower_select(Lower *L, Node *n) {
         const Type *t = &n->in[k]->type;
         if (k == 2) lower_else(L);
         lower_loops(L, NULL, t, idx);
-        lower_store(L, n, 0, idx, lower_load(L, n, k, idx));
+        lower_store(L, n, 0, t->rank == n->out[0]->type.rank ? idx : zero, lower_load(L, n, k, idx));
         lower_ends(L, t->rank);
     }
     lower_end(L);
@@ -448,23 +455,87 @@ bool rewrite_sequence_map(Ctx *c, Graph *g, Node *n) {
 }
 
 /* ---- Scan: states, then tensors that are read slice by slice */
+static Tensor *stack(Graph *g, Node *n, Tensor *const *piece, int64_t count, int64_t axis) {
+    Tensor **v = NEW_ARRAY(g->a, Tensor *, count), *at = tensor_i64s(g, &axis, 1);
+    for (int64_t k = 0; k < count; k++) v[k] = build(g, n, "Unsqueeze", 2, (Tensor *[]){piece[k], at});
+    Tensor *y = build(g, n, "Concat", (int)count, v);
+    node_set_i(y->def, 0, axis);
+    return y;
+}
+static Tensor *slice(Graph *g, Node *n, Tensor *x, int64_t axis, int64_t at) {
+    Tensor *y = build(g, n, "Gather", 2, (Tensor *[]){x, tensor_i64s(g, &at, -1)});
+    node_set_i(y->def, 0, axis);
+    return y;
+}
 enum { SCAN_BODY, SCAN_COUNT, SCAN_IN_AXES, SCAN_IN_REVERSE, SCAN_OUT_AXES, SCAN_OUT_REVERSE, SCAN_INPUTS, SCAN_OPSET };
 static int64_t listed(const Node *n, int attr, int i) {
     return n->attr[attr].kind == ATTR_INTS && n->attr[attr].n > i ? n->attr[attr].is[i] : 0;
 }
+/* Opset 8: the lengths of the sequences or nothing, states [batch, …], sequences [batch, time, …]. */
+static bool scan_batched(Ctx *c, Graph *g, Node *n) {
+    const Graph *body = n->attr[SCAN_BODY].g;
+    int formal = (int)attr_i(n, SCAN_INPUTS) - 1, scans = (int)attr_i(n, SCAN_COUNT), states = formal - scans;
+    int captured = body->in.n - formal, results = body->out.n - states;
+    if (states < 0 || scans < 1 || results < 0 || captured < 0 || n->nout > body->out.n)
+        return diag_error(c->d, n->loc, "num_scan_inputs is %d; the node has %d inputs behind the lengths and the body %d outputs", scans,
+                          formal, body->out.n);
+    int64_t batch = -1, trips = -1;
+    for (int i = 0; i < formal; i++) {
+        const Type *t = n->in[1 + i] ? &n->in[1 + i]->type : NULL;
+        bool ok = t && !t->ext && t->rank >= (i < states ? 1 : 2) && (batch < 0 || batch == t->dim[0]);
+        if (!ok || (i > states && trips != t->dim[1]))
+            return diag_error(c->d, n->loc, "states [batch, …] and sequences [batch, time, …] of equal and constant extents are expected");
+        batch = t->dim[0];
+        if (i >= states) trips = t->dim[1];
+    }
+    if (batch < 1 || trips < 1 || batch > TRIPS_MOST || batch * trips > TRIPS_MOST || batch * trips * body->nnode > UNROLLED_NODES)
+        return diag_error(c->d, n->loc,
+                          "the scan has %lld x %lld iterations, which are unrolled: 1 to %d, and at most %d nodes, are supported",
+                          (long long)batch, (long long)trips, TRIPS_MOST, UNROLLED_NODES);
+    Tensor **in = NEW_ARRAY(g->a, Tensor *, body->in.n + 1), **out = NEW_ARRAY(g->a, Tensor *, body->out.n + 1);
+    Tensor **last = NEW_ARRAY(g->a, Tensor *, batch * (states + 1)), **all = NEW_ARRAY(g->a, Tensor *, batch * (results + 1));
+    Tensor **piece = NEW_ARRAY(g->a, Tensor *, trips * (results + 1));
+    for (int i = 0; i < captured; i++) in[formal + i] = n->in[1 + formal + i];
+    for (int64_t b = 0; b < batch; b++) {
+        Tensor *len = n->in[0] ? slice(g, n, n->in[0], 0, b) : NULL;
+        for (int i = 0; i < states; i++) in[i] = slice(g, n, n->in[1 + i], 0, b);
+        for (int64_t k = 0; k < trips; k++) {
+            Tensor *runs = len ? build(g, n, "Greater", 2, (Tensor *[]){len, tensor_scalar(g, DT_INT64, (double)k)}) : NULL;
+            for (int i = 0; i < scans; i++)
+                in[states + i] =
+                    slice(g, n, slice(g, n, n->in[1 + states + i], 0, b), 0, listed(n, SCAN_IN_REVERSE, i) ? trips - 1 - k : k);
+            body_copy(g, n, body, in, out, NULL);
+            for (int i = 0; i < states; i++) in[i] = runs ? select_of(g, n, runs, out[i], in[i]) : out[i];
+            for (int r = 0; r < results; r++) {
+                Tensor *y = out[states + r];
+                if (runs) { /* behind the end of a sequence stand zeros */
+                    Tensor *shape = build(g, n, "Shape", 1, &y), *zero = build(g, n, "ConstantOfShape", 1, &shape);
+                    y = select_of(g, n, runs, y, build(g, n, "CastLike", 2, (Tensor *[]){zero, y}));
+                }
+                piece[r * trips + k] = y;
+            }
+        }
+        for (int i = 0; i < states; i++) last[i * batch + b] = in[i];
+        for (int r = 0; r < results; r++) all[r * batch + b] = stack(g, n, piece + r * trips, trips, 0);
+    }
+    for (int i = 0; i < states && i < n->nout; i++) finish(g, n, i, stack(g, n, last + i * batch, batch, 0));
+    for (int r = 0; r < results && states + r < n->nout; r++) finish(g, n, states + r, stack(g, n, all + r * batch, batch, 0));
+    return true;
+}
 bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
     if (!has_body(c, n, SCAN_BODY)) return false;
     const Graph *body = n->attr[SCAN_BODY].g;
-    int formal = (int)attr_i(n, SCAN_INPUTS), skip = 0, scans = (int)attr_i(n, SCAN_COUNT), states = formal - scans;
-    if (attr_i(n, SCAN_OPSET) < 9)
-        return diag_error(c->d, n->loc, "Scan of opset 8 has a batch axis of its own; convert the model to opset 9 or later");
+    int formal = (int)attr_i(n, SCAN_INPUTS), scans = (int)attr_i(n, SCAN_COUNT), states = formal - scans;
+    if (attr_i(n, SCAN_OPSET) < 9) return scan_batched(c, g, n);
+    for (int i = 0; i < formal; i++)
+        if (!n->in[i]) return diag_error(c->d, n->loc, "input %d is left out; it is required", i);
     int captured = body->in.n - formal, results = body->out.n - states;
     if (states < 0 || scans < 1 || results < 0 || n->nout > body->out.n)
         return diag_error(c->d, n->loc, "num_scan_inputs is %d; the node has %d inputs and the body %d outputs", scans, formal,
                           body->out.n);
     int64_t trips = -1;
     for (int i = 0; i < scans; i++) {
-        const Type *t = &n->in[skip + states + i]->type;
+        const Type *t = &n->in[states + i]->type;
         int64_t axis = listed(n, SCAN_IN_AXES, i);
         if (axis < 0) axis += t->rank;
         if (axis < 0 || axis >= t->rank)
@@ -488,8 +559,7 @@ bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
     for (int64_t k = 0; k < trips; k++) {
         for (int i = 0; i < scans; i++) {
             int64_t at = listed(n, SCAN_IN_REVERSE, i) ? trips - 1 - k : k;
-            in[states + i] = build(g, n, "Gather", 2, (Tensor *[]){n->in[states + i], tensor_i64s(g, &at, -1)});
-            node_set_i(in[states + i]->def, 0, listed(n, SCAN_IN_AXES, i));
+            in[states + i] = slice(g, n, n->in[states + i], listed(n, SCAN_IN_AXES, i), at);
         }
         body_copy(g, n, body, in, out, NULL);
         for (int i = 0; i < states; i++) in[i] = out[i];
@@ -499,11 +569,7 @@ bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
     for (int r = 0; r < results; r++) {
         if (states + r >= n->nout || !n->out[states + r]) continue;
         int64_t axis = listed(n, SCAN_OUT_AXES, r);
-        Tensor **v = NEW_ARRAY(g->a, Tensor *, trips), *at = tensor_i64s(g, &axis, 1);
-        for (int64_t k = 0; k < trips; k++) v[k] = build(g, n, "Unsqueeze", 2, (Tensor *[]){piece[r * trips + k], at});
-        Tensor *y = build(g, n, "Concat", (int)trips, v);
-        node_set_i(y->def, 0, axis);
-        finish(g, n, states + r, y);
+        finish(g, n, states + r, stack(g, n, piece + r * trips, trips, axis));
     }
     return true;
 }

@@ -71,7 +71,7 @@ bool infer_gather_elements(Infer *x) {
         return infer_error(x, "data and indices have ranks %d and %d; the same rank is expected", t->rank, i->rank);
     if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
     for (int k = 0; k < t->rank; k++)
-        if (k != axis && i->dim[k] > t->dim[k])
+        if (k != axis && !infer_require(x, e_le(x->g->a, type_extent(x->g, i, k), type_extent(x->g, t, k))))
             return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k,
                                (long long)t->dim[k]);
     return infer_like(x, 0, t->dt, i) && check_not_empty(x, t->dim[axis], axis);
@@ -163,7 +163,7 @@ bool infer_scatter_elements(Infer *x) {
         if (!infer_require(x, e_eq(x->g->a, type_extent(x->g, i, k), type_extent(x->g, u, k))))
             return infer_error(x, "indices and updates have the extents %lld and %lld in axis %d", (long long)i->dim[k],
                                (long long)u->dim[k], k);
-        if (k != axis && i->dim[k] > t->dim[k])
+        if (k != axis && !infer_require(x, e_le(x->g->a, type_extent(x->g, i, k), type_extent(x->g, t, k))))
             return infer_error(x, "indices have the extent %lld in axis %d, but data have %lld", (long long)i->dim[k], k,
                                (long long)t->dim[k]);
     }
@@ -313,64 +313,72 @@ enum { C2I_DILATIONS, C2I_PADS, C2I_STRIDES };
 static int64_t listed(const Node *n, int attr, int i, int64_t def) {
     return attr_has(n, attr) && n->attr[attr].n > i ? n->attr[attr].is[i] : def;
 }
-static int64_t col2im_count(const Node *n, int k, int ns, int64_t image, int64_t block) { /* positions of a block along axis k */
-    int64_t span = listed(n, C2I_DILATIONS, k, 1) * (block - 1) + 1, pads = listed(n, C2I_PADS, k, 0) + listed(n, C2I_PADS, k + ns, 0);
-    return image + pads < span ? 0 : (image + pads - span) / listed(n, C2I_STRIDES, k, 1) + 1;
+/* Positions of a block along axis k; image and block may be known at run time only. */
+static Expr *col2im_count(Graph *g, const Node *n, int k, int ns, Expr *image, Expr *block) {
+    Arena *a = g->a;
+    Expr *span = extent_mul(g, extent_add(g, block, e_int(a, -1)), e_int(a, listed(n, C2I_DILATIONS, k, 1)));
+    Expr *room = extent_add(g, image, e_int(a, listed(n, C2I_PADS, k, 0) + listed(n, C2I_PADS, k + ns, 0) - 1));
+    Expr *rest = extent_simplify(g, e_max(a, e_sub(a, room, span), e_int(a, -listed(n, C2I_STRIDES, k, 1))));
+    return extent_add(g, extent_floor_div(g, rest, listed(n, C2I_STRIDES, k, 1)), e_int(a, 1));
 }
 bool infer_col2im(Infer *x) {
     const Type *t = &x->n->in[0]->type;
-    const int64_t *image, *block;
-    int64_t ni, nb, dim[QN_MAX_RANK], size = 1, columns = 1;
+    Graph *g = x->g;
+    Arena *a = g->a;
+    Expr **image, **block, *e[QN_MAX_RANK], *size = e_int(a, 1), *columns = e_int(a, 1);
+    int64_t ni, nb;
     if (t->rank != 3) return infer_error(x, "the input has rank %d; 3 is expected", t->rank);
-    if (!infer_ints(x, 2, &block, &nb)) return infer_error(x, "block_shape is not constant; a constant is expected");
+    if (!infer_values(x, 1, &image, &ni) || !infer_values(x, 2, &block, &nb)) return false;
     if (nb < 1 || nb + 2 > QN_MAX_RANK) return infer_error(x, "block_shape has %lld entries", (long long)nb);
-    int64_t known[QN_MAX_RANK];
-    if (!infer_ints(x, 1, &image, &ni)) {
-        if (!infer_declared(x, 0, t->dt, "image_shape")) return false;
-        ni = x->n->out[0]->type.rank - 2;
-        for (int i = 0; i < ni; i++) known[i] = x->n->out[0]->type.dim[i + 2];
-        image = known;
-    }
     if (ni != nb) return infer_error(x, "image_shape and block_shape have %lld and %lld entries", (long long)ni, (long long)nb);
     for (int i = 0; i < nb; i++) {
-        int64_t d = listed(x->n, C2I_DILATIONS, i, 1), s = listed(x->n, C2I_STRIDES, i, 1);
+        int64_t d = listed(x->n, C2I_DILATIONS, i, 1), s = listed(x->n, C2I_STRIDES, i, 1), v;
         int64_t before = listed(x->n, C2I_PADS, i, 0), behind = listed(x->n, C2I_PADS, i + (int)nb, 0);
-        if (block[i] < 1 || image[i] < 0 || d < 1 || s < 1 || max_i64(max_i64(d, s), max_i64(block[i], image[i])) > INT32_MAX)
+        bool bad = (e_is_int(block[i], &v) && (v < 1 || v > INT32_MAX)) || (e_is_int(image[i], &v) && (v < 0 || v > INT32_MAX));
+        if (bad || d < 1 || s < 1 || max_i64(d, s) > INT32_MAX)
             return infer_error(x, "axis %d: the block, its dilation and stride are expected to be positive", i);
         if (before < 0 || behind < 0 || before > INT32_MAX || behind > INT32_MAX)
             return infer_error(x, "pads of axis %d are expected to be from 0 to 2^31 - 1", i);
-        if (!mul_ok(size, block[i], &size) || !mul_ok(columns, col2im_count(x->n, i, (int)nb, image[i], block[i]), &columns))
-            return infer_error(x, "the blocks are too large");
-        dim[i + 2] = image[i];
+        block[i] = infer_bounded(x, block[i], 1, INT32_MAX, "block", false);
+        e[i + 2] = image[i];
+        size = extent_mul(g, size, block[i]);
+        columns = extent_mul(g, columns, col2im_count(g, x->n, i, (int)nb, image[i], block[i]));
     }
-    if (t->dim[1] % size || t->dim[2] != columns)
-        return infer_error(x, "the input is expected to have a multiple of %lld rows and %lld columns", (long long)size,
-                           (long long)columns);
-    dim[0] = t->dim[0], dim[1] = t->dim[1] / size;
-    return infer_out(x, 0, t->dt, (int)nb + 2, dim);
+    Expr *rows = type_extent(g, t, 1);
+    if (!infer_require(x, e_eq(a, e_mod(a, rows, size), e_int(a, 0))) || !infer_require(x, e_eq(a, type_extent(g, t, 2), columns)))
+        return infer_error(
+            x, "the input has %lld rows and %lld columns; a multiple of the block's elements and one column per block are expected",
+            (long long)t->dim[1], (long long)t->dim[2]);
+    e[0] = type_extent(g, t, 0);
+    e[1] = infer_bounded(x, e_div(a, rows, size), 0, t->dim[1], "channels", true);
+    return infer_extents(x, 0, t->dt, (int)nb + 2, e);
 }
 bool lower_col2im(Lower *L, Node *n) {
     Arena *a = L->a;
     const Type *o = &n->out[0]->type;
     int ns = o->rank - 2;
-    int64_t nb;
-    const int64_t *block = const_i64s(a, n->in[2], &nb);
-    Expr *idx[QN_MAX_RANK], *row, *col = e_int(a, 0), *ok = e_lit_i(a, DT_BOOL, 1);
+    Expr *idx[QN_MAX_RANK], *block[QN_MAX_RANK], *counts[QN_MAX_RANK], *row, *col = e_int(a, 0), *ok = e_lit_i(a, DT_BOOL, 1);
     DType ct = dtype_compute(o->dt);
+    for (int k = 0; k < ns; k++) {
+        Expr *i = e_int(a, k);
+        block[k] = n->in[2]->data ? e_int(a, dtype_get_i(n->in[2]->type.dt, n->in[2]->data, k))
+                                  : lower_let(L, "block", e_cast(a, DT_INT64, lower_load(L, n, 2, &i)));
+        counts[k] = lower_let(L, "count", col2im_count(L->g, n, k, ns, lower_dim(L, o, k + 2), block[k]));
+    }
     lower_loops(L, NULL, o, idx);
     Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
     lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
     row = idx[1];
     for (int k = 0; k < ns; k++) {
-        int64_t s = listed(n, C2I_STRIDES, k, 1), count = col2im_count(n, k, ns, o->dim[k + 2], block[k]);
-        Expr *b = lower_loop(L, arena_printf(a, "k%d", k), block[k]);
+        int64_t s = listed(n, C2I_STRIDES, k, 1);
+        Expr *b = lower_loop_to(L, arena_printf(a, "k%d", k), block[k]);
         Expr *at =
             e_sub(a, e_add(a, idx[k + 2], e_int(a, listed(n, C2I_PADS, k, 0))), e_mul(a, b, e_int(a, listed(n, C2I_DILATIONS, k, 1))));
         Expr *pos = e_div(a, at, e_int(a, s));
-        ok = e_bin(a, BIN_LAND, ok, e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at), e_lt(a, pos, e_int(a, count))));
+        ok = e_bin(a, BIN_LAND, ok, e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at), e_lt(a, pos, counts[k])));
         if (s > 1) ok = e_bin(a, BIN_LAND, ok, e_eq(a, e_mod(a, at, e_int(a, s)), e_int(a, 0)));
-        row = e_add(a, e_mul(a, row, e_int(a, block[k])), b);
-        col = e_add(a, e_mul(a, col, e_int(a, count)), pos);
+        row = e_add(a, e_mul(a, row, block[k]), b);
+        col = e_add(a, e_mul(a, col, counts[k]), pos);
     }
     lower_if(L, ok);
     lower_put(L, acc, NULL, lower_load(L, n, 0, (Expr *[]){idx[0], row, col}), RED_ADD);

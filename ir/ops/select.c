@@ -7,8 +7,7 @@
 #include "../extent.h"
 #include <string.h>
 
-/* The extra output `o` of the node being inferred, as an extent of at most `hi`. */
-static Expr *found_extent(Infer *x, int o, int64_t hi) {
+Expr *infer_found(Infer *x, int o, int64_t hi) {
     Node *n = x->n;
     Graph *g = x->g;
     if (n->nout <= o) {
@@ -47,7 +46,7 @@ bool infer_nonzero(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     int64_t most;
     if (!type_elements(t, &most)) return infer_error(x, "the input has too many elements");
-    Expr *n = found_extent(x, 1, most);
+    Expr *n = infer_found(x, 1, most);
     return n && infer_extents(x, 0, DT_INT64, 2, (Expr *[]){e_int(x->g->a, t->rank), n});
 }
 bool lower_nonzero(Lower *L, Node *n) {
@@ -75,12 +74,12 @@ bool infer_compress(Infer *x) {
     if (c->rank != 1) return infer_error(x, "the condition has rank %d; a vector is expected", c->rank);
     if (!attr_has(x->n, 0)) {
         if (!type_elements(t, &most)) return infer_error(x, "the input has too many elements");
-        Expr *n = found_extent(x, 1, min_i64(most, c->dim[0]));
+        Expr *n = infer_found(x, 1, min_i64(most, c->dim[0]));
         return n && infer_extents(x, 0, t->dt, 1, &n);
     }
     if (!infer_axis(x, attr_i(x->n, 0), t->rank, &axis)) return false;
     type_extents(x->g, t, e);
-    e[axis] = found_extent(x, 1, min_i64(t->dim[axis], c->dim[0]));
+    e[axis] = infer_found(x, 1, min_i64(t->dim[axis], c->dim[0]));
     return e[axis] && infer_extents(x, 0, t->dt, t->rank, e);
 }
 bool lower_compress(Lower *L, Node *n) {
@@ -127,7 +126,7 @@ bool infer_unique(Infer *x) {
     if (attr_has(x->n, UNIQUE_AXIS) && !infer_axis(x, attr_i(x->n, UNIQUE_AXIS), t->rank, &axis)) return false;
     bool flat = !attr_has(x->n, UNIQUE_AXIS);
     if (!type_elements(t, &most)) return infer_error(x, "the input has too many elements");
-    n = found_extent(x, 4, flat ? most : t->dim[axis]);
+    n = infer_found(x, 4, flat ? most : t->dim[axis]);
     if (!n) return false;
     all = flat ? type_count(x->g, t, 0, t->rank) : type_extent(x->g, t, axis);
     type_extents(x->g, t, e);
@@ -244,7 +243,7 @@ bool infer_nms(Infer *x) {
     else if (x->n->nin > 2 && x->n->in[2] && x->n->in[2]->has_max) each = min_i64(each, x->n->in[2]->max);
     if (x->n->nin <= 2 || !x->n->in[2]) each = 0;
     if (!mul_ok(s->dim[0], s->dim[1], &most) || !mul_ok(most, each, &most)) return infer_error(x, "there are too many boxes");
-    Expr *n = found_extent(x, 1, most);
+    Expr *n = infer_found(x, 1, most);
     return n && infer_extents(x, 0, DT_INT64, 2, (Expr *[]){n, e_int(g->a, 3)});
 }
 static Expr *scalar_of(Lower *L, Node *n, int i, Expr *def) {

@@ -171,28 +171,114 @@ static int qn_same_word(const char *x, int64_t nx, const char *y, int64_t ny, in
     }
     return 1;
 }
-/* What is no stop word, in another case: {n, outputs, pool, room, change (1 lower, 2 upper), exact, stop words, pools…},
- * {x, stop words, refs, own, pools…}. Nothing left gives one empty string. */
-/* @helper qn_string_normalize deps: qn_string_at qn_string_put qn_same_word qn_change_case */
+/* @helper qn_is_stop deps: qn_string_at qn_same_word */
+static int qn_is_stop(const int64_t *arg, void *const *buf, const char *s, int64_t len) {
+    int64_t k, nk;
+    for (k = 0; k < arg[5]; k++) {
+        const char *w = qn_string_at(arg + 6, buf + 5, ((const int64_t *)buf[1])[k], &nk);
+        if (qn_same_word(s, len, w, nk, (int)arg[4])) return 1;
+    }
+    return 0;
+}
+/* What is no stop word, in another case: {n, pool, room, change (1 lower, 2 upper), exact, stop words, pools…},
+ * {x, stop words, refs, own, count, pools…}. Where nothing is left, one empty string. */
+/* @helper qn_string_normalize deps: qn_string_at qn_string_put qn_is_stop qn_change_case */
 static int qn_string_normalize(const int64_t *arg, void *const *buf) {
-    int64_t i, k, len, n = 0, at = 0, nk;
-    const int64_t outputs = arg[1];
+    int64_t i, len, at = 0, count = 0, n = 0;
     char *own = (char *)buf[3];
     for (i = 0; i < arg[0]; i++) {
-        const char *s = qn_string_at(arg + 7, buf + 4, ((const int64_t *)buf[0])[i], &len);
-        int stop = 0;
-        for (k = 0; k < arg[6] && !stop; k++) {
-            const char *w = qn_string_at(arg + 7, buf + 4, ((const int64_t *)buf[1])[k], &nk);
-            stop = qn_same_word(s, len, w, nk, (int)arg[5]);
-        }
-        if (stop) continue;
-        if (n == outputs || qn_string_put(own, n, outputs, arg[3], &at, s, len)) return 1;
-        if (arg[4]) qn_change_case(own + at - len, len, arg[4] == 2);
-        n++;
+        const char *s = qn_string_at(arg + 6, buf + 5, ((const int64_t *)buf[0])[i], &len);
+        count += !qn_is_stop(arg, buf, s, len);
     }
-    for (; n < outputs; n++)
-        if (qn_string_put(own, n, outputs, arg[3], &at, "", 0)) return 1;
-    for (i = 0; i < outputs; i++) ((int64_t *)buf[2])[i] = arg[2] << 40 | i;
+    if (!count && arg[5]) {
+        count = 1;
+        if (qn_string_put(own, n++, count, arg[2], &at, "", 0)) return 1;
+    }
+    for (i = 0; i < arg[0] && n < count; i++) {
+        const char *s = qn_string_at(arg + 6, buf + 5, ((const int64_t *)buf[0])[i], &len);
+        if (qn_is_stop(arg, buf, s, len)) continue;
+        if (qn_string_put(own, n++, count, arg[2], &at, s, len)) return 1;
+        if (arg[3]) qn_change_case(own + at - len, len, arg[3] == 2);
+    }
+    for (i = 0; i < count; i++) ((int64_t *)buf[2])[i] = arg[1] << 40 | i;
+    *(int64_t *)buf[4] = count;
+    return 0;
+}
+
+/* ---- parts */
+/* How many bytes of white space stand there: what Unicode calls so. */
+/* @helper qn_blank deps: */
+static int64_t qn_blank(const char *s, int64_t n) {
+    const unsigned char *u = (const unsigned char *)s;
+    if (n < 1) return 0;
+    if (u[0] == ' ' || (u[0] >= 9 && u[0] <= 13) || (u[0] >= 28 && u[0] <= 31)) return 1;
+    if (n > 1 && u[0] == 0xC2 && (u[1] == 0x85 || u[1] == 0xA0)) return 2;
+    if (n < 3) return 0;
+    if (u[0] == 0xE2 && u[1] == 0x80 && (u[2] <= 0x8A || u[2] == 0xA8 || u[2] == 0xA9 || u[2] == 0xAF)) return 3;
+    if ((u[0] == 0xE1 && u[1] == 0x9A && u[2] == 0x80) || (u[0] == 0xE2 && u[1] == 0x81 && u[2] == 0x9F)) return 3;
+    return u[0] == 0xE3 && u[1] == 0x80 && u[2] == 0x80 ? 3 : 0;
+}
+/* The part at *at, which becomes the start of the one behind it: its length; -1: there is none. most: how many may still be split off. */
+/* @helper qn_string_part deps: qn_blank */
+static int64_t qn_string_part(const char *s, int64_t n, const char *by, int64_t nby, int64_t most, int64_t *at, int64_t *from) {
+    int64_t k, b;
+    if (!nby)
+        while ((b = qn_blank(s + *at, n - *at)) > 0) *at += b;
+    if (*at > n || (!nby && *at == n)) return -1;
+    *from = *at;
+    for (k = *at; most != 0 && k + nby <= n && k < n; k++) {
+        if (nby ? memcmp(s + k, by, (size_t)nby) != 0 : !qn_blank(s + k, n - k)) continue;
+        *at = k + nby;
+        return k - *from;
+    }
+    *at = n + 1;
+    return n - *from;
+}
+/* Parts of strings, filled up with empty ones: {n, pool, room, most parts, most splits (-1: any number), pools…},
+ * {x, delimiter, refs, own, lengths, parts, pools…} */
+/* @helper qn_string_split deps: qn_string_at qn_string_put qn_string_part */
+static int qn_string_split(const int64_t *arg, void *const *buf) {
+    const int64_t *id = arg + 5;
+    void *const *pool = buf + 6;
+    int64_t i, k, len, nby, at, from = 0, n, parts = 0, end = 0;
+    const char *by = qn_string_at(id, pool, *(const int64_t *)buf[1], &nby);
+    for (i = 0; i < arg[0]; i++) {
+        const char *s = qn_string_at(id, pool, ((const int64_t *)buf[0])[i], &len);
+        for (k = 0, at = 0; qn_string_part(s, len, by, nby, arg[4] < 0 ? -1 : arg[4] - k, &at, &from) >= 0;) k++;
+        ((int64_t *)buf[4])[i] = k;
+        if (k > parts) parts = k;
+    }
+    if (parts > arg[3]) return 1;
+    n = arg[0] * parts, at = 8;
+    if (!n) memcpy(buf[3], &at, 8);
+    for (i = 0; i < n; i++) {
+        static const char none[1] = "";
+        const char *s = none;
+        k = i % parts, len = 0;
+        if (k == 0) at = 0;
+        if (k < ((const int64_t *)buf[4])[i / parts]) {
+            s = qn_string_at(id, pool, ((const int64_t *)buf[0])[i / parts], &len);
+            len = qn_string_part(s, len, by, nby, arg[4] < 0 ? -1 : arg[4] - k, &at, &from);
+            s += from;
+        }
+        if (qn_string_put(buf[3], i, n, arg[2], &end, s, len)) return 1;
+        ((int64_t *)buf[2])[i] = arg[1] << 40 | i;
+    }
+    *(int64_t *)buf[5] = parts;
+    return 0;
+}
+/* Whether texts lead to a state that accepts: {n, kinds, pools…}, {x, kind of each byte, states, matches, pools…} */
+/* @helper qn_string_match deps: qn_string_at */
+static int qn_string_match(const int64_t *arg, void *const *buf) {
+    const uint8_t *kind = (const uint8_t *)buf[1];
+    const uint16_t *next = (const uint16_t *)buf[2];
+    int64_t i, k, len;
+    for (i = 0; i < arg[0]; i++) {
+        const char *s = qn_string_at(arg + 2, buf + 4, ((const int64_t *)buf[0])[i], &len);
+        int64_t state = 0;
+        for (k = 0; k < len && state != 1; k++) state = next[state * (arg[1] + 1) + kind[(unsigned char)s[k]]];
+        ((uint8_t *)buf[3])[i] = (uint8_t)next[state * (arg[1] + 1) + arg[1]];
+    }
     return 0;
 }
 

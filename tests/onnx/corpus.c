@@ -189,11 +189,14 @@ static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
     ImportOptions probe = {.free_dims = true};
     Graph *g = k->light ? NULL : onnx_import(c, o.model, &probe);
     if (!k->light && (!g || !dataset_read(c, k->set[0], g, &set))) return g ? UNSUPPORTED : REFUSED;
-    if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n) || (k->bounded && !bound_values(c, &o, &set))) return REFUSED;
+    if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n) || (k->bounded && !bound_values(c, &o, &set)) ||
+        (k->bounded > 1 && !model_bind_outputs(c, &o, o.model, set.out.v, set.out.n)))
+        return REFUSED;
     Program *p = model_build(c, &o, o.model);
     return p && model_emit(c, &o, p, k->id, q->work, &e) ? PASS : REFUSED;
 }
-/* A case whose shapes have no bound is compiled again with the largest stored element of each integer input, as a user would. */
+/* A case whose shapes have no bound is compiled again, as a user would: with the largest stored element of each integer input, then with
+ * the extents of the stored outputs too. */
 static bool refused_bound(const Diags *d) {
     for (int i = 0; i < d->list.n; i++)
         if (strstr(d->list.v[i].text, "no upper bound")) return true;
@@ -204,7 +207,7 @@ static Stage emit_case(Corpus *q, Case *k, int fd) {
     Diags d = {.a = a};
     Ctx c = {a, &d};
     Stage r = emit_once(&c, q, k);
-    if (r == REFUSED && !k->bounded && refused_bound(&d)) return k->bounded = true, emit_case(q, k, fd);
+    if (r == REFUSED && k->bounded < 2 && refused_bound(&d)) return k->bounded++, emit_case(q, k, fd);
     if (r == PASS) { /* a second time, with everything at other addresses */
         uint64_t first = emitted_hash(&c, q, k);
         Arena *b = arena_new();

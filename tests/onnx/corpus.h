@@ -13,7 +13,7 @@ typedef struct Case {
     char *category, *name, *dir, *model;
     char **set;               /* folders with data for one build, */
     int nset, first;          /* whose inputs have the same shapes */
-    bool bounded;             /* compiled with --max of the stored inputs */
+    int bounded;              /* compiled with --max of the stored inputs; 2: with the extents of the stored outputs too */
     bool light;               /* no folder: NAME.onnx and NAME_output_0.pb; element k of n of each input is k/n */
     const struct Case *newer; /* the case of the same name in a corpus that was given before this one; valid once all are found */
     int newer_at;             /* its index + 1; 0: none */
@@ -35,7 +35,7 @@ typedef struct Corpus {
 typedef int InvokeFn(void *, const void *const *, const int64_t *const *, void *const *, int64_t *const *);
 Stage judge_set(Ctx *c, const Case *k, InvokeFn *invoke, const json_t *manifest, const char *dir, const char **why);
 /* Cases whose stored values cannot be reproduced, with the reason: judged by other means (random), or not at all. */
-typedef enum ExemptKind { EXEMPT_NONE, EXEMPT_RANDOM, EXEMPT_REFUSED } ExemptKind;
+typedef enum ExemptKind { EXEMPT_NONE, EXEMPT_RANDOM, EXEMPT_REFUSED, EXEMPT_EMPTY } ExemptKind;
 ExemptKind exempt(const Case *k, const char **why);
 
 /* report.c */

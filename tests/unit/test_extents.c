@@ -7,6 +7,7 @@
 #include "ir/extent.h"
 #include "passes/passes.h"
 #include <check.h>
+#include <string.h>
 
 Suite *extents_suite(void);
 
@@ -82,6 +83,67 @@ START_TEST(test_count) { /* as long as the values say */
     case_close(&t);
 }
 END_TEST
+/* Strings one after the other in the packed form; returns where they end. */
+static int64_t pack(int64_t *to, int64_t n, const char *const *s) {
+    int64_t at = 8 * (n + 1);
+    to[0] = at;
+    for (int64_t i = 0; i < n; i++) {
+        memcpy((char *)to + at, s[i], strlen(s[i]));
+        to[i + 1] = at += (int64_t)strlen(s[i]);
+    }
+    return at;
+}
+START_TEST(test_strings) {
+    static const char *const in[] = {"a-b", "", "-x-y", "tea"}, *const parts[] = {"a", "b", "", "", "x", "y", "tea"};
+    static const int64_t many[] = {2, 1, 3, 1};
+    Case t;
+    case_open(&t,
+              "graph g(x: string[4]) -> (p, n, r, j, f)\n  p: ?, n: ? = StringSplit(x) {delimiter=\"-\"}\n"
+              "  r: ? = RegexFullMatch(x) {pattern=\"[a-z]*\"}\n  j: ? = StringConcat(x, x)\n"
+              "  f: ? = TfIdfVectorizer(x) {max_gram_length=2, max_skip_count=1, min_gram_length=1, mode=\"TFIDF\", ngram_counts=[0,2], "
+              "ngram_indexes=[2,0,1], pool_strings=[\"tea\", \"a-b\", \"a-b\", \"-x-y\"], weights=[1.0,2.0,0.5]}\n",
+              1, 4);
+    for (int64_t n = 1; n <= 4; n++) {
+        static int64_t x[200], p[2000], j[2000], want[2000], lengths[4];
+        uint8_t r[4];
+        float f[3];
+        int64_t dims[5][2] = {{0}}, at = pack(x, n, in), columns = n > 2 ? 3 : 2;
+        ck_assert_int_gt(at, 0);
+        ck_assert(program_interpret_dims(&t.c, t.p, (const void *[]){x}, (const int64_t *[]){&n}, (void *[]){p, lengths, r, j, f},
+                                         (int64_t *[]){dims[0], dims[1], dims[2], dims[3], dims[4]}));
+        ck_assert(dims[0][0] == n && dims[0][1] == columns && dims[1][0] == n && dims[2][0] == n && dims[3][0] == n && dims[4][0] == 3);
+        const char *split[12], *twice[4], *doubled[] = {"a-ba-b", "", "-x-y-x-y", "teatea"};
+        for (int64_t i = 0, k = 0; i < n; i++) {
+            ck_assert_int_eq(lengths[i], many[i]);
+            ck_assert_int_eq(r[i], i == 1 || i == 3);
+            for (int64_t c = 0; c < columns; c++) split[i * columns + c] = c < many[i] ? parts[k++] : "";
+            twice[i] = doubled[i];
+        }
+        int64_t bytes = pack(want, n * columns, split);
+        ck_assert_int_eq(memcmp(p, want, (size_t)bytes), 0);
+        bytes = pack(want, n, twice);
+        ck_assert_int_eq(memcmp(j, want, (size_t)bytes), 0);
+        ck_assert(f[0] == 1 && f[1] == (n > 2 ? 2 : 0) && f[2] == (n > 3 ? 0.5f : 0)); /* a-b -x-y with one between; weights by output */
+    }
+    case_close(&t);
+}
+END_TEST
+START_TEST(test_stop_words) {
+    static const char *const in[] = {"The", "end", "AND"}, *const left[] = {"END"}, *const none[] = {""};
+    Case t;
+    case_open(&t,
+              "graph g(x: string[3]) -> (y)\n  y: ? = StringNormalizer(x) {case_change_action=\"UPPER\", stopwords=[\"the\", \"and\"]}\n",
+              1, 3);
+    for (int64_t n = 1; n <= 3; n++) {
+        int64_t x[20], y[200], want[20], dim = 0;
+        pack(x, n, in);
+        ck_assert(program_interpret_dims(&t.c, t.p, (const void *[]){x}, (const int64_t *[]){&n}, (void *[]){y}, (int64_t *[]){&dim}));
+        ck_assert_int_eq(dim, 1);
+        ck_assert_int_eq(memcmp(y, want, (size_t)pack(want, 1, n > 1 ? left : none)), 0);
+    }
+    case_close(&t);
+}
+END_TEST
 
 Suite *extents_suite(void) {
     Suite *s = suite_create("extents");
@@ -89,6 +151,8 @@ Suite *extents_suite(void) {
     tcase_add_test(c, test_concat);
     tcase_add_test(c, test_bounds);
     tcase_add_test(c, test_count);
+    tcase_add_test(c, test_strings);
+    tcase_add_test(c, test_stop_words);
     suite_add_tcase(s, c);
     return s;
 }
