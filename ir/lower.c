@@ -156,23 +156,38 @@ void lower_call(Lower *L, const char *name, int narg, Expr *const *arg, int nbuf
     append(L, s);
 }
 
-enum { CACHE_LINE = 64, FEW_HINTS = 4 };
-void lower_prefetch(Lower *L, Node *n, int i, Expr *const *at, int64_t ahead, int64_t lines, Expr *part, int64_t parts) {
+enum { CACHE_LINE = 64, FEW_HINTS = 3 };
+Expr *lower_flat(Lower *L, Node *n, int i, Expr *const *at) {
+    const Buf *b = lower_tensor(L, n->in[i]);
+    Expr *flat = e_int(L->a, 0);
+    for (int d = 0; d < b->rank; d++) flat = e_add(L->a, flat, e_mul(L->a, at[d], e_int(L->a, b->stride[d])));
+    return flat;
+}
+/* Many hints at once fill the buffers that loads wait in: those are spread over the turns of the loop that follows. */
+Hints lower_prefetch(Lower *L, Node *n, int i, const HintPlan *p) {
     Arena *a = L->a;
-    Buf *b = lower_tensor(L, n->in[i]);
-    int64_t line = CACHE_LINE * 8 / dtype_info[b->dt].bits, share = ceil_div(lines, parts), all = 1;
-    for (int d = 0; d < b->rank; d++) all *= b->dim[d];
-    if (parts < 1 || lines < 1 || all < share * line) return;
-    Expr *flat = e_int(a, ahead);
-    for (int d = 0; d < b->rank; d++) flat = e_add(a, flat, e_mul(a, at[d], e_int(a, b->stride[d])));
-    flat = e_add(a, flat, e_mul(a, part, e_int(a, share * line)));
-    flat = lower_let(L, "next", e_min(a, flat, e_int(a, all - share * line))); /* behind the last part there is nothing to ask for */
-    Expr *k = share > FEW_HINTS ? lower_loop(L, "ahead", share) : NULL;
-    for (int64_t h = 0; h < (k ? 1 : share); h++) {
-        Expr *e = e_add(a, flat, k ? e_mul(a, k, e_int(a, line)) : e_int(a, h * line));
-        lower_call(L, "qn_prefetch", 1, &e, 1, &b, 0);
+    Hints h = {.b = lower_tensor(L, n->in[i])};
+    int64_t line = CACHE_LINE * 8 / dtype_info[h.b->dt].bits, all = tensor_elements(n->in[i]);
+    if (p->parts < 1 || p->lines < 1) return h;
+    h.share = ceil_div(p->lines, p->parts);
+    if (all < h.share * line) return h;
+    Expr *part = p->parts > p->lines ? e_div(a, e_mul(a, p->part, e_int(a, p->lines)), e_int(a, p->parts)) : p->part;
+    Expr *nth = e_mul(a, e_add(a, e_mul(a, part, e_int(a, p->steps)), p->step), e_int(a, h.share * line));
+    h.at = lower_let(L, "next", e_min(a, e_add(a, p->from, nth), e_int(a, all - h.share * line))); /* nothing is behind the last part */
+    h.turns = h.share > FEW_HINTS ? p->turns : 0;
+    for (int64_t k = 0; h.turns == 0 && k < h.share; k++) {
+        Expr *e = e_add(a, h.at, e_int(a, k * line));
+        lower_call(L, "qn_prefetch", 1, &e, 1, &h.b, 0);
     }
-    if (k) lower_end(L);
+    return h;
+}
+void lower_hints(Lower *L, const Hints *h, Expr *k) {
+    Arena *a = L->a;
+    int64_t line = CACHE_LINE * 8 / dtype_info[h->b->dt].bits;
+    for (int64_t i = 0; h->turns && i < ceil_div(h->share, h->turns); i++) {
+        Expr *e = e_add(a, h->at, e_add(a, e_mul(a, k, e_int(a, ceil_div(h->share * line, h->turns))), e_int(a, i * line)));
+        lower_call(L, "qn_prefetch", 1, &e, 1, &h->b, 0);
+    }
 }
 
 /* ---- tensors. Where strides depend on run-time extents the buffer is a vector of the most elements there can be, and addresses are

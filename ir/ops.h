@@ -138,9 +138,22 @@ Expr *lower_get(Lower *L, Buf *b, Expr *const *idx);
 void lower_put(Lower *L, Buf *b, Expr *const *idx, Expr *val, RedOp red);
 /* Call of a runtime routine: integer arguments, then the tensors' storage (dense; inputs are materialised). */
 void lower_call(Lower *L, const char *name, int narg, Expr *const *arg, int nbuf, Buf *const *buf, uint32_t writes);
-/* Hints that a later part of constant operand i will be read: the part that begins `ahead` elements behind index at. The caller's nest
- * comes here `parts` times for each `lines` cache lines, part counting them, and asks for a share each time. */
-void lower_prefetch(Lower *L, Node *n, int i, Expr *const *at, int64_t ahead, int64_t lines, Expr *part, int64_t parts);
+/* Hints that a part of constant operand i will be read next: the one from element `from` on, in the order in which it lies there. The
+ * caller's nest has `parts` blocks that each take `steps` steps; `part` and `step` count them, and a step asks for its share: at once, or
+ * spread over a loop of `turns` turns, where lower_hints gives turn k its part of the share. */
+typedef struct Hints {
+    Buf *b;
+    Expr *at;
+    int64_t share, turns; /* lines; turns 0: all are asked for already */
+} Hints;
+typedef struct HintPlan {
+    Expr *from, *part, *step;
+    int64_t lines, parts, steps, turns; /* lines: of a step, all blocks together */
+} HintPlan;
+Hints lower_prefetch(Lower *L, Node *n, int i, const HintPlan *p);
+void lower_hints(Lower *L, const Hints *h, Expr *k);
+/* The number of the element at an index of operand i. */
+Expr *lower_flat(Lower *L, Node *n, int i, Expr *const *at);
 /* formula_build of our own text; values that are named more than once are bound with lower_let where statements may be appended. */
 Expr *lower_formula(Lower *L, const char *formula, int n, const char *const *name, Expr *const *value);
 Buf *lower_tensor(Lower *L, Tensor *t); /* the buffer of a materialised tensor (for lower_call and lower_get) */

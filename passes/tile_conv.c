@@ -47,13 +47,13 @@ static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, 
 }
 /* Weights come from behind the second level of cache while the products run; most of that is not hidden: measured. */
 static double with_stream(double products, double bytes) { return products + 0.7 * bytes / FAR_RATE; }
-/* Blocks of channels whose weights fill most of the first level of cache, where all blocks of outputs find them; 0: all fit, or the
- * sums, which wait in memory, would not stay near. */
+/* Blocks of channels whose weights fill half of the first level of cache, where all blocks of outputs find them while the next ones are
+ * asked for; 0: a panel stays there anyway, or the sums, which wait in memory, would not. */
 static int64_t chunk_of(const Target *t, int64_t lanes, const ConvExtents *e, const ConvBlock *b) {
-    int64_t near = level_bytes(t, "L1", 32 << 10) * 3 / 4, width = b->vecs * lanes * 4;
+    int64_t l1 = level_bytes(t, "L1", 32 << 10), near = l1 * 3 / 4, width = b->vecs * lanes * 4;
     int64_t channels = e->channels / e->group, blocks = ceil_div(channels, lanes), one = e->k_h * e->k_w * lanes * width;
-    int64_t sums = (b->strip ? b->strip : e->out_h) * e->out_w * width, chunk = max_i64(near / one, 1);
-    if (channels < lanes || chunk >= blocks || e->out_h * e->out_w <= b->rows * b->cols || sums > near) return 0;
+    int64_t sums = (b->strip ? b->strip : e->out_h) * e->out_w * width, chunk = max_i64(l1 / 2 / one, 1);
+    if (channels < lanes || chunk >= blocks || blocks * one <= near || e->out_h * e->out_w <= b->rows * b->cols || sums > near) return 0;
     return ceil_div(blocks, ceil_div(blocks, chunk));
 }
 static ConvBlock best_block(const Target *t, int64_t lanes, const ConvExtents *e, int64_t given) {
@@ -70,7 +70,8 @@ static ConvBlock best_block(const Target *t, int64_t lanes, const ConvExtents *e
                 least = c;
                 best = (ConvBlock){rows, cols, vecs, 0, 0};
             }
-    int64_t in_row = e->channels / e->group * e->in_w * 4 * e->stride, budget = cache_bytes(t) / 2;
+    int64_t in_w = e->k_w < e->stride ? e->out_w * e->k_w : e->in_w; /* columns, and below rows, that are read: a stride may skip some */
+    int64_t in_row = e->channels / e->group * in_w * 4 * min_i64(e->k_h, e->stride), budget = cache_bytes(t) / 2;
     int64_t panel = e->channels / e->group * e->k_h * e->k_w * best.vecs * lanes * 4;
     int64_t panels = ceil_div(ceil_div(e->features / e->group, lanes), best.vecs);
     if (best.rows == 1 && panels > 1 && in_row * e->out_h > budget) {

@@ -12,12 +12,29 @@ typedef struct ConvSite {
     int weight, bias;            /* operands; bias -1: there is none */
     Expr *panel, *block, *group; /* of weights; of outputs, the first of the panel; NULL: one group */
     int64_t channels, in_lanes;  /* per group; in a block of the input */
-    int64_t ahead;               /* elements from a part of the weights to the one that is asked for while it is in use; 0: none is */
-    int64_t chunk;               /* blocks of channels of a part */
+    bool ahead;                  /* the next part of the weights is asked for while one is in use */
+    int64_t chunk;               /* blocks of channels of a part; without sums all */
     Buf *sums;                   /* with chunks: [row of the strip][column][vector][lane] */
     int64_t step[2], phase[2];   /* rows and columns of the result: every step-th from phase on */
     Expr *from, *first;          /* the chunk's first block; the strip's first row */
 } ConvSite;
+/* The next chunk of the panel or the next panel, which lies behind it. */
+static Hints conv_ahead(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    const Type *w = &s->n->in[c->weight]->type;
+    Expr *zero = e_int(a, 0), *from = c->from ? c->from : zero;
+    Expr *behind = c->from ? e_min(a, e_add(a, from, e_int(a, c->chunk)), e_int(a, w->dim[1])) : e_int(a, w->dim[1]);
+    Expr *tap = e_add(a, e_mul(a, e_add(a, e_mul(a, e_sub(a, cb, from), e_int(a, s->h.k)), r), e_int(a, s->w.k)), t);
+    HintPlan p = {.from = lower_flat(L, s->n, c->weight, (Expr *[]){c->panel, behind, zero, zero, zero, zero, zero}),
+                  .part = s->part,
+                  .step = tap,
+                  .lines = c->in_lanes * w->dim[5] * s->lanes * 4 / 64,
+                  .parts = s->parts,
+                  .steps = (c->from ? c->chunk : w->dim[1]) * s->h.k * s->w.k,
+                  .turns = c->in_lanes};
+    return lower_prefetch(L, s->n, c->weight, &p);
+}
 static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, const Part *p) {
     Lower *L = s->L;
     Arena *a = L->a;
@@ -25,12 +42,10 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
     Expr *end = e_int(a, min_i64(c->in_lanes, c->channels)), *x[5];
     if (c->channels > c->in_lanes && c->channels % c->in_lanes)
         end = e_min(a, end, e_sub(a, e_int(a, c->channels), e_mul(a, cb, e_int(a, c->in_lanes))));
-    if (c->ahead) {
-        int64_t lines = c->in_lanes * s->vecs * s->lanes * 4 / 64;
-        Expr *first[] = {c->panel, cb, r, t, e_int(a, 0), e_int(a, 0), e_int(a, 0)};
-        lower_prefetch(L, s->n, c->weight, first, c->ahead, lines, e_min(a, s->part, e_int(a, min_i64(lines, s->parts) - 1)), s->parts);
-    }
+    Hints next = {0};
+    if (c->ahead) next = conv_ahead(s, c, cb, r, t);
     Expr *ch = lower_loop_range(L, "c", e_int(a, 0), end);
+    if (next.turns) lower_hints(L, &next, ch);
     site_open(s, p->top, p->bottom, p->from, p->to);
     Expr *ih = window_at(L, &s->h, site_out_row(s), r), *iw = window_at(L, &s->w, site_out_col(s), t);
     x[0] = s->at_n;
@@ -141,12 +156,10 @@ static void conv_nest(Site *s, ConvSite *c) {
     int64_t blocks = o->dim[1] / group, full = blocks / vecs;
     if (strip <= 0 || strip >= s->h.out) strip = s->h.out;
     s->parts = strip * ceil_div(s->w.out, n->attr[BLK_TILE].is[1]);
-    c->ahead = w->dim[0] > 1 && tensor_elements(n->in[c->weight]) >= FAR_WEIGHTS ? tensor_elements(n->in[c->weight]) / w->dim[0] : 0;
+    c->ahead = w->dim[0] > 1 && tensor_elements(n->in[c->weight]) >= FAR_WEIGHTS;
     c->chunk = attr_i(n, BLK_CHUNK);
-    if (c->chunk > 0 && c->chunk < w->dim[1]) {
+    if (c->chunk > 0 && c->chunk < w->dim[1])
         c->sums = lower_temp(L, "sums", dtype_compute(o->dt), 4, (int64_t[]){strip, s->w.out, vecs, s->lanes});
-        if (c->ahead) c->ahead = c->ahead / w->dim[1] * c->chunk;
-    }
     c->group = group > 1 ? lower_loop(L, "g", group) : NULL;
     c->first = e_mul(a, lower_loop(L, "ro", ceil_div(s->h.out, strip)), e_int(a, strip));
     Expr *end = strip == s->h.out ? e_int(a, strip) : e_min(a, e_add(a, c->first, e_int(a, strip)), e_int(a, s->h.out));

@@ -154,7 +154,6 @@ static void product_block(Wino *w, Expr *panel, Expr *pos, Expr *first, int64_t 
     Arena *a = L->a;
     const Type *u = &w->n->in[1]->type;
     int64_t channels = attr_i(w->n, WGD_CHANNELS), block = u->dim[3];
-    int64_t lines = block * w->vecs * w->lanes * 4 / 64, ahead = u->dim[2] * block * u->dim[4] * w->lanes;
     Buf *acc = buf_new(L->f, arena_printf(a, "acc%d", L->f->nbuf), w->t, 3, (int64_t[]){count, w->vecs, w->lanes}, MEM_REG);
     s_append(a, L->open.v[L->open.n - 1], s_alloc(a, acc));
     Expr *i = unrolled(w, count), *v = unrolled(w, w->vecs), *l = lane(w);
@@ -162,9 +161,12 @@ static void product_block(Wino *w, Expr *panel, Expr *pos, Expr *first, int64_t 
     lower_ends(L, 3);
     Expr *cb = lower_loop(L, "cb", u->dim[2]), *end = e_int(a, min_i64(block, channels));
     if (channels > block && channels % block) end = e_min(a, end, e_sub(a, e_int(a, channels), e_mul(a, cb, e_int(a, block))));
-    Expr *from[] = {panel, pos, cb, e_int(a, 0), e_int(a, 0), e_int(a, 0)};
-    if (parts > 1) lower_prefetch(L, w->n, 1, from, ahead, lines, e_min(a, part, e_int(a, min_i64(lines, parts) - 1)), parts);
-    Expr *c = lower_loop_range(L, "c", e_int(a, 0), end);
+    Expr *zero = e_int(a, 0), *behind[] = {panel, e_add(a, pos, e_int(a, 1)), zero, zero, zero, zero};
+    HintPlan plan = {lower_flat(L, w->n, 1, behind), part, cb, block * u->dim[4] * w->lanes * 4 / 64, parts, u->dim[2], block};
+    Hints next = {0};
+    if (parts > 1) next = lower_prefetch(L, w->n, 1, &plan);
+    Expr *c = lower_loop_range(L, "c", zero, end);
+    if (next.turns) lower_hints(L, &next, c);
     i = unrolled(w, count), v = unrolled(w, w->vecs), l = lane(w);
     Expr *x = lower_get(L, w->v, (Expr *[]){pos, input_row(w, cb, e_add(a, first, i)), c});
     lower_put(L, acc, (Expr *[]){i, v, l}, e_mul(a, x, lower_load(L, w->n, 1, (Expr *[]){panel, pos, cb, c, v, l})), RED_ADD);
