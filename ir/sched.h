@@ -40,4 +40,5 @@ bool sched_run(Ctx *c, Func *f, const char *steps);
  * `tensorise` makes S_CALL name: arg[i] is where the tile starts in buf[i], in elements from its element 0; the buffers come in
  * the order of the meaning's parameters and have the parameters' strides along every axis the nest moves on. */
 bool sched_instr_add(const char *name, const Func *meaning);
+bool expr_uses_var(const Expr *e, const Var *v);
 #endif

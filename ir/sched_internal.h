@@ -51,7 +51,6 @@ void sched_enter(Arena *a, Ranges *r, const Stmt *loop); /* adds the range of th
 void sched_ranges(Arena *a, Ranges *r, const StmtVec *loops);
 void sched_replace(Arena *a, Stmt *block, int at, int remove, Stmt *const *with, int n);
 bool sched_const_loop(const Stmt *loop, int64_t *lo, int64_t *hi);
-bool expr_uses_var(const Expr *e, const Var *v);
 bool stmt_uses_buf(const Stmt *s, const Buf *b);
 
 /* sched_dep.c */

@@ -37,6 +37,16 @@ double operands_ns(Arena *tmp, const Spans *s, const Kernel *k, Stmt *loop) {
     }
     return ns;
 }
+double scratch_ns(const Spans *s, const Kernel *k) {
+    double bytes = 0;
+    for (int i = 0; i < k->f->param.n; i++) {
+        const Buf *b = k->f->param.v[i];
+        double n = dtype_info[b->dt].bits / 8.0;
+        for (int d = 0; d < b->rank; d++) n *= (double)b->dim[d];
+        if (b->space == MEM_SCRATCH) bytes += n;
+    }
+    return bytes * (1 - 1.0 / s->threads) * WRITTEN_NS;
+}
 void spans_note(Arena *tmp, Spans *s, const Kernel *k, Stmt *loop) {
     const int64_t *step = loop_steps(tmp, k->f, loop);
     for (int i = 0; i < k->f->param.n; i++) {

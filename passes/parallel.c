@@ -250,17 +250,10 @@ typedef struct Plan {
 } Plan;
 static Plan plan_loop(Run *r, Spans *s, Kernel *k, const char *name, int depth);
 
-static bool uses_var(const Expr *e, const Var *v) {
-    switch (e->k) {
-    case E_VAR: return e->u.v == v;
-    case E_BIN: return uses_var(e->u.a[0], v) || uses_var(e->u.a[1], v);
-    default: return false;
-    }
-}
 /* Do bounds inside depend on the loop? Then its iterations differ. */
 static bool ragged(const Stmt *s, const Var *v) {
     bool any = false;
-    if (s->k == S_FOR) any = s->u.loop.mode != LOOP_VEC && (uses_var(s->u.loop.hi, v) || ragged(s->u.loop.body, v));
+    if (s->k == S_FOR) any = s->u.loop.mode != LOOP_VEC && (expr_uses_var(s->u.loop.hi, v) || ragged(s->u.loop.body, v));
     for (int i = 0; s->k == S_BLOCK && i < s->u.block.n && !any; i++) any = ragged(s->u.block.v[i], v);
     return any;
 }
@@ -283,7 +276,7 @@ static double inside_ns(Run *r, Spans *spans, Kernel *k, const Stmt *loop, int d
         if (s->k == S_FOR) sum += plan_loop(r, spans, k, s->u.loop.v->name, depth + 1).ns;
         else sum += stmt_ns(r->tmp, s, &around, false);
     }
-    return sum * (double)n;
+    return (sum + scratch_ns(spans, k)) * (double)n;
 }
 /* The nests in the last loop's body as tasks, together with the loops around that are free. */
 static bool share_tasks(Nest *q, int threads, bool keep, double *use) {
@@ -330,7 +323,7 @@ static Plan plan_loop(Run *r, Spans *s, Kernel *k, const char *name, int depth) 
     if (t < best.ns) best.kind = PLAN_SHARE, best.ns = t, best.choice = c;
     if (!q.free[0]) {
         Privates p;
-        t = shared_ns(loop, q.name[0], ns, use_of(q.extent[0], threads), threads) + stream * (1 - 1.0 / threads); /* all read all */
+        t = shared_ns(loop, q.name[0], ns, use_of(q.extent[0], threads), threads) + operands_ns(r->tmp, s, k, find_loop(k->f->body, name));
         if (t < best.ns * 0.95 && find_strips(&q, &p)) best.kind = PLAN_STRIPS, best.ns = t, best.privates = p;
     }
     double well = ns / threads / GOOD_USE + REGION_NS;

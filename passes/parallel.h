@@ -33,6 +33,8 @@ typedef struct Spans {
 Spans spans_new(Arena *a, const Graph *g, int threads);
 /* What threads that share the loop wait for: lines that others have written, constants that all of them read. Nanoseconds. */
 double operands_ns(Arena *tmp, const Spans *s, const Kernel *k, Stmt *loop);
+/* What one iteration costs whose nests are shared one by one: what some write into scratch, others read. */
+double scratch_ns(const Spans *s, const Kernel *k);
 /* The loop is going to be shared. */
 void spans_note(Arena *tmp, Spans *s, const Kernel *k, Stmt *loop);
 

@@ -5,6 +5,7 @@
  *
  *   scratch s[8]; for i: { for k: s[k] = x[i, k]; … s[k] … }  --->  scratch s[2, 8]; for i_strip in 0..2: for i_row: { s[i_strip, k] = … }
  */
+#include "ir/sched.h"
 #include "parallel.h"
 #include <string.h>
 
@@ -201,6 +202,84 @@ static void walk(Walk *w, const Stmt *s) {
     }
 }
 
+/* ---- iterations like the one before: the loop's variable moves no address of interest and decides each comparison for good */
+typedef struct Settled {
+    const Walk *w;
+    const Var *v;
+    Ranges r;        /* of v, and of the loops around */
+    uint64_t answer; /* of the comparisons, in order */
+    bool ok;
+} Settled;
+static void settle_cond(Settled *t, const Expr *c) {
+    int64_t lo, hi;
+    if (!expr_uses_var(c, t->v)) return;
+    if (c->k == E_BIN && (c->op == BIN_LAND || c->op == BIN_LOR)) {
+        settle_cond(t, c->u.a[0]), settle_cond(t, c->u.a[1]);
+        return;
+    }
+    const bool less = c->k == E_BIN && (c->op == BIN_LT || c->op == BIN_LE) && c->u.a[0]->t == DT_INT64;
+    if (!less || !expr_bounds(e_sub(t->w->tmp, c->u.a[1], c->u.a[0]), &t->r, &lo, &hi)) {
+        t->ok = false;
+        return;
+    }
+    const int64_t least = c->op == BIN_LT ? 1 : 0;
+    if (lo < least && hi >= least) t->ok = false;
+    t->answer = t->answer * 3 + (lo >= least) + 1;
+}
+static void settle_index(Settled *t, const Buf *b, Expr *const *idx, int n) {
+    for (int i = 0; t->w->of[b->id].b && i < n; i++) t->ok &= !expr_uses_var(idx[i], t->v);
+}
+static void settle_expr(Settled *t, const Expr *e) {
+    switch (e->k) {
+    case E_UN:
+    case E_CAST: settle_expr(t, e->u.a[0]); break;
+    case E_BIN: settle_expr(t, e->u.a[0]), settle_expr(t, e->u.a[1]); break;
+    case E_SELECT:
+        settle_cond(t, e->u.a[0]);
+        settle_expr(t, e->u.a[1]), settle_expr(t, e->u.a[2]);
+        break;
+    case E_LOAD:
+        settle_index(t, e->u.ld.buf, e->u.ld.idx, e->narg);
+        for (int i = 0; i < e->narg; i++) settle_expr(t, e->u.ld.idx[i]);
+        break;
+    case E_CALL:
+        for (int i = 0; i < e->narg; i++) settle_expr(t, e->u.arg[i]);
+        break;
+    default: break;
+    }
+}
+static void settle_stmt(Settled *t, const Stmt *s) {
+    switch (s->k) {
+    case S_FOR: {
+        int64_t lo, hi, unused;
+        t->ok = t->ok && !expr_uses_var(s->u.loop.lo, t->v) && !expr_uses_var(s->u.loop.hi, t->v) &&
+                expr_bounds(s->u.loop.lo, &t->r, &lo, &unused) && expr_bounds(s->u.loop.hi, &t->r, &unused, &hi);
+        if (!t->ok || hi <= lo) break;
+        vec_push(t->w->tmp, &t->r, ((Range){s->u.loop.v, lo, hi - 1}));
+        settle_stmt(t, s->u.loop.body);
+        t->r.n--;
+        break;
+    }
+    case S_IF:
+        settle_cond(t, s->u.cond.cond);
+        settle_stmt(t, s->u.cond.then);
+        if (s->u.cond.other) settle_stmt(t, s->u.cond.other);
+        break;
+    case S_BLOCK:
+        for (int i = 0; i < s->u.block.n && t->ok; i++) settle_stmt(t, s->u.block.v[i]);
+        break;
+    case S_STORE:
+        settle_index(t, s->u.st.buf, s->u.st.idx, s->u.st.buf->rank);
+        settle_expr(t, s->u.st.val);
+        break;
+    case S_LET:
+        t->ok &= !t->w->matters[s->u.let.v->id] || !expr_uses_var(s->u.let.val, t->v);
+        settle_expr(t, s->u.let.val);
+        break;
+    default: break;
+    }
+}
+
 /* ---- what is mentioned where */
 static Expr *mention_load(void *user, Expr *e) {
     if (e->k == E_LOAD) ((uint8_t *)user)[e->u.ld.buf->id] = 1;
@@ -314,7 +393,14 @@ bool find_privates(Arena *tmp, const Func *f, const char *name, Privates *out) {
     if (!e_is_int(loop->u.loop.lo, &lo) || !e_is_int(loop->u.loop.hi, &hi)) return false;
     if (!w.matters[loop->u.loop.v->id]) hi = min_i64(hi, lo + 1);
     w.known[loop->u.loop.v->id] = 1;
+    Settled before = {.ok = false};
     for (int64_t i = lo; i < hi && w.ok; i++) {
+        Settled now = {.w = &w, .v = loop->u.loop.v, .ok = true};
+        vec_push(tmp, &now.r, ((Range){now.v, i, i}));
+        settle_stmt(&now, loop->u.loop.body);
+        const bool same = now.ok && before.ok && now.answer == before.answer;
+        before = now;
+        if (same) continue;
         for (int b = 0; b < f->nbuf; b++)
             if (w.of[b].b) memset(w.of[b].written, 0, (size_t)w.of[b].count);
         w.value[loop->u.loop.v->id] = i;
