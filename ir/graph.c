@@ -206,6 +206,7 @@ void type_strides(const Type *t, int64_t *stride) {
         s *= t->dim[i] > 0 ? t->dim[i] : 1;
     }
 }
+static void tensor_type_print(const Type *t, const int64_t *low, bool inside, Text *out);
 static void wrap_print(const Wrap *w, Text *out) {
     static const char *const name[] = {"seq", "optional", "map"};
     text_puts(out, name[w->kind]);
@@ -213,24 +214,27 @@ static void wrap_print(const Wrap *w, Text *out) {
     else if (w->kind != WRAP_OPTIONAL && w->hi >= 0) text_printf(out, "[%lld..%lld]", (long long)w->lo, (long long)w->hi);
     text_puts(out, "(");
     if (w->kind == WRAP_MAP) text_printf(out, "%s, ", dtype_name(w->key));
-    for (int i = 0; w->each && i < w->hi && i < 8; i++) {
+    for (int i = 0; w->each && i < w->hi; i++) {
         if (i) text_puts(out, ", ");
-        type_print(&w->each[i], out);
+        tensor_type_print(&w->each[i], NULL, true, out);
     }
-    if (!w->each) type_print(&w->of, out);
-    text_puts(out, w->each && w->hi > 8 ? ", ...)" : ")");
+    if (!w->each) tensor_type_print(&w->of, w->low, true, out);
+    text_puts(out, ")");
 }
-void type_print(const Type *t, Text *out) {
+void type_print(const Type *t, Text *out) { tensor_type_print(t, NULL, false, out); }
+static void tensor_type_print(const Type *t, const int64_t *low, bool inside, Text *out) {
     if (t->wrap) {
         wrap_print(t->wrap, out);
         return;
     }
     text_puts(out, t->dt == DT_NONE ? "?" : dtype_name(t->dt));
+    if (t->rank < 0 && inside && t->dt != DT_NONE) text_puts(out, "[..]");
     if (t->rank < 0) return;
     text_puts(out, "[");
     for (int i = 0; i < t->rank; i++) {
         if (i) text_puts(out, ",");
         if (t->ext && t->ext[i]) expr_print(t->ext[i], out), text_puts(out, "<=");
+        if (low && low[i] < t->dim[i]) text_printf(out, "%lld..", (long long)low[i]);
         if (t->dim[i] >= 0) text_printf(out, "%lld", (long long)t->dim[i]);
         else text_puts(out, t->sym && t->sym[i] ? t->sym[i] : "?");
     }

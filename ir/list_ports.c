@@ -85,6 +85,9 @@ static bool port_open(Ctx *c, Graph *g, Tensor *t) {
             "input '%s' has no complete type: bind its length (at most %d) with --dim '%s[]=N' and its elements' extents with --dim "
             "'%s[][AXIS]=N'",
             t->name, LIST_MOST, t->name, t->name);
+    if (bytes > INT64_MAX / 16)
+        return diag_error(c->d, (Loc){g->file, -1, NULL, NULL}, "input '%s' may take %lld bytes; smaller bounds are expected", t->name,
+                          (long long)bytes);
     Type *packed = NEW(g->a, Type);
     *packed = t->type;
     head_of(packed, p.head);

@@ -11,6 +11,8 @@
  *   VALUE   NAME : TYPE
  *   NAME    letters, digits, _ . / not starting with a digit or a dot, or %"any bytes but \x00"
  *   TYPE    ? when unknown; float32[..] of unknown rank; else an element type of dtype.def and [DIM,…]
+ *           or seq[N](TYPE), seq[LO..HI](TYPE), seq[2](TYPE, TYPE) of elements that differ, optional(TYPE), map[N](int64, float32[]), the
+ *           lengths optional; an extent inside may be a range LO..HI
  *   DIM     an extent, ? when unknown, N a symbol, N=4 a symbol with its largest value
  *   LINE    VALUE = CONST, or VALUES = OP ( NAMES ) { name=ATTR , … } KERNEL => VIEWS
  *           with _ for an absent operand or output; the parts from { on, and the types of a node's outputs, are optional

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* text_parse.c: text -> graph (grammar: text.h). One line is one statement, so an error ends its line and the next line is read;
- * all errors are reported. Any bytes end in a graph that verifies or in errors: sizes are bounded, nothing recurses.
+ * all errors are reported. Any bytes end in a graph that verifies or in errors: sizes are bounded, nothing recurses deeply.
  *
  *     r: float32[4] = Relu(q)   ->   net.qir: 7: error: 'q' is not defined above
  */
@@ -23,6 +23,8 @@ typedef struct Parser {
     bool lost;           /* names of a bad line are unknown: say nothing about undefined ones */
     Map *names;          /* -> Tensor */
     int64_t const_bytes; /* of all constants so far */
+    int64_t *low;        /* inside of a type that is no tensor: extents may be ranges, whose lower ends go here */
+    int depth;           /* of such types */
     int fresh;           /* tensors from this id on are outputs of this line */
     Vec(PendingView) views;
     Vec(const char *) outs; /* of the graph */
@@ -174,6 +176,7 @@ static bool element(Parser *p, DType dt, void *data, int64_t i) {
 }
 
 /* ---- types */
+static bool type(Parser *p, Type *t);
 static bool dim(Parser *p, Type *t) {
     if (t->rank == QN_MAX_RANK) return fail(p, "a type with more than %d axes", QN_MAX_RANK);
     int i = t->rank++;
@@ -187,13 +190,60 @@ static bool dim(Parser *p, Type *t) {
         if (!take(p, "=")) return true;
     }
     if (!integer(p, &t->dim[i])) return false;
+    if (p->low) p->low[i] = t->dim[i];
+    if (p->low && take(p, "..") && !integer(p, &t->dim[i])) return false;
+    if (p->low && p->low[i] > t->dim[i]) return fail(p, "extents from %" PRId64 " to %" PRId64, p->low[i], t->dim[i]);
     return t->dim[i] >= 0 || fail(p, "extent %" PRId64 " is negative", t->dim[i]);
+}
+/* Behind the word seq, optional or map: the number of elements, and what they are. */
+static bool wrapped(Parser *p, WrapKind kind, Type *t) {
+    Wrap *w = NEW(p->c->a, Wrap);
+    *w = (Wrap){.kind = kind, .lo = 0, .hi = kind == WRAP_OPTIONAL ? 1 : DIM_UNKNOWN};
+    *t = (Type){.rank = -1, .wrap = w};
+    if (p->depth > 2) return fail(p, "more than three types inside each other");
+    if (kind != WRAP_OPTIONAL && take(p, "[")) {
+        if (!integer(p, &w->lo)) return false;
+        w->hi = w->lo;
+        if (take(p, "..") && !integer(p, &w->hi)) return false;
+        if (w->lo < 0 || w->hi < w->lo) return fail(p, "a length from %" PRId64 " to %" PRId64, w->lo, w->hi);
+        if (!expect(p, "]")) return false;
+    }
+    if (!expect(p, "(")) return false;
+    if (kind == WRAP_MAP) {
+        const char *key = word(p, "the type of the keys");
+        w->key = key ? dtype_parse(key) : DT_NONE;
+        if (!dtype_is_int(w->key) && w->key != DT_STRING) return fail(p, "keys are integers or strings");
+        if (!expect(p, ",")) return false;
+    }
+    int64_t *outer = p->low;
+    p->low = NEW_ARRAY(p->c->a, int64_t, QN_MAX_RANK);
+    p->depth++;
+    bool ok = type(p, &w->of);
+    for (int k = 0; ok && k < w->of.rank; k++)
+        if (p->low[k] < w->of.dim[k] && w->of.dim[k] >= 0) w->low = p->low;
+    p->low = outer;
+    p->depth--;
+    Vec(Type) each = {0};
+    if (ok) vec_push(p->c->a, &each, w->of);
+    while (ok && kind == WRAP_SEQUENCE && each.n < w->hi && take(p, ",")) {
+        Type one;
+        ok = type(p, &one);
+        if (ok) vec_push(p->c->a, &each, one);
+    }
+    if (ok && each.n > 1) {
+        if (each.n != w->hi) return fail(p, "%d types for %" PRId64 " elements", each.n, w->hi);
+        w->each = each.v, w->low = NULL;
+    }
+    return ok && expect(p, ")");
 }
 static bool type(Parser *p, Type *t) {
     *t = (Type){.rank = -1};
     if (!take(p, "?")) {
         const char *w = word(p, "a type");
         if (!w) return false;
+        static const char *const kind[] = {"seq", "optional", "map"};
+        for (int k = 0; k < 3; k++)
+            if (strcmp(w, kind[k]) == 0) return wrapped(p, (WrapKind)k, t);
         t->dt = dtype_parse(w);
         if (t->dt == DT_NONE) return fail(p, "'%s' is not an element type; expected float32, int64, … or ?", w);
     }
@@ -394,7 +444,7 @@ static bool value(Parser *p, bool output, Tensor **out) {
     bool twice = map_get(p->names, w) != NULL, bare = output && (space(p), *p->s == '=' || *p->s == ',');
     if (!bare && (!expect(p, ":") || !type(p, &t))) return false;
     *out = tensor_new(p->g, w, t.dt, t.rank, t.dim);
-    (*out)->type.sym = t.sym;
+    (*out)->type.sym = t.sym, (*out)->type.wrap = t.wrap;
     if (twice) return fail(p, "'%s' is defined twice", w);
     map_set(p->names, w, *out);
     return true;

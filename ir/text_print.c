@@ -50,6 +50,10 @@ static void put_tensor(Printer *p, const Tensor *t) {
     else text_puts(p->out, "_");
 }
 static void put_type(Text *out, const Type *t) {
+    if (t->wrap) { /* no tensor */
+        type_print(t, out);
+        return;
+    }
     text_puts(out, t->dt == DT_NONE ? "?" : dtype_name(t->dt));
     if (t->rank < 0) {
         if (t->dt != DT_NONE) text_puts(out, "[..]");

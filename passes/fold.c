@@ -59,6 +59,7 @@ static bool may_fold(Folder *f, const Node *n) {
         if (n->attr[i].kind == ATTR_GRAPH) return false;
     for (int i = 0; i < n->nout; i++) {
         if (!n->out[i]) continue;
+        if (n->out[i]->kept) return false; /* an extent: what it is computed from is no operand */
         if (!foldable_type(&n->out[i]->type) || !type_elements(&n->out[i]->type, &k) || !add_ok(out, k, &out)) return false;
         if (!dtype_bytes(n->out[i]->type.dt, k, &k) || !add_ok(bytes, k, &bytes)) return false;
     }
