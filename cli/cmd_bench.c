@@ -22,16 +22,30 @@ static const char *const level_name[] = {"L1", "L2", "L3", "DRAM"};
 /* ---- data: from a test data set, else seeded noise */
 static uint32_t next_random(uint32_t *s) { return *s = *s * 1664525u + 1013904223u, *s >> 8; }
 /* Whole numbers are 0 or 1: valid as indices, masks and token numbers alike. */
-static void *seeded(Ctx *c, const Tensor *t, uint32_t *seed) {
-    void *data = arena_alloc(c->a, (size_t)tensor_bytes(t) + 64);
-    int64_t n = tensor_elements(t);
-    memset(data, 0, (size_t)tensor_bytes(t) + 64);
-    DType dt = t->type.dt;
-    if (dtype_info[dt].cls == CLS_CPLX) return data;
+static void fill(void *data, DType dt, int64_t n, uint32_t *seed) {
+    if (dtype_info[dt].cls == CLS_CPLX) return;
+    if (dt == DT_STRING) { /* empty ones */
+        for (int64_t i = 0, end = 8 * (n + 1); i <= n; i++) memcpy((char *)data + 8 * i, &end, 8);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         uint32_t r = next_random(seed);
         if (dtype_is_float(dt)) dtype_set_f(dt, data, i, (double)r / (1 << 23) - 1);
         else if (dtype_info[dt].bits >= 8) dtype_set_i(dt, data, i, r & 1);
+    }
+}
+static void *seeded(Ctx *c, const Tensor *t, uint32_t *seed) {
+    char *data = arena_alloc(c->a, (size_t)tensor_bytes(t) + 64);
+    memset(data, 0, (size_t)tensor_bytes(t) + 64);
+    if (!t->packed) fill(data, t->type.dt, tensor_elements(t), seed);
+    Leaves leaf = {0};
+    int64_t words, n, bytes, at = 0;
+    if (t->packed && !wrap_leaves(c->a, t->packed, &leaf, &words, &bytes)) BUG("the type of '%s' is not known", t->name);
+    for (int i = 0; i < leaf.n; i++) { /* of the largest value, one after the other */
+        const Type *y = &leaf.v[i].type;
+        if (!type_elements(y, &n) || !dtype_bytes(y->dt, n, &bytes)) BUG("the type of '%s' is not known", t->name);
+        fill(data + at, y->dt, n, seed);
+        at = (at + (y->dt == DT_STRING ? 8 * (n + 1) : bytes) + 15) / 16 * 16;
     }
     return data;
 }

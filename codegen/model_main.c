@@ -3,6 +3,7 @@
  * arguments (zeros for those not given); it prints the outputs and the time of one run.
  */
 #include "model.h"
+#include "ir/list.h"
 
 static const char *print_cast(DType dt, const char **format) {
     switch (dtype_info[dt].cls) {
@@ -28,10 +29,11 @@ static const char *print_cast(DType dt, const char **format) {
 void model_main(const Model *m, Text *t) {
     const Graph *g = m->p->g;
     const char *id = m->id;
-    bool file = m->weights == WEIGHTS_FILE;
+    bool file = m->weights == WEIGHTS_FILE, lists = false;
+    for (int i = 0; i < g->in.n; i++) lists |= g->in.v[i]->packed != NULL;
     text_printf(t,
                 "/* SPDX-License-Identifier: 0BSD */\n"
-                "/* %s_main.c: runs the network once. Arguments: one raw little-endian file per input; zeros where none is given.%s */\n"
+                "/* %s_main.c: runs the network once. Arguments: one raw little-endian file per input; zeros where none is given.%s%s */\n"
                 "#include \"%s.h\"\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <time.h>\n\n"
                 "static void *memory(size_t bytes) {\n    char *p = calloc(bytes + 64, 1);\n"
                 "    if (!p) {\n        fprintf(stderr, \"out of memory\\n\");\n        exit(1);\n    }\n"
@@ -41,11 +43,20 @@ void model_main(const Model *m, Text *t) {
                 "        fprintf(stderr, \"%%s: cannot read %%lu bytes\\n\", path, (unsigned long)bytes);\n        exit(1);\n    }\n    "
                 "fclose(f);\n}\n\n"
                 "int main(int argc, char **argv) {\n    void *arena = memory(%s_ARENA_BYTES);\n",
-                id, file ? "\n * The weights are read from the current folder." : "", id, id);
-    for (int i = 0; i < g->in.n; i++)
+                id, lists ? "\n * What is no tensor has the largest dims list, so the file holds all bytes." : "",
+                file ? "\n * The weights are read from the current folder." : "", id, id);
+    for (int i = 0; i < g->in.n; i++) {
         text_printf(t, "    %s *%s = memory(%s_IN_%s_BYTES);\n", dtype_info[g->in.v[i]->type.dt].ctype, m->in[i], id, m->in[i]);
-    for (int i = 0; i < g->out.n; i++)
+        if (!m->in_dims[i]) continue;
+        int64_t words, *dims = wrap_dims(m->a, g->in.v[i]->packed, &words);
+        text_printf(t, "    static const int64_t %s[] = {", m->in_dims[i]);
+        for (int64_t k = 0; k < words; k++) text_printf(t, "%s%lld", !k ? "" : k % 20 ? ", " : ",\n        ", (long long)dims[k]);
+        text_puts(t, "};\n");
+    }
+    for (int i = 0; i < g->out.n; i++) {
         text_printf(t, "    %s *%s = memory(%s_OUT_%s_BYTES);\n", dtype_info[g->out.v[i]->type.dt].ctype, m->out[i], id, m->out[i]);
+        if (g->out.v[i]->packed) text_printf(t, "    int64_t *%s = memory(%s_OUT_%s_DIMS * sizeof(int64_t));\n", m->dims[i], id, m->out[i]);
+    }
     if (file) text_printf(t, "    void *weights = memory(%s_WEIGHTS_BYTES + %d);\n", id, WEIGHTS_HEADER);
     text_puts(t, "    clock_t start;\n    int status;\n");
     if (!g->in.n) text_puts(t, "    (void)argc;\n    (void)argv;\n    (void)load;\n");
@@ -58,12 +69,21 @@ void model_main(const Model *m, Text *t) {
             "    if (status) return fprintf(stderr, \"%s_bind: error %%d\\n\", status), 1;\n",
             id, id, WEIGHTS_HEADER, id, id, WEIGHTS_HEADER, id);
     text_printf(t, "    start = clock();\n    status = %s_run(arena", id);
-    for (int i = 0; i < g->in.n; i++) text_printf(t, ", %s", m->in[i]);
-    for (int i = 0; i < g->out.n; i++) text_printf(t, ", %s", m->out[i]);
+    for (int i = 0; i < g->extent.n; i++)
+        if (m->extent[i]) text_printf(t, ", %lld", (long long)g->extent.v[i]->hi);
+    for (int i = 0; i < g->in.n; i++) text_printf(t, m->in_dims[i] ? ", %s, %s" : ", %s", m->in[i], m->in_dims[i]);
+    for (int i = 0; i < g->out.n; i++)
+        text_printf(t, g->out.v[i]->packed ? ", %s, %s" : m->dims[i] ? ", %s, NULL" : ", %s", m->out[i], m->dims[i]);
     text_printf(t, ");\n    start = clock() - start;\n    if (status) return fprintf(stderr, \"%s_run: error %%d\\n\", status), 1;\n", id);
     for (int i = 0; i < g->out.n; i++) {
         const Tensor *k = g->out.v[i];
         const char *format, *cast = print_cast(k->type.dt, &format);
+        if (k->packed)
+            text_printf(t,
+                        "    printf(\"%s, dims list:\");\n    for (long i = 0; i < %s_OUT_%s_DIMS && i < 1000; i++) printf(\" %%lld\", "
+                        "(long long)%s[i]);\n"
+                        "    printf(\"\\n\");\n",
+                        m->out[i], id, m->out[i], m->dims[i]);
         text_printf(t,
                     "    printf(\"%s:\");\n    for (long i = 0; i < (long)(%s_OUT_%s_BYTES / sizeof *%s) && i < 1000; i++) printf(\" %s\", "
                     "%s%s[i]);\n    printf(\"\\n\");\n",

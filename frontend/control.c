@@ -97,7 +97,7 @@ static void merge_captures(Importer *im, Body *b, int n, Tensor ***list, int *co
         Graph *g = b[k].g;
         int formal = g->in.n - b[k].capture.outer.n;
         Tensor **old = NEW_ARRAY(im->tmp, Tensor *, g->in.n + 1);
-        memcpy(old, g->in.v, sizeof *old * (size_t)g->in.n);
+        if (g->in.n) memcpy(old, g->in.v, sizeof *old * (size_t)g->in.n);
         g->in.n = formal;
         for (int i = 0; i < all.n; i++) {
             Tensor *t = NULL;

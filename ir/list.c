@@ -42,6 +42,11 @@ bool infer_list(Infer *x) {
     Wrap *w = NEW(x->g->a, Wrap);
     *w = (Wrap){.kind = l.kind, .key = l.key, .of = {.dt = l.dt, .rank = -1}, .lo = l.lo, .hi = l.n};
     if (l.kind == WRAP_OPTIONAL && l.n && l.v[0]->type.wrap) w->of = l.v[0]->type;
+    if (l.rows) {
+        Wrap *m = NEW(x->g->a, Wrap);
+        *m = (Wrap){.kind = WRAP_MAP, .key = l.key, .hi = DIM_UNKNOWN, .of = w->of};
+        w->hi = DIM_UNKNOWN, w->of = (Type){.dt = DT_NONE, .rank = -1, .wrap = m};
+    }
     t->type = (Type){.dt = DT_NONE, .rank = -1, .wrap = w};
     return true;
 }
@@ -118,6 +123,7 @@ bool list_node(Ctx *c, Graph *g, Node *n, bool *done) {
         return diag_error(c->d, n->loc, "input %d '%s' is %s; this operator takes tensors", at, n->in[at]->name,
                           words(c->a, &n->in[at]->type));
     }
+    if (y->type.wrap && !is_list(y->def)) return diag_error(c->d, n->loc, "input '%s' has no value", y->name);
     if (n->out[0]->is_output && (y->is_output || !is_list(y->def)))
         y = is_list(y->def) ? list_copy(g, n, y) : build(g, n, "Identity", 1, &y);
     tensor_replace(g, n->out[0], y, true);

@@ -31,9 +31,9 @@ Tensor *list_length(Graph *g, const List *l); /* int64 scalar */
  * any more. false after an error. */
 bool list_node(Ctx *c, Graph *g, Node *n, bool *done);
 
-/* The interface: before anything is looked at, and once all is resolved. max_string: bytes of an element of an input. */
+/* The interface: before anything is looked at, and once all is resolved. */
 bool lists_open(Ctx *c, Graph *g);
-bool lists_pack(Ctx *c, Graph *g);
+bool lists_pack(Ctx *c, Graph *g, const Type *declared); /* declared: of each output, as the model has it */
 
 /* ---- types */
 bool wrap_same_kind(const Type *a, const Type *b); /* what is inside which, element types included */

@@ -166,6 +166,16 @@ static bool pack_value(Packing *p, Tensor *t, Type *type) {
     if (!same) w->each = each;
     return true;
 }
+/* What the model declares has to be of the same kind. */
+static bool declared_ok(Ctx *c, const Tensor *t, const Type *declared, const Type *got) {
+    if (!declared->wrap && declared->dt == DT_NONE) return true;
+    if (wrap_same_kind(declared, got)) return true;
+    Text a = {0}, b = {0};
+    type_print(declared, &a), type_print(got, &b);
+    diag_error(c->d, t->def ? t->def->loc : NO_LOC, "output '%s' is declared as %s, but it is %s", t->name, a.s, b.s);
+    text_free(&a), text_free(&b);
+    return false;
+}
 static bool port_pack(Ctx *c, Graph *g, int i) {
     Tensor *old = g->out.v[i], *y = tensor_new(g, NULL, DT_NONE, -1, NULL);
     Type *type = NEW(g->a, Type);
@@ -203,11 +213,15 @@ static bool port_pack(Ctx *c, Graph *g, int i) {
     g->out.v[i] = y;
     return true;
 }
-bool lists_pack(Ctx *c, Graph *g) {
+bool lists_pack(Ctx *c, Graph *g, const Type *declared) {
     bool ok = true;
     List l;
-    for (int i = 0; i < g->out.n; i++)
-        if (list_of(g->out.v[i], &l)) ok &= port_pack(c, g, i);
+    for (int i = 0; i < g->out.n; i++) {
+        Tensor *t = g->out.v[i];
+        bool list = list_of(t, &l);
+        if (list) ok &= port_pack(c, g, i);
+        if (ok && (list || declared[i].wrap)) ok &= declared_ok(c, g->out.v[i], &declared[i], port_type(g->out.v[i]));
+    }
     for (Node *n = g->last, *prev; n; n = prev) { /* lists are not needed any more */
         prev = n->prev;
         if (list_of(n->nout ? n->out[0] : NULL, &l) && !n->out[0]->nuse && !n->out[0]->is_output) node_remove(g, n);

@@ -269,7 +269,10 @@ bool fold_all(Run *r, bool hold) {
     declare_back(r->g);
     folder_init(&f, r->c, r->g);
     f.hold = hold;
-    bool ok = lists_open(r->c, r->g), packed = false;
+    Type *declared = NEW_ARRAY(r->tmp, Type, r->g->out.n + 1);
+    for (int i = 0; i < r->g->out.n; i++) declared[i] = *port_type(r->g->out.v[i]);
+    if (!lists_open(r->c, r->g)) return false;
+    bool ok = true, packed = false;
     for (int i = 0; i < r->g->in.n; i++) ok &= check_known(&f, r->g->in.v[i], (Loc){r->g->file, -1, NULL, NULL});
     for (Node *n = r->g->first, *next; n; n = next) {
         if (!fold_node(&f, n, &next)) {
@@ -280,7 +283,7 @@ bool fold_all(Run *r, bool hold) {
     for (Node *n = r->g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++) ok &= check_known(&f, n->out[i], n->loc);
     folder_done(&f);
-    ok = ok && lists_pack(r->c, r->g);
+    ok = ok && lists_pack(r->c, r->g, declared);
     for (int i = 0; i < r->g->out.n; i++) packed |= r->g->out.v[i]->packed != NULL;
     if (ok && (r->g->extent.n || packed)) materialise(r->g), extent_outputs(r->g);
     return ok && r->c->d->errors == 0;

@@ -334,11 +334,13 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
     if ((sure && !go) || l.at >= hi) return loop_end(&l);
     for (int i = 0; i < l.states && first && hi > TRIPS_MOST && (M || !sure); i++)
         if (n->in[2 + i]->type.wrap)
-            return diag_error(
-                c->d, n->loc,
-                "state %d is a sequence or an optional, and the number of iterations has no upper bound; bound it with --max INPUT=V "
-                "(at most %d)",
-                i, TRIPS_MOST);
+            return lo == hi
+                       ? diag_error(c->d, n->loc, "the loop runs %lld times and makes a sequence; at most %d times are supported",
+                                    (long long)hi, TRIPS_MOST)
+                       : diag_error(c->d, n->loc,
+                                    "state %d is a sequence or an optional, and the number of iterations has no upper bound; bound it with "
+                                    "--max INPUT=V (at most %d)",
+                                    i, TRIPS_MOST);
     if (first && hi > TRIPS_MOST && l.scans == 0 && (M || !sure)) return loop_real(&l);
     if (hi >= EXTENT_MOST / 2 && sure && !M && l.at >= TRIPS_MOST)
         return diag_error(c->d, n->loc, "the loop does not end: %lld iterations ran with a constant condition", (long long)l.at);

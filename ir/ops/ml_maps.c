@@ -23,9 +23,10 @@ bool rewrite_zip_map(Ctx *c, Graph *g, Node *n) {
     if ((ints && ints->n > 0) == text)
         return diag_error(c->d, n->loc, "the labels are expected in one of 'classlabels_int64s' and 'classlabels_strings'");
     int64_t labels = text ? strings->n : ints->n;
-    if (t->rank < 1 || t->rank > 2 || (t->ext && t->ext[t->rank - 1]) || t->dim[t->rank - 1] != labels)
-        return diag_error(c->d, n->loc, "the input has %lld columns; %lld are expected, one for each label",
-                          (long long)(t->rank > 0 ? t->dim[t->rank - 1] : 0), (long long)labels);
+    if (t->rank < 1 || t->rank > 2) return diag_error(c->d, n->loc, "the input has rank %d; rows and columns are expected", t->rank);
+    if ((t->ext && t->ext[t->rank - 1]) || t->dim[t->rank - 1] != labels)
+        return diag_error(c->d, n->loc, "the input has %lld columns; %lld are expected, one for each label", (long long)t->dim[t->rank - 1],
+                          (long long)labels);
     if (t->rank == 2 && t->dim[0] > LIST_MOST)
         return diag_error(c->d, n->loc, "%lld rows; at most %d are supported", (long long)t->dim[0], LIST_MOST);
     Tensor *v[2] = {text ? packed_strings(g, strings) : tensor_i64s(g, ints->is, labels), n->in[0]};
