@@ -32,9 +32,9 @@ typedef struct Options {
     bool instrument, show_mapping; /* of compile --mapping; inspect --mapping */
     double atol, rtol;             /* negative: default */
     struct {                       /* of explore */
-        const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *ert, *export_dir, *constraints, *sweep,
-            *density, *bits, *dtype, *sparsity;
-        bool fuse, all;
+        const char *arch, *mapping, *batch, *counting, *dataflow, *objective, *layer, *beat, *html, *ert, *export_dir, *save, *constraints,
+            *sweep, *density, *bits, *dtype, *sparsity;
+        bool fuse, all, no_bypass;
         int64_t evals, seed, images;
         double time;
         Vec(const char *) check;
@@ -55,7 +55,10 @@ int options_parse(Ctx *c, int argc, char **argv, Options *o);
 void options_markdown(Text *out);
 
 int cmd_compile(Ctx *c, Options *o);
-int compile_mapping(Ctx *c, Options *o); /* of cmd_compile: --mapping */
+int compile_mapping(Ctx *c, Options *o); /* of cmd_compile: --mapping of one layer */
+/* model_mappings.c: a file of mappings for layers of a model, and reading it into o->pass */
+bool mappings_of_model(Ctx *c, const char *file);
+bool model_mappings(Ctx *c, Options *o);
 int inspect_mapping(Ctx *c, Options *o); /* of cmd_inspect: --mapping */
 int cmd_run(Ctx *c, Options *o);
 int cmd_verify(Ctx *c, Options *o);

@@ -233,7 +233,8 @@ static int one_mapping(Ctx *c, Options *o, const Problem *p, const Target *t) {
 /* ---- search */
 static bool spec_of(Ctx *c, const Options *o, SearchSpec *s) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    *s = (SearchSpec){.objective = OBJ_EDP, .counting = counting_of(o), .evals = o->x.evals ? o->x.evals : 2000000};
+    *s = (SearchSpec){
+        .objective = OBJ_EDP, .counting = counting_of(o), .evals = o->x.evals ? o->x.evals : 2000000, .bypass = !o->x.no_bypass};
     for (int i = 0; i < 3; i++)
         if (o->x.objective && strcmp(o->x.objective, objective_name[i]) == 0) s->objective = (Objective)i;
     s->seconds = o->x.evals ? 0 : o->x.time, s->seed = (uint64_t)o->x.seed;
@@ -310,6 +311,7 @@ static int whole(Ctx *c, Options *o, const Target *t, ExploreLayers *layers) {
     if (!o->x.evals) spec.evals = 800000;
     if (o->x.sweep) return explore_sweep(c, o, &r);
     if (!explore_model(c, &r)) return EXIT_REFUSED;
+    if (o->x.save && !explore_save(c, o->x.save, &r)) return EXIT_REFUSED;
     if (o->x.html) explore_objectives(c, &r);
     if (o->x.html && !explore_html(c, o->x.html, o->model, &r)) return EXIT_REFUSED;
     return explore_model_print(c, o, &r);
@@ -318,7 +320,7 @@ static int whole(Ctx *c, Options *o, const Target *t, ExploreLayers *layers) {
 static bool quiet_ranks(Ctx *c, Options *o) {
     if (!ranks_find(c, &o->x.ranks)) return false;
     if (o->x.ranks.rank == 0) return true;
-    o->x.html = NULL;
+    o->x.html = o->x.save = NULL;
     return freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr);
 }
 int cmd_explore(Ctx *c, Options *o) {
@@ -332,7 +334,7 @@ int cmd_explore(Ctx *c, Options *o) {
     if (!t) return EXIT_REFUSED;
     if (is_model(o->model)) {
         if (!explore_layers(c, o, &layers)) return EXIT_REFUSED;
-        if (layers.list.n != 1 || !o->x.layer || o->x.sweep || (o->x.html && !o->x.mapping) || o->x.fuse) {
+        if (layers.list.n != 1 || !o->x.layer || o->x.sweep || ((o->x.html || o->x.save) && !o->x.mapping) || o->x.fuse) {
             if (!o->x.mapping) return whole(c, o, t, &layers);
             return diag_error(c->d, NO_LOC, "--mapping is for one layer; add --layer NAME"), EXIT_REFUSED;
         }
@@ -342,6 +344,6 @@ int cmd_explore(Ctx *c, Options *o) {
     const Problem *p = layers.list.v[0].problem;
     if (layers.list.n == 1 && o->x.mapping) return one_mapping(c, o, p, t);
     if (o->x.mapping) return diag_error(c->d, NO_LOC, "--mapping is for one layer; add --layer NAME"), EXIT_REFUSED;
-    if (layers.list.n == 1 && !o->x.sweep && !o->x.html) return search_one(c, o, p, t);
+    if (layers.list.n == 1 && !o->x.sweep && !o->x.html && !o->x.save) return search_one(c, o, p, t);
     return whole(c, o, t, &layers);
 }

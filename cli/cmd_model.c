@@ -19,7 +19,7 @@ static double now(void) {
 
 int cmd_compile(Ctx *c, Options *o) {
     double t0 = now();
-    if (o->x.mapping) return compile_mapping(c, o);
+    if (o->x.mapping && (o->x.layer || o->instrument || !mappings_of_model(c, o->x.mapping))) return compile_mapping(c, o);
     if (o->instrument || o->x.layer || o->x.arch)
         return diag_error(c->d, NO_LOC, "--instrument, --layer and --arch are for one layer by its mapping; add --mapping FILE"),
                EXIT_USAGE;

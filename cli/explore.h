@@ -92,5 +92,6 @@ json_t *explore_points_json(const ExplorePoint *p, int n);
 /* ---- explore_fused.c: --fuse */
 int explore_before(const Node *n, const ExploreLayers *layers);
 json_t *explore_fused(Ctx *c, const ModelRun *r, bool print);
+bool explore_save(Ctx *c, const char *file, const ModelRun *r); /* model_mappings.c: --save */
 bool explore_html(Ctx *c, const char *path, const char *title, const ModelRun *r);
 #endif

@@ -10,34 +10,6 @@ static int64_t list_item(const Node *n, const char *attr, int i) {
     int k = op_attr_index(n->op, attr);
     return k >= 0 && attr_has(n, k) && i < n->attr[k].n ? n->attr[k].is[i] : 1;
 }
-static bool conv_shape(const Node *n, int wi, int64_t images, ConvShape *s) {
-    const Tensor *x = n->in[0], *w = n->in[wi], *y = n->out[0];
-    int spatial = x->type.rank - 2, g = op_attr_index(n->op, "group");
-    if (spatial < 1 || spatial > 2) return false;
-    int64_t groups = g >= 0 ? attr_i(n, g) : 1, m = dim_of(w, 0), c = dim_of(w, 1);
-    bool rows = spatial == 2; /* one dimension: F and S */
-    *s = (ConvShape){.n = dim_of(x, 0) * images, .f = dim_of(y, spatial + 1), .s = dim_of(w, spatial + 1)};
-    if (rows) s->e = dim_of(y, 2), s->r = dim_of(w, 2), s->stride_e = list_item(n, "strides", 0), s->dil_r = list_item(n, "dilations", 0);
-    s->stride_f = list_item(n, "strides", rows), s->dil_s = list_item(n, "dilations", rows);
-    if (groups > 1 && c == 1 && m == groups) s->depthwise = true, s->c = groups;
-    else s->g = groups, s->m = m / groups, s->c = c;
-    return true;
-}
-static bool matmul_shape(const Node *n, int bi, int64_t images, ConvShape *s) {
-    const Tensor *a = n->in[0], *b = n->in[bi];
-    if (a->type.rank < 1 || b->type.rank < 1) return false;
-    int ra = a->type.rank, rb = b->type.rank, ta = op_attr_index(n->op, "transA"), tb = op_attr_index(n->op, "transB");
-    bool turn_a = ta >= 0 && attr_i(n, ta), turn_b = tb >= 0 && attr_i(n, tb);
-    *s = (ConvShape){.n = ra > 1 ? dim_of(a, turn_a ? ra - 1 : ra - 2) : 1,
-                     .c = dim_of(a, turn_a ? ra - 2 : ra - 1),
-                     .m = rb > 1 ? dim_of(b, turn_b ? rb - 2 : rb - 1) : 1};
-    int64_t batch = 1, shared = 1;
-    for (int i = 0; i + 2 < ra; i++) batch *= dim_of(a, i);
-    for (int i = 0; i + 2 < rb; i++) shared *= dim_of(b, i);
-    if (shared == 1) s->n *= batch * images; /* the same weights for all */
-    else s->g = max_i64(batch, shared) * images;
-    return true;
-}
 /* Rows of a tensor as a layer of channels: the last two axes are E and F. */
 static void planes(const Tensor *y, int64_t images, ConvShape *s) {
     int r = y->type.rank;
@@ -45,11 +17,10 @@ static void planes(const Tensor *y, int64_t images, ConvShape *s) {
     if (r > 1) s->n *= dim_of(y, 0);
     for (int i = 1; i < r - 2; i++) s->c *= dim_of(y, i);
 }
-static bool pool_shape(const Node *n, int none, int64_t images, ConvShape *s) {
+static bool pool_shape(const Node *n, int64_t images, ConvShape *s) {
     const Tensor *x = n->in[0], *y = n->out[0];
     int k = op_attr_index(n->op, "kernel_shape");
     if (x->type.rank != 4) return false;
-    (void)none; /* no operand of weights */
     planes(y, images, s);
     s->pool = true;
     s->r = k < 0 ? dim_of(x, 2) : list_item(n, "kernel_shape", 0), s->s = k < 0 ? dim_of(x, 3) : list_item(n, "kernel_shape", 1);
@@ -57,9 +28,8 @@ static bool pool_shape(const Node *n, int none, int64_t images, ConvShape *s) {
     s->dil_r = list_item(n, "dilations", 0), s->dil_s = list_item(n, "dilations", 1);
     return true;
 }
-static bool pair_shape(const Node *n, int none, int64_t images, ConvShape *s) {
+static bool pair_shape(const Node *n, int64_t images, ConvShape *s) {
     const Type *a = &n->in[0]->type, *b = &n->in[1]->type;
-    (void)none; /* no operand of weights */
     if (n->in[0]->data || n->in[1]->data || a->rank < 1 || a->rank != b->rank) return false;
     for (int i = 0; i < a->rank; i++)
         if (a->dim[i] != b->dim[i]) return false;
@@ -67,26 +37,17 @@ static bool pair_shape(const Node *n, int none, int64_t images, ConvShape *s) {
     s->pairs = true;
     return true;
 }
-static const struct {
+static const struct { /* with --all only */
     const char *op;
-    bool extra; /* with --all only */
-    int weights;
-    bool (*shape)(const Node *, int, int64_t, ConvShape *);
-} rows[] = {
-    {"Conv", false, 1, conv_shape},
-    {"ConvInteger", false, 1, conv_shape},
-    {"Gemm", false, 1, matmul_shape},
-    {"MatMul", false, 1, matmul_shape},
-    {"MatMulInteger", false, 1, matmul_shape},
-    {"MaxPool", true, 0, pool_shape},
-    {"AveragePool", true, 0, pool_shape},
-    {"GlobalAveragePool", true, 0, pool_shape},
-    {"GlobalMaxPool", true, 0, pool_shape},
-    {"Add", true, 0, pair_shape},
-    {"Sub", true, 0, pair_shape},
-    {"Mul", true, 0, pair_shape},
-    {"Max", true, 0, pair_shape},
-};
+    bool (*shape)(const Node *, int64_t, ConvShape *);
+} rows[] = {{"MaxPool", pool_shape},       {"AveragePool", pool_shape}, {"GlobalAveragePool", pool_shape},
+            {"GlobalMaxPool", pool_shape}, {"Add", pair_shape},         {"Sub", pair_shape},
+            {"Mul", pair_shape},           {"Max", pair_shape}};
+static bool extra_shape(const Node *n, int64_t images, ConvShape *s) {
+    size_t i = 0, count = sizeof rows / sizeof *rows;
+    while (i < count && strcmp(rows[i].op, n->op->name) != 0) i++;
+    return i < count && rows[i].shape(n, images, s);
+}
 
 static bool same_problem(const Problem *a, const Problem *b) {
     if (a->ndim != b->ndim || a->ntensor != b->ntensor) return false;
@@ -121,10 +82,8 @@ bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out) {
         ConvShape s;
         const char *name = n->loc.name ? n->loc.name : "";
         int64_t macs = n->op->macs ? n->op->macs(n) : 0;
-        size_t i = 0;
         if (o->x.layer && strcmp(o->x.layer, name) != 0 && strcmp(o->x.layer, n->out[0] ? n->out[0]->name : "") != 0) continue;
-        while (i < sizeof rows / sizeof *rows && strcmp(rows[i].op, n->op->name) != 0) i++;
-        if (i < sizeof rows / sizeof *rows && (o->x.all || !rows[i].extra) && rows[i].shape(n, rows[i].weights, images, &s)) {
+        if (layer_shape(n, images, &s) || (o->x.all && extra_shape(n, images, &s))) {
             if (!add_layer(c, o, n, &s, out)) return false;
         } else if (macs > 0) out->left_out++, out->macs_left_out += macs * images;
     }

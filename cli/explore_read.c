@@ -242,7 +242,7 @@ static Target *arch_of(Ctx *c, const char *file, const char *name, const json_t 
     if (n < 1 || n > QN_MAX_LEVELS)
         return wrong(c, file, where, "levels_outer_to_inner has %zu levels, expected 1 to %d", n, QN_MAX_LEVELS), NULL;
     if (!known_keys(c, file, where, j, " name pe_count pe_mesh mac_energy levels_outer_to_inner area_per_pe ")) return NULL;
-    t->name = arena_strdup(c->a, name), t->nlevel = (int)n;
+    t->name = arena_strdup(c->a, name), t->nlevel = (int)n, t->keeps_all = true;
     t->mac_energy = number(j, "mac_energy", 1), t->area_per_pe = number(j, "area_per_pe", 0);
     for (int i = 0; i < t->nlevel; i++) {
         t->level[i].kind = i ? LEVEL_PAD : LEVEL_DRAM;

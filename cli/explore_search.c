@@ -51,6 +51,7 @@ static const char *key_of(Ctx *c, const Problem *p, const Target *t, const Searc
     key_target(t, &k), key_problem(p, &k);
     if (s->flow) key_flow(s->flow, &k);
     if (s->rules) key_rules(s->rules, t->nlevel, &k);
+    if (s->bypass) text_puts(&k, "\nbypass");
     text_printf(&k, "\n%d %d %lld %.17g %llu", (int)s->objective, (int)s->counting, s->seconds > 0 ? 0LL : (long long)s->evals, s->seconds,
                 (unsigned long long)s->seed);
     if (s->seconds > 0) text_printf(&k, " %d", s->threads);
@@ -101,6 +102,7 @@ static void show(void *user, int64_t evals, double seconds, double value) {
 }
 bool explore_search(Ctx *c, const Problem *p, const Target *t, const SearchSpec *spec, Mapping *best, SearchResult *r) {
     SearchSpec s = *spec;
+    s.bypass &= !t->keeps_all;
     const char *key = s.start ? NULL : key_of(c, p, t, &s);
     if (key && s.ranks < 2 && recall(c, cache_get(c, "explore", key), p, t, &s, best, r)) return true;
     if (isatty(2) && s.rank == 0) s.progress = show, s.user = (void *)p;

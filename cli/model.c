@@ -23,6 +23,7 @@ Program *model_build(Ctx *c, Options *o, const char *path) {
                           MAX_THREADS),
                NULL;
     o->pass.threads = o->threads;
+    if (o->x.mapping && o->command != 'x' && !model_mappings(c, o)) return NULL;
     Graph *g = onnx_import(c, path, &o->import);
     if (!g || !tune_begin(c, o)) return NULL;
     Program *p = passes_run(c, g, &o->pass);

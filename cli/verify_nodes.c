@@ -122,7 +122,7 @@ static bool bind(Ctx *c, Options *o, const DataSet *set) {
 static Map *interpret_with(Ctx *c, const Options *user, const DataSet *set, const char *passes, bool plain, const char *only) {
     Options o = *user;
     o.pass.list = passes, o.pass.dump_after.n = 0, o.pass.time = false;
-    if (plain) o.target = "c99";
+    if (plain) o.target = "c99", o.x.mapping = NULL, o.pass.mapping.n = 0;
     if (!bind(c, &o, set)) return NULL;
     Program *p = model_build(c, &o, o.model);
     Seen s = {c, p, map_new(c->a), only};

@@ -97,6 +97,10 @@ static bool mentions_expr(const Expr *e, const Buf *b) {
     default: return false;
     }
 }
+/* One lane of a variable that is a vector; that reads the others. */
+static bool lane_store(const Emit *E, const Stmt *s, const Buf *b) {
+    return s->k == S_STORE && s->u.st.buf == b && E->buf[b->id].kind == REG_VECTORS && !E->vec;
+}
 /* Stores directly in this block, or in a vector loop of it, may declare; anything else that mentions the buffer ends that. */
 static bool scan_declare(Emit *E, const Stmt *s, const Buf *b, int depth) {
     BufInfo *i = &E->buf[b->id];
@@ -105,7 +109,7 @@ static bool scan_declare(Emit *E, const Stmt *s, const Buf *b, int depth) {
     if (s->k == S_STORE) {
         if (mentions_expr(s->u.st.val, b)) return false;
         if (s->u.st.buf != b) return true;
-        if (!direct_store_to(s, b)) return false;
+        if (!direct_store_to(s, b) || lane_store(E, s, b)) return false;
         int64_t k = reg_element(E, b, s->u.st.idx);
         if (k < 0 || k >= i->count) return false;
         if (!(i->used[k] & 4)) i->used[k] |= 4;
@@ -165,19 +169,30 @@ static void declare_registers(Emit *E, const Buf *b, const Stmt *block, int at) 
     int n = 0;
     bool packed = dtype_info[b->dt].bits < 8; /* a store reads the bits of its neighbours first */
     for (int64_t k = 0; k < i->count; k++) i->used[k] &= 9;
+    bool lanes = false;
     if (!packed)
         for (int s = at + 1; s < block->u.block.n; s++)
-            if (!scan_declare(E, block->u.block.v[s], b, 0)) break;
+            if (!scan_declare(E, block->u.block.v[s], b, 0)) {
+                lanes = lane_store(E, block->u.block.v[s], b);
+                break;
+            }
     name_registers(E, b);
     for (int64_t k = 0; k < i->count; k++) {
         if (!(i->used[k] & 1) || i->used[k] & 4) continue;
         if (n && n % 8 == 0) text_puts(&line, ";"), flush_line(E, &line);
         text_printf(&line, "%s%s", n % 8 ? ", " : register_type(E, b), n % 8 ? "" : " ");
         put_reg_name(E, &line, b, k);
-        if (packed) text_puts(&line, " = 0");
+        if (packed || lanes) text_puts(&line, packed ? " = 0" : " = {0}");
         n++;
     }
     if (line.n) {
+        text_puts(&line, ";");
+        flush_line(E, &line);
+    }
+    for (int64_t k = 0; lanes && k < i->count; k++) {
+        if ((i->used[k] & 13) != 1) continue; /* copied to, and never looked at */
+        text_puts(&line, "(void)");
+        put_reg_name(E, &line, b, k);
         text_puts(&line, ";");
         flush_line(E, &line);
     }

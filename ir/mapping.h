@@ -52,6 +52,8 @@ typedef struct ConvShape {
     bool pairs; /* a pool of one input each with a second operand W[n,c,e,f]: additions and products of two tensors */
 } ConvShape;
 Problem *problem_conv(Arena *a, const char *name, const ConvShape *s);
+struct Node;
+Problem *mapped_problem(Arena *a, const struct Node *n); /* of a node MappedSum (ops/mapped.c) */
 bool problem_check(Diags *d, Loc loc, const Problem *p); /* extents and products in range, projections well formed */
 int problem_dim(const Problem *p, const char *name);     /* index, or -1 */
 int problem_tensor(const Problem *p, const char *name);

@@ -120,7 +120,7 @@ static Func *unscheduled(Ctx *c, Plain *P) {
     return P->f;
 }
 /* Registers of many units, or too many for names, are arrays in C. */
-static const Target *as_arrays(Arena *a, const Target *t) {
+const Target *mapping_soft_target(Arena *a, const Target *t) {
     Target *soft = NEW(a, Target);
     *soft = *t;
     for (int l = 0; l < t->nlevel && !t->vector_bits; l++)
@@ -130,7 +130,7 @@ static const Target *as_arrays(Arena *a, const Target *t) {
 Func *mapping_nest(Ctx *c, const Mapping *m, const char *name) {
     Mapping *soft = NEW(c->a, Mapping);
     *soft = *m;
-    soft->target = as_arrays(c->a, m->target);
+    soft->target = mapping_soft_target(c->a, m->target);
     Plain *P = NEW(c->a, Plain);
     *P = (Plain){.a = c->a, .f = func_new(c->a, name), .m = soft, .p = m->problem};
     make_params(P);

@@ -8,6 +8,8 @@
 #include "loop.h"
 #include "mapping.h"
 
+/* The target with what C has no registers for as arrays: registers of many units, or too many. */
+const Target *mapping_soft_target(Arena *a, const Target *t);
 Func *mapping_nest(Ctx *c, const Mapping *m, const char *name); /* NULL after errors */
 
 /* The nest of a mapping as the machine would run it: time is the temporal loops, and in every step the instances of a level are

@@ -23,6 +23,7 @@ typedef struct Trace {
     Buf *param[QN_MAX_TENSORS];
     Buf *data[QN_MAX_LEVELS];                     /* [instances, capacity] */
     Buf *state[QN_MAX_LEVELS][QN_MAX_TENSORS];    /* [instances, columns]; NULL: the tile never moves */
+    Buf *key[QN_MAX_LEVELS][QN_MAX_TENSORS];      /* [instances, columns]: what arrives in this step; NULL: it follows from the loops */
     int64_t base[QN_MAX_LEVELS][QN_MAX_TENSORS];  /* where the operand's words start in an instance */
     int outer[QN_MAX_LEVELS + 1][QN_MAX_TENSORS]; /* the next outer keeper of the level; the last row: of the multiply-adds */
     int ntime, time[WALK_LOOPS];                  /* temporal loops, outermost first */
@@ -72,12 +73,16 @@ static Stmt *open_loop(Trace *T, Stmt *block, int i) {
     const WalkLoop *x = &T->w.loop[i];
     return put_for(T, block, walk_name(&T->w, i), num(T, 0), num(T, x->factor), &T->value[i]);
 }
-/* Opens the spatial loops of levels [from, to); which: 0 all, 1 of dims of the tensor, 2 of other dims. */
-enum { ALL, OF_TENSOR, OF_OTHERS };
+/* Opens the spatial loops of levels [from, to); which: all, those whose instances hold words of their own (of dims of the tensor, or
+ * below a network that does not share), or those that share words. */
+enum { ALL, OWN, SHARED };
+static bool alone(const Trace *T, int level, int tensor) {
+    return (T->w.m->target->level[level].no_multicast & T->p->tensor[tensor].role) != 0;
+}
 static bool spatial(const Trace *T, int i, int from, int to, int which, int tensor) {
     const WalkLoop *x = &T->w.loop[i];
     if (!x->spatial || x->level < from || x->level >= to) return false;
-    return which == ALL || walk_uses(&T->w, tensor, x->dim) == (which == OF_TENSOR);
+    return which == ALL || (walk_uses(&T->w, tensor, x->dim) || alone(T, x->level, tensor)) == (which == OWN);
 }
 static Stmt *open_spatial(Trace *T, Stmt *block, int from, int to, int which, int tensor) {
     for (int i = 0; i < T->w.n; i++)
@@ -157,19 +162,14 @@ static void set_state(Trace *T, Stmt *block, int level, int tensor, Expr *instan
 }
 
 /* ---- which of the instances that get the same words reads them */
-/* Is the tile of the instance at `other` along the axis the same as that of the one at T->value, now and before? NULL: yes. */
-static Expr *same_tile(Trace *T, int level, int tensor, int axis, Expr *const *other, const Tile *mine) {
+/* Has the instance at `other` work, and is its tile as long along the axis as that of the one at T->value? NULL: yes. */
+static Expr *same_tile(Trace *T, int level, int tensor, int axis, Expr *const *other) {
     const ProblemAxis *x = &T->p->tensor[tensor].axis[axis];
-    Expr *same = NULL;
     unsigned dims = 0;
     if (!T->w.ragged) return NULL;
     for (int i = 0; i < x->n; i++) dims |= 1u << x->dim[i];
-    same = both(T, same, walk_present(&T->w, level, dims, other));
-    same = both(T, same, eq(T, walk_length(&T->w, level, tensor, axis, other), walk_length(&T->w, level, tensor, axis, T->value)));
-    if (!mine || !mine->was[axis]) return same;
-    Expr *instance = walk_instance(&T->w, level, other);
-    same = both(T, same, eq(T, state(T, level, tensor, instance, axis), mine->was[axis]));
-    return both(T, same, eq(T, state(T, level, tensor, instance, length_column(T, tensor, axis)), mine->was_len[axis]));
+    Expr *same = walk_present(&T->w, level, dims, other);
+    return both(T, same, eq(T, walk_length(&T->w, level, tensor, axis, other), walk_length(&T->w, level, tensor, axis, T->value)));
 }
 typedef struct Sharers { /* spatial loops that move a tile along one axis */
     int n, loop[WALK_LOOPS];
@@ -179,7 +179,7 @@ static void sharers(const Trace *T, int from, int to, int tensor, int axis, Shar
     const ProblemAxis *x = &T->p->tensor[tensor].axis[axis];
     s->n = 0;
     for (int i = 0; i < T->w.n; i++)
-        for (int k = 0; k < x->n && spatial(T, i, from, to, ALL, 0); k++)
+        for (int k = 0; k < x->n && spatial(T, i, from, to, ALL, 0) && !alone(T, T->w.loop[i].level, tensor); k++)
             if (x->dim[k] == T->w.loop[i].dim)
                 s->loop[s->n] = i, s->step[s->n] = x->coef[k] * T->w.loop[i].step, s->factor[s->n++] = T->w.loop[i].factor;
 }
@@ -198,7 +198,7 @@ static bool all_differ(const Sharers *s) {
 }
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 /* Of two loops the next instance with the same start is `up` further along the first and `down` back along the second. */
-static Expr *repeated_pair(Trace *T, int level, int tensor, int axis, const Sharers *s, const Tile *mine) {
+static Expr *repeated_pair(Trace *T, int level, int tensor, int axis, const Sharers *s) {
     int64_t g = gcd(s->step[0], s->step[1]), up = s->step[1] / g, down = s->step[0] / g;
     if (up >= s->factor[0] || down >= s->factor[1]) return NULL;
     Expr *v0 = T->value[s->loop[0]], *v1 = T->value[s->loop[1]], *other[WALK_LOOPS];
@@ -206,10 +206,10 @@ static Expr *repeated_pair(Trace *T, int level, int tensor, int axis, const Shar
     other[s->loop[0]] = e_bin(T->a, BIN_MIN, e_add(T->a, v0, num(T, up)), num(T, s->factor[0] - 1));
     other[s->loop[1]] = e_bin(T->a, BIN_MAX, e_sub(T->a, v1, num(T, down)), num(T, 0));
     Expr *exists = both(T, e_lt(T->a, v0, num(T, s->factor[0] - up)), e_le(T->a, num(T, down), v1));
-    return both(T, exists, same_tile(T, level, tensor, axis, other, mine));
+    return both(T, exists, same_tile(T, level, tensor, axis, other));
 }
 /* Of more loops: all later instances are looked at. */
-static Expr *repeated_any(Trace *T, Stmt *block, int level, int tensor, int axis, const Sharers *s, const Tile *mine) {
+static Expr *repeated_any(Trace *T, Stmt *block, int level, int tensor, int axis, const Sharers *s) {
     Buf *flag = buf_new(T->f, "repeated", DT_INT64, 0, NULL, MEM_REG);
     Expr *other[WALK_LOOPS], *later = NULL, *sum = num(T, 0);
     memcpy(other, T->value, sizeof other);
@@ -224,21 +224,115 @@ static Expr *repeated_any(Trace *T, Stmt *block, int level, int tensor, int axis
         Expr *x = T->value[s->loop[k]], *y = other[s->loop[k]], *more = e_lt(T->a, x, y);
         later = later ? either(T, more, both(T, eq(T, x, y), later)) : more;
     }
-    Expr *hit = both(T, both(T, later, eq(T, sum, num(T, 0))), same_tile(T, level, tensor, axis, other, mine));
+    Expr *hit = both(T, both(T, later, eq(T, sum, num(T, 0))), same_tile(T, level, tensor, axis, other));
     s_append(T->a, put_if(T, in, hit), s_store(T->a, flag, NULL, num(T, 1), RED_NONE));
     flag->written = true;
     return eq(T, e_load(T->a, flag, NULL), num(T, 1));
 }
-/* Does this instance of `inner` read for those under the same instance of `outer`? NULL: yes. */
-static Expr *reader(Trace *T, Stmt *block, int outer, int inner, int tensor, const Tile *mine) {
+
+/* ---- keys: with ragged loops over an axis of several dims instances may have stood at different places before. They get the same if their
+ * keys are the same. A key is, for each axis, the box that arrives; if what arrives is no box, that of the tile and of what it keeps. */
+enum { KEY_FLAG, KEY_LO = 1, KEY_LEN, KEY_HAD, KEY_HAD_LEN, KEY_AXIS = 4 };
+static bool shares(const Trace *T, int i, int from, int to, int tensor) { /* a loop of the tensor's dims over instances that may share */
+    return spatial(T, i, from, to, OWN, tensor) && walk_uses(&T->w, tensor, T->w.loop[i].dim) && !alone(T, T->w.loop[i].level, tensor);
+}
+static bool needs_key(const Trace *T, int level, int tensor) {
+    if (!T->w.ragged || tensor == T->output) return false;
+    for (int a = 0; a < rank(T, tensor); a++) {
+        const ProblemAxis *x = &T->p->tensor[tensor].axis[a];
+        for (int i = 0; i < T->w.n && x->n > 1; i++)
+            for (int k = 0; k < x->n; k++)
+                if (x->dim[k] == T->w.loop[i].dim && shares(T, i, T->outer[level][tensor], level, tensor)) return true;
+    }
+    return false;
+}
+static Expr *put_flag(Trace *T, Stmt *block, const char *name, Expr *e) {
+    Var *v = var_new(T->f, name, DT_BOOL);
+    s_append(T->a, block, s_let(T->a, v, e));
+    return e_var(T->a, v);
+}
+static void set_key(Trace *T, Stmt *block, int level, int tensor, Expr *instance, int column, Expr *v) {
+    Buf *b = T->key[level][tensor];
+    s_append(T->a, block, s_store(T->a, b, (Expr *[]){instance, num(T, column)}, v, RED_NONE));
+    b->written = true;
+}
+static Tile open_tile(Trace *T, Stmt *block, int level, int tensor, Expr *instance);
+static void put_keys(Trace *T, Stmt *block, int level, int tensor) {
+    Arena *a = T->a;
+    int n = rank(T, tensor);
+    Stmt *in = open_spatial(T, block, 0, level, ALL, 0);
+    Expr *instance = walk_instance(&T->w, level, T->value), *empty = NULL, *changed = num(T, 0), *differs[MAX_RANK], *hi[MAX_RANK],
+         *from[MAX_RANK], *to[MAX_RANK], *end[MAX_RANK], *box = NULL;
+    set_key(T, in, level, tensor, instance, KEY_FLAG, num(T, 0));
+    in = put_if(T, in, walk_present(&T->w, level, ~0u, T->value));
+    set_key(T, in, level, tensor, instance, KEY_FLAG, num(T, 1));
+    Tile t = open_tile(T, in, level, tensor, T->state[level][tensor] ? instance : NULL);
+    for (int x = 0; x < n; x++) {
+        from[x] = t.start[x], to[x] = hi[x] = put_let(T, in, "hi", e_add(a, t.start[x], t.len[x]));
+        differs[x] = NULL;
+        if (!t.was[x]) continue;
+        from[x] = put_let(T, in, "from", e_bin(a, BIN_MAX, t.start[x], t.was[x]));
+        to[x] = put_let(T, in, "to", e_bin(a, BIN_MIN, hi[x], e_add(a, t.was[x], t.was_len[x])));
+        empty = either(T, empty, e_le(a, to[x], from[x]));
+        differs[x] = put_flag(T, in, "differs", either(T, e_lt(a, t.start[x], from[x]), e_lt(a, to[x], hi[x])));
+        changed = e_add(a, changed, e_select(a, differs[x], num(T, 1), num(T, 0)));
+    }
+    if (!T->state[level][tensor]) empty = eq(T, num(T, 0), num(T, 0)); /* it is filled once */
+    for (int x = 0; x < n; x++) {                                      /* one end of this axis arrives, all of the others was there */
+        end[x] = NULL;
+        if (!differs[x]) continue;
+        Expr *one_side = e_un(a, UN_NOT, both(T, e_lt(a, t.start[x], from[x]), e_lt(a, to[x], hi[x])));
+        end[x] = both(T, both(T, differs[x], eq(T, changed, num(T, 1))), both(T, one_side, e_un(a, UN_NOT, empty)));
+        box = either(T, box, end[x] = put_flag(T, in, "end", end[x]));
+    }
+    box = put_flag(T, in, "box", either(T, empty, box));
+    for (int x = 0; x < n; x++) {
+        Expr *lo = t.start[x], *len = t.len[x], *had = from[x], *had_len = e_sub(a, to[x], from[x]);
+        if (end[x]) {
+            Expr *lower = e_lt(a, t.start[x], from[x]);
+            lo = e_select(a, end[x], e_select(a, lower, lo, to[x]), lo);
+            len = e_select(a, end[x], e_select(a, lower, e_sub(a, from[x], t.start[x]), e_sub(a, hi[x], to[x])), len);
+        }
+        set_key(T, in, level, tensor, instance, KEY_LO + x * KEY_AXIS, lo);
+        set_key(T, in, level, tensor, instance, KEY_LEN + x * KEY_AXIS, len);
+        set_key(T, in, level, tensor, instance, KEY_HAD + x * KEY_AXIS, e_select(a, box, num(T, 0), had));
+        set_key(T, in, level, tensor, instance, KEY_HAD_LEN + x * KEY_AXIS, e_select(a, box, num(T, 0), had_len));
+    }
+    close_spatial(T);
+}
+/* Is there a later instance with this one's key? */
+static Expr *repeated_key(Trace *T, Stmt *block, int outer, int level, int tensor) {
+    Buf *flag = buf_new(T->f, "repeated", DT_INT64, 0, NULL, MEM_REG), *key = T->key[level][tensor];
+    Expr *other[WALK_LOOPS], *later = NULL;
+    memcpy(other, T->value, sizeof other);
+    s_append(T->a, block, s_alloc(T->a, flag));
+    s_append(T->a, block, s_store(T->a, flag, NULL, num(T, 0), RED_NONE));
+    Stmt *in = block;
+    for (int i = 0; i < T->w.n; i++)
+        if (shares(T, i, outer, level, tensor)) in = put_for(T, in, "other", num(T, 0), num(T, T->w.loop[i].factor), &other[i]);
+    for (int i = T->w.n - 1; i >= 0; i--) {
+        if (!shares(T, i, outer, level, tensor)) continue;
+        Expr *x = T->value[i], *y = other[i], *more = e_lt(T->a, x, y);
+        later = later ? either(T, more, both(T, eq(T, x, y), later)) : more;
+    }
+    Expr *mine = walk_instance(&T->w, level, T->value), *its = put_let(T, in, "its", walk_instance(&T->w, level, other)), *hit = later;
+    for (int k = 0; k < rank(T, tensor) * KEY_AXIS + 1; k++)
+        hit = both(T, hit, eq(T, e_load(T->a, key, (Expr *[]){its, num(T, k)}), e_load(T->a, key, (Expr *[]){mine, num(T, k)})));
+    s_append(T->a, put_if(T, in, hit), s_store(T->a, flag, NULL, num(T, 1), RED_NONE));
+    flag->written = true;
+    return eq(T, e_load(T->a, flag, NULL), num(T, 1));
+}
+/* Does this instance of `inner` read for those under the same instance of `outer`, in this step? NULL: yes. */
+static Expr *reader(Trace *T, Stmt *block, int outer, int inner, int tensor) {
     Expr *yes = NULL;
     for (int i = 0; i < T->w.n; i++)
-        if (spatial(T, i, outer, inner, OF_OTHERS, tensor)) yes = both(T, yes, eq(T, T->value[i], num(T, 0)));
+        if (spatial(T, i, outer, inner, SHARED, tensor)) yes = both(T, yes, eq(T, T->value[i], num(T, 0)));
+    if (inner < T->nlevel && T->key[inner][tensor]) return both(T, yes, e_un(T->a, UN_NOT, repeated_key(T, block, outer, inner, tensor)));
     for (int a = 0; a < rank(T, tensor); a++) {
         Sharers s;
         sharers(T, outer, inner, tensor, a, &s);
         if (s.n < 2 || all_differ(&s)) continue;
-        Expr *no = s.n == 2 ? repeated_pair(T, inner, tensor, a, &s, mine) : repeated_any(T, block, inner, tensor, a, &s, mine);
+        Expr *no = s.n == 2 ? repeated_pair(T, inner, tensor, a, &s) : repeated_any(T, block, inner, tensor, a, &s);
         if (no) yes = both(T, yes, e_un(T->a, UN_NOT, no));
     }
     return yes;
@@ -264,6 +358,14 @@ static bool slides(const Trace *T, int level, int tensor) {
             }
     }
     return false;
+}
+/* This is the first of the instances of [from, to) that each send a sum for the same output. NULL: there is only one. */
+static Expr *sends_first(Trace *T, int from, int to) {
+    Expr *all = NULL;
+    for (int i = 0; i < T->w.n; i++)
+        if (spatial(T, i, from, to, OWN, T->output) && !walk_uses(&T->w, T->output, T->w.loop[i].dim))
+            all = both(T, all, eq(T, T->value[i], num(T, 0)));
+    return all;
 }
 /* No loop outside of this place that is summed over has stepped. NULL: there is none. */
 static Expr *sums_are_new(Trace *T, int place) {
@@ -293,6 +395,7 @@ static Stmt *open_words(Trace *T, Stmt *block, int level, int tensor, const Tile
 }
 static void put_fill(Trace *T, Stmt *block, int level, int tensor) {
     int outer = T->outer[level][tensor], place = mover(T, level, tensor), n = rank(T, tensor);
+    if (T->key[level][tensor]) put_keys(T, block, level, tensor);
     Stmt *in = open_spatial(T, block, 0, level, ALL, 0);
     in = put_if(T, in, walk_present(&T->w, level, ~0u, T->value));
     Expr *instance = walk_instance(&T->w, level, T->value), *moved = NULL, *outside = NULL, *reads = NULL, *index[MAX_RANK];
@@ -303,7 +406,7 @@ static void put_fill(Trace *T, Stmt *block, int level, int tensor) {
         if (T->w.ragged) moved = either(T, moved, e_bin(T->a, BIN_NE, t.len[a], t.was_len[a]));
     }
     in = put_if(T, in, moved);
-    if (tensor != T->output) reads = reader(T, in, outer, level, tensor, &t);
+    if (tensor != T->output) reads = reader(T, in, outer, level, tensor);
     if (reads) { /* once, not for each word */
         Var *v = var_new(T->f, "reads", DT_BOOL);
         s_append(T->a, in, s_let(T->a, v, reads));
@@ -361,23 +464,24 @@ static Expr *tile_stays(Trace *T, int level, int place) {
 static void put_drain(Trace *T, Stmt *block, int level) {
     int t = T->output, outer = T->outer[level][t], place = mover(T, level, t);
     Stmt *in = open_spatial(T, block, 0, outer, ALL, 0);
-    in = open_spatial(T, in, outer, level, OF_TENSOR, t);
+    in = open_spatial(T, in, outer, level, OWN, t);
     Expr *leaves = walk_present(&T->w, level, ~0u, T->value), *stays = tile_stays(T, level, place), *index[MAX_RANK];
     if (stays) leaves = both(T, leaves, e_un(T->a, UN_NOT, stays));
     in = put_if(T, in, leaves);
     Expr *fresh = sums_are_new(T, place);
     if (place >= 0 && T->w.ragged) fresh = eq(T, state(T, level, t, walk_instance(&T->w, level, T->value), new_column(T, t)), num(T, 1));
+    fresh = both(T, fresh, sends_first(T, outer, level));
     Tile tile = open_tile(T, in, level, t, NULL);
     Stmt *word = open_words(T, in, level, t, &tile, index);
     Place to = place_of(T, outer, t, index), from = place_of(T, level, t, index);
     Expr *v = load(T, &from);
     bool several = false;
-    for (int i = 0; i < T->w.n; i++) several |= spatial(T, i, outer, level, OF_OTHERS, t);
+    for (int i = 0; i < T->w.n; i++) several |= spatial(T, i, outer, level, SHARED, t);
     if (several) { /* added up on the way; what was sent is no longer there */
         Buf *sum = buf_new(T->f, "sum", DT_FLOAT32, 0, NULL, MEM_REG);
         s_append(T->a, word, s_alloc(T->a, sum));
         s_append(T->a, word, s_store(T->a, sum, NULL, e_lit(T->a, DT_FLOAT32, 0), RED_NONE));
-        Stmt *each = open_spatial(T, word, outer, level, OF_OTHERS, t);
+        Stmt *each = open_spatial(T, word, outer, level, SHARED, t);
         from = place_of(T, level, t, index);
         s_append(T->a, each, s_store(T->a, sum, NULL, load(T, &from), RED_ADD));
         store(T, each, &from, e_lit(T->a, DT_FLOAT32, 0), RED_NONE);
@@ -392,10 +496,10 @@ static void put_drain(Trace *T, Stmt *block, int level) {
 static void put_macs(Trace *T, Stmt *block) {
     int o = T->output, keeper = T->outer[T->nlevel][o], n = rank(T, o);
     Stmt *group = open_spatial(T, block, 0, keeper, ALL, 0);
-    group = open_spatial(T, group, keeper, T->nlevel, OF_TENSOR, o);
+    group = open_spatial(T, group, keeper, T->nlevel, OWN, o);
     Expr *index[MAX_RANK], *product = NULL, *there = walk_present(&T->w, T->nlevel, ~0u, T->value);
     bool several = false;
-    for (int i = 0; i < T->w.n; i++) several |= spatial(T, i, keeper, T->nlevel, OF_OTHERS, o);
+    for (int i = 0; i < T->w.n; i++) several |= spatial(T, i, keeper, T->nlevel, SHARED, o);
     for (int a = 0; a < n; a++) index[a] = walk_start(&T->w, T->nlevel, o, a, T->value);
     Place to = place_of(T, keeper, o, index);
     Buf *sum = several ? buf_new(T->f, "sum", DT_FLOAT32, 0, NULL, MEM_REG) : NULL;
@@ -404,7 +508,7 @@ static void put_macs(Trace *T, Stmt *block) {
         s_append(T->a, group, s_store(T->a, sum, NULL, e_lit(T->a, DT_FLOAT32, 0), RED_NONE));
         sum->written = true;
     }
-    Stmt *each = open_spatial(T, group, keeper, T->nlevel, OF_OTHERS, o);
+    Stmt *each = open_spatial(T, group, keeper, T->nlevel, SHARED, o);
     each = put_if(T, each, walk_present(&T->w, T->nlevel, ~0u, T->value));
     for (int t = 0; t < T->p->ntensor; t++) {
         Expr *at[MAX_RANK];
@@ -412,14 +516,14 @@ static void put_macs(Trace *T, Stmt *block) {
         if (t == o) continue;
         for (int a = 0; a < rank(T, t); a++) at[a] = walk_start(&T->w, T->nlevel, t, a, T->value);
         Place p = place_of(T, from, t, at);
-        put_access(T, put_if(T, each, reader(T, each, from, T->nlevel, t, NULL)), from, t, ACCESS_READ, p.instance, p.offset);
+        put_access(T, put_if(T, each, reader(T, each, from, T->nlevel, t)), from, t, ACCESS_READ, p.instance, p.offset);
         product = product ? e_mul(T->a, product, load(T, &p)) : load(T, &p);
     }
     if (several) {
         s_append(T->a, each, s_store(T->a, sum, NULL, product, RED_ADD));
         each = put_if(T, group, there), product = e_load(T->a, sum, NULL);
     }
-    put_update(T, each, keeper, o, &to, product, sums_are_new(T, T->ntime));
+    put_update(T, each, keeper, o, &to, product, both(T, sums_are_new(T, T->ntime), sends_first(T, keeper, T->nlevel)));
     close_spatial(T);
 }
 
@@ -457,15 +561,38 @@ static bool make_levels(Trace *T, Ctx *c, Loc loc) {
         for (int t = 0; t < T->p->ntensor; t++) {
             if (!kept(T, l, t)) continue;
             T->base[l][t] = words, words += problem_box(T->p, t, T->w.tile[l]);
+            const char *what = arena_printf(T->a, "%s_%s", walk_lower(T->a, v->name), walk_lower(T->a, T->p->tensor[t].name)),
+                       *name = arena_printf(T->a, "at_%s", what);
+            if (needs_key(T, l, t))
+                T->key[l][t] = scratch(T, arena_printf(T->a, "key_%s", what), DT_INT64, instances, rank(T, t) * KEY_AXIS + 1);
             if (!needs_state(T, l, t)) continue;
-            const char *name = arena_printf(T->a, "at_%s_%s", walk_lower(T->a, v->name), walk_lower(T->a, T->p->tensor[t].name));
             T->state[l][t] = scratch(T, name, DT_INT64, instances, new_column(T, t) + 1);
         }
         if (!words) continue;
+        if (v->words && words > v->words)
+            return diag_error(
+                c->d, loc,
+                "the tiles of level %s are %lld words of less than its %d bits; instrumented code has one word of the level for "
+                "each, and it has %lld; leave the widths (`bits`) out",
+                v->name, (long long)words, v->word_bits, (long long)v->words);
         if (v->words) words = v->words;
         if (!mul_ok(words, instances, &words) || !add_ok(all, words, &all) || !mul_ok(all, 4, &bytes) || bytes > (int64_t)1 << 33)
             return diag_error(c->d, loc, "the levels up to %s need more than 2^33 bytes as arrays; give it less capacity", v->name);
         T->data[l] = scratch(T, arena_printf(T->a, "words_%s", walk_lower(T->a, v->name)), DT_FLOAT32, instances, words / instances);
+    }
+    return true;
+}
+/* Zeros change how many words move; code that counts them does not know which words are zero. */
+static bool dense(const Trace *T, Ctx *c, Loc loc) {
+    const Target *t = T->w.m->target;
+    for (int i = 0; i < T->p->ntensor; i++) {
+        const ProblemTensor *x = &T->p->tensor[i];
+        if (x->density > 0 && x->density < 1 && (t->gate | t->skip) & x->role)
+            return diag_error(
+                c->d, loc,
+                "%s has a density of %g and machine %s %s its zeros; instrumented code moves every word; leave the density out "
+                "or add --sparsity none",
+                x->name, x->density, t->name, t->skip & x->role ? "skips" : "gates");
     }
     return true;
 }
@@ -498,7 +625,7 @@ Func *mapping_trace(Ctx *c, Loc loc, const Mapping *m, const char *name) {
     }
     for (int i = 0; i < T->w.n; i++)
         if (!T->w.loop[i].spatial) T->time[T->ntime++] = i;
-    if (!make_levels(T, c, loc)) return NULL;
+    if (!dense(T, c, loc) || !make_levels(T, c, loc)) return NULL;
     Stmt *body = T->f->body;
     put_start(T, body);
     put_time(T, body, -1);

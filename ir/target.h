@@ -67,6 +67,7 @@ typedef struct Target {
     int64_t vector_bits;              /* 0: no vectors */
     int vector_regs;                  /* architectural vector registers */
     double mac_energy;                /* the unit of the energies: 1 unless stated */
+    bool keeps_all;                   /* what levels can keep they keep: a mapping does not choose */
     double area_per_pe;               /* of a multiply-add unit with its control, in the unit of area_per_word; 0: not stated */
     double clock_mhz;                 /* 0: not stated */
     unsigned gate, skip;              /* ROLE_ bits: zeros of these stop the multiply-add; skip: they take no cycle either */

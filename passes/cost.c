@@ -7,6 +7,7 @@
  *   for M 4 / for N 8 / tile of A[m]  ->  A moves when M steps: 1 + 3 tiles; it stays while N steps
  * Checked against a walk of the nest in tests/unit/test_mapping.c. Parashar et al., Timeloop (ISPASS 2019), for the terms. */
 #include "cost_internal.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_LOOPS = QN_MAX_LEVELS * 2 * QN_MAX_LEVEL_LOOPS };
@@ -96,33 +97,44 @@ static int64_t arrivals(const Nest *k, int level, int tensor) {
     return total;
 }
 
-/* Different sums of the spatial offsets of one group of loops along one axis: a walk over all combinations, kept sorted. */
-static int64_t distinct_sums(const int64_t *step, const int64_t *factor, int n) {
-    /* Loops sorted by step: when each step exceeds the reach of all smaller ones, every combination differs; when it is at
-     * most one more than their reach and all smaller are contiguous, the sums are contiguous. Else count them. */
-    int64_t all = 1, reach = 0, unit = step[0];
-    bool unique = true, dense = true;
-    for (int i = 0; i < n; i++) {
-        all *= factor[i];
-        if (i && step[i] <= reach) unique = false;
-        if (step[i] % unit || step[i] > reach + unit) dense = false;
-        reach += step[i] * (factor[i] - 1);
+/* The loops of some levels (a bit each) and of one kind that move an axis, smallest step first. */
+static int sorted_steps(const Nest *k, unsigned levels, const ProblemAxis *a, bool spatial, int64_t *step, int64_t *factor) {
+    int n = 0;
+    for (int i = k->n - 1; i >= 0; i--) {
+        const Loop *l = &k->loop[i];
+        int64_t s = axis_step(a, l);
+        if (l->spatial != spatial || !(levels >> l->level & 1) || !s) continue;
+        int at = n++;
+        for (; at > 0 && step[at - 1] > s; at--) step[at] = step[at - 1], factor[at] = factor[at - 1];
+        step[at] = s, factor[at] = l->factor;
     }
-    if (unique) return all;
-    if (dense) return reach / unit + 1;
-    /* sums with the largest loop removed, shifted: count the union by counting values of a bit set of bounded size */
-    enum { LIMIT = 1 << 16 };
-    if (reach >= LIMIT) return all; /* beyond any array: treat them as different */
-    uint64_t set[LIMIT / 64] = {1};
+    return n;
+}
+/* Different sums of the multiples of steps, smallest first. */
+static int64_t distinct_sums(const int64_t *step, const int64_t *factor, int n) {
+    enum { LIMIT = 1 << 14 };
+    int64_t total = 1, reach = 0, count = 0;
+    bool dense = true; /* every multiple of the first step up to the reach */
+    for (int i = 0; i < n; i++) reach += step[i] * (factor[i] - 1);
+    for (; n > 0; n--) { /* the largest, if it exceeds the reach of all smaller ones, multiplies what these make */
+        int64_t smaller = reach - step[n - 1] * (factor[n - 1] - 1);
+        if (step[n - 1] <= smaller) break;
+        total *= factor[n - 1], reach = smaller;
+    }
+    if (n == 0) return total;
+    for (int64_t i = 0, up_to = 0; i < n; up_to += step[i] * (factor[i] - 1), i++)
+        if (step[i] % step[0] || step[i] > up_to + step[0]) dense = false;
+    if (dense) return total * (reach / step[0] + 1);
+    unsigned char near[LIMIT], *set = reach < LIMIT ? near : malloc((size_t)reach + 1);
+    if (!set) BUG("out of memory");
+    memset(set, 0, (size_t)reach + 1);
+    set[0] = 1;
     for (int i = 0; i < n; i++)
-        for (int64_t v = reach; v >= 0; v--) {
-            if (!(set[v / 64] >> (v % 64) & 1)) continue;
-            for (int64_t q = 1; q < factor[i] && v + q * step[i] <= reach; q++)
-                set[(v + q * step[i]) / 64] |= 1ull << ((v + q * step[i]) % 64);
-        }
-    int64_t count = 0;
-    for (int i = 0; i < LIMIT / 64; i++) count += __builtin_popcountll(set[i]);
-    return count;
+        for (int64_t v = reach; v >= 0; v--)
+            for (int64_t q = 1; set[v] && q < factor[i] && v + q * step[i] <= reach; q++) set[v + q * step[i]] = 1;
+    for (int64_t v = 0; v <= reach; v++) count += set[v];
+    if (set != near) free(set);
+    return total * count;
 }
 
 /* Instances of `inner` below one instance of `outer` that hold different words of the tensor in the same step. Each dim is in
@@ -130,22 +142,15 @@ static int64_t distinct_sums(const int64_t *step, const int64_t *factor, int n) 
 static int64_t distinct_below(const Nest *k, int outer, int inner, int tensor) {
     const ProblemTensor *t = &k->m->problem->tensor[tensor];
     int64_t total = 1;
+    unsigned sharing = 0;
+    for (int l = outer; l < inner; l++) sharing |= (unsigned)!no_sharing(k->m, l, tensor) << l;
     for (int i = 0; i < k->n; i++) {
         const Loop *l = &k->loop[i];
-        if (l->spatial && l->level >= outer && l->level < inner && no_sharing(k->m, l->level, tensor)) total *= l->factor;
+        if (l->spatial && l->level >= outer && l->level < inner && !(sharing >> l->level & 1)) total *= l->factor;
     }
     for (int a = 0; a < t->rank; a++) {
         int64_t step[MAX_LOOPS], factor[MAX_LOOPS];
-        int n = 0;
-        for (int i = k->n - 1; i >= 0; i--) {
-            const Loop *l = &k->loop[i];
-            int64_t s = axis_step(&t->axis[a], l);
-            if (!l->spatial || l->level < outer || l->level >= inner || !s || no_sharing(k->m, l->level, tensor)) continue;
-            int at = n++;
-            for (; at > 0 && step[at - 1] > s; at--) step[at] = step[at - 1], factor[at] = factor[at - 1];
-            step[at] = s, factor[at] = l->factor;
-        }
-        if (n) total *= distinct_sums(step, factor, n);
+        total *= distinct_sums(step, factor, sorted_steps(k, sharing, &t->axis[a], true, step, factor));
     }
     return total;
 }
@@ -163,27 +168,22 @@ static int64_t outputs_of_instance(const Nest *k, int level, int tensor) {
     return words;
 }
 
-/* Values of one axis that the boxes of one instance cover: blocks of `len` at all sums of the temporal steps outside the level. */
+/* Values of one axis that the boxes of one instance cover: blocks of `len` at all sums of the temporal steps outside the level. -1: they
+ * interleave. */
 static int64_t covered(const Nest *k, int level, const ProblemAxis *a, int64_t len) {
     int64_t step[MAX_LOOPS], factor[MAX_LOOPS], blocks = 1, span = len;
-    int n = 0;
-    for (int i = 0; i < k->n; i++) {
-        const Loop *l = &k->loop[i];
-        int64_t s = axis_step(a, l);
-        if (l->spatial || l->level >= level || !s) continue;
-        int at = n++;
-        for (; at > 0 && step[at - 1] > s; at--) step[at] = step[at - 1], factor[at] = factor[at - 1];
-        step[at] = s, factor[at] = l->factor;
-    }
+    int n = sorted_steps(k, (1u << level) - 1, a, false, step, factor);
     for (int i = 0; i < n; i++) { /* smallest step first */
         if (blocks == 1 && step[i] <= span) len += step[i] * (factor[i] - 1);
-        else blocks *= factor[i]; /* blocks that interleave are counted as if they did not: never too few */
+        else if (step[i] < span) return -1;
+        else blocks *= factor[i];
         span += step[i] * (factor[i] - 1);
     }
-    return min_i64(blocks * len, span);
+    return blocks * len;
 }
 int64_t mapping_distinct_words(const Mapping *m, int level, int tensor) {
     Nest k;
+    if (mapping_ragged(m)) return walked_distinct(m, level, tensor);
     nest_build(m, &k);
     const ProblemTensor *t = &m->problem->tensor[tensor];
     int64_t extent[QN_MAX_DIMS], words = 1;
@@ -191,7 +191,9 @@ int64_t mapping_distinct_words(const Mapping *m, int level, int tensor) {
     for (int a = 0; a < t->rank; a++) {
         int64_t len = 1;
         for (int i = 0; i < t->axis[a].n; i++) len += (extent[t->axis[a].dim[i]] - 1) * t->axis[a].coef[i];
-        words *= covered(&k, level, &t->axis[a], len);
+        len = covered(&k, level, &t->axis[a], len);
+        if (len < 0) return walked_distinct(m, level, tensor);
+        words *= len;
     }
     for (int i = 0; i < k.n; i++)
         if (k.loop[i].spatial && k.loop[i].level < level) words *= k.loop[i].factor;

@@ -32,8 +32,26 @@ typedef struct Axis {
 typedef struct Span { /* of an instance on one axis, now and before */
     int64_t lo, len, lo0, len0;
 } Span;
-typedef struct Sums { /* over all steps, equal spans of one step once */
-    int64_t len, overlap;
+/* What arrives at an instance is its box less the part that it had before. Two instances get the same if the two boxes are the same, or,
+ * the part being empty along some axis, or all but one end of one axis, what arrives is the same box. So along one axis an instance is in
+ * one of four states: all is NEW; all is OLD; an END is new (J); else it is MIXED. Over all axes: one NEW makes the box of all; one END,
+ * the others OLD, makes a box too; all OLD is nothing. Lengths of different intervals, summed over all steps; W, N, O, J are sets. */
+typedef enum Sum {
+    WHOLE,         /* W: boxes in any state */
+    WHOLE_NOT_NEW, /* W without those of NEW (N) */
+    OLD,           /* O: of OLD */
+    OLD_NOT_NEW,   /* O without N */
+    OLD_ALONE,     /* O without J and N */
+    END,           /* J without O */
+    END_WHOLE,     /* those of them in W */
+    END_NOT_NEW,   /* those of them in W without N */
+    STATE_BOX,     /* states but NEW: their boxes */
+    STATE_HAD,     /* and what of these was there before */
+    STATE_END,     /* states of END: what is new */
+    SUMS
+} Sum;
+typedef struct Sums {
+    int64_t of[SUMS];
 } Sums;
 /* A question to the walk: the words that one tensor's tiles of level `inner` get in the steps in which one temporal loop advances. */
 typedef struct Query {
@@ -120,26 +138,94 @@ static bool next_digits(Axis *a, Part part) {
     return false;
 }
 static int by_span(const void *x, const void *y) { return memcmp(x, y, sizeof(Span)); }
+typedef struct Interval {
+    int64_t lo, len;
+} Interval;
+typedef struct Set {
+    int n;
+    Interval *v;
+} Set;
+static int by_interval(const void *x, const void *y) { return memcmp(x, y, sizeof(Interval)); }
+static void set_sort(Set *s) {
+    int n = 0;
+    qsort(s->v, (size_t)s->n, sizeof *s->v, by_interval);
+    for (int i = 0; i < s->n; i++)
+        if (!i || by_interval(&s->v[i], &s->v[n - 1]) != 0) s->v[n++] = s->v[i];
+    s->n = n;
+}
+static bool set_has(const Set *s, const Interval *x) { return s->n && bsearch(x, s->v, (size_t)s->n, sizeof *x, by_interval); }
+typedef struct Step { /* of one axis: the states of its instances, and intervals by what they are */
+    size_t n;
+    Span *state;
+    Set whole, fresh, old, end;
+} Step;
+static void step_sets(Step *s) {
+    s->whole.n = s->fresh.n = s->old.n = s->end.n = 0;
+    for (size_t i = 0; i < s->n; i++) { /* what was there before becomes what of it is still there */
+        Span *x = &s->state[i];
+        int64_t lo = max_i64(x->lo, x->lo0), hi = min_i64(x->lo + x->len, x->lo0 + x->len0);
+        x->lo0 = hi > lo ? lo : 0, x->len0 = hi > lo ? hi - lo : 0;
+    }
+    qsort(s->state, s->n, sizeof *s->state, by_span);
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (!i || by_span(&s->state[i], &s->state[n - 1]) != 0) s->state[n++] = s->state[i];
+    s->n = n;
+    for (size_t i = 0; i < n; i++) {
+        const Span *x = &s->state[i];
+        Interval box = {x->lo, x->len};
+        s->whole.v[s->whole.n++] = box;
+        if (!x->len0) s->fresh.v[s->fresh.n++] = box;
+        else if (x->len0 == x->len) s->old.v[s->old.n++] = box;
+        else if (x->lo0 == x->lo) s->end.v[s->end.n++] = (Interval){x->lo0 + x->len0, x->len - x->len0};
+        else if (x->lo0 + x->len0 == x->lo + x->len) s->end.v[s->end.n++] = (Interval){x->lo, x->len - x->len0};
+    }
+    set_sort(&s->whole), set_sort(&s->fresh), set_sort(&s->old), set_sort(&s->end);
+}
+static void step_add(const Step *s, Sums *sum) {
+    for (int i = 0; i < s->whole.n; i++) {
+        const Interval *x = &s->whole.v[i];
+        bool fresh = set_has(&s->fresh, x), old = set_has(&s->old, x), end = set_has(&s->end, x);
+        sum->of[WHOLE] += x->len;
+        if (!fresh) sum->of[WHOLE_NOT_NEW] += x->len;
+        if (!old) continue;
+        sum->of[OLD] += x->len;
+        if (!fresh) sum->of[OLD_NOT_NEW] += x->len;
+        if (!end && !fresh) sum->of[OLD_ALONE] += x->len;
+    }
+    for (int i = 0; i < s->end.n; i++) {
+        const Interval *x = &s->end.v[i];
+        if (set_has(&s->old, x)) continue;
+        bool whole = set_has(&s->whole, x);
+        sum->of[END] += x->len;
+        if (whole) sum->of[END_WHOLE] += x->len;
+        if (whole && !set_has(&s->fresh, x)) sum->of[END_NOT_NEW] += x->len;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        const Span *x = &s->state[i];
+        bool end = x->len0 < x->len && (x->lo0 == x->lo || x->lo0 + x->len0 == x->lo + x->len);
+        if (!x->len0) continue;
+        sum->of[STATE_BOX] += x->len, sum->of[STATE_HAD] += x->len0;
+        if (end) sum->of[STATE_END] += x->len - x->len0;
+    }
+}
 static Sums axis_sums(const Query *q, Axis *a) {
-    Sums sum = {0, 0};
-    int64_t children = 1;
+    Sums sum = {{0}};
+    size_t children = 1;
     for (int i = 0; i < a->ndigit; i++)
-        if (a->digit[i].part == CHILD) children *= a->digit[i].factor;
-    Span *seen = malloc((size_t)children * sizeof *seen);
-    if (!seen) BUG("out of memory");
+        if (a->digit[i].part == CHILD) children *= (size_t)a->digit[i].factor;
+    Step s = {.state = malloc(children * sizeof *s.state)};
+    Interval *room = malloc(4 * children * sizeof *room);
+    if (!s.state || !room) BUG("out of memory");
+    s.whole.v = room, s.fresh.v = room + children, s.old.v = room + 2 * children, s.end.v = room + 3 * children;
     do {
-        size_t n = 0;
-        do n += axis_span(q, a, &seen[n]);
+        s.n = 0;
+        do s.n += axis_span(q, a, &s.state[s.n]);
         while (next_digits(a, CHILD));
-        qsort(seen, n, sizeof *seen, by_span);
-        for (size_t i = 0; i < n; i++) {
-            const Span *s = &seen[i];
-            if (i && by_span(s, s - 1) == 0) continue;
-            sum.len += s->len;
-            sum.overlap += max_i64(0, min_i64(s->lo + s->len, s->lo0 + s->len0) - max_i64(s->lo, s->lo0));
-        }
+        step_sets(&s);
+        step_add(&s, &sum);
     } while (next_digits(a, STEP));
-    free(seen);
+    free(s.state), free(room);
     return sum;
 }
 /* Steps of a dim that the tensor does not have. */
@@ -152,19 +238,41 @@ static int64_t dim_steps(const Query *q, int dim) {
     while (next_digits(&a, STEP));
     return n;
 }
+static int64_t all_of(const Sums *s, int n, Sum which) {
+    int64_t v = 1;
+    for (int i = 0; i < n; i++) v *= s[i].of[which];
+    return v;
+}
+static int64_t one_of(const Sums *s, int n, Sum one, Sum others) { /* one axis is `one`, the others are `others` */
+    int64_t sum = 0;
+    for (int i = 0; i < n; i++) {
+        int64_t v = s[i].of[one];
+        for (int k = 0; k < n; k++)
+            if (k != i) v *= s[k].of[others];
+        sum += v;
+    }
+    return sum;
+}
 static int64_t query_words(const Query *q, int tensor) {
     const ProblemTensor *t = &q->m->problem->tensor[tensor];
-    int64_t len = 1, overlap = 1, other = 1;
+    Sums s[QN_MAX_AXES];
+    int64_t other = 1, n = t->rank, words;
     bool used[QN_MAX_DIMS] = {false};
-    for (int i = 0; i < t->rank; i++) {
+    for (int i = 0; i < n; i++) {
         Axis a = {0};
         for (int k = 0; k < t->axis[i].n; k++) axis_dim(q, t->axis[i].dim[k], t->axis[i].coef[k], &a), used[t->axis[i].dim[k]] = true;
-        Sums s = axis_sums(q, &a);
-        len *= s.len, overlap *= s.overlap;
+        s[i] = axis_sums(q, &a);
     }
     for (int d = 0; d < q->m->problem->ndim; d++)
         if (!used[d]) other *= dim_steps(q, d);
-    return other * (len - (q->all || q->level < 0 ? 0 : overlap));
+    if (n == 0) return q->all || q->level < 0 ? other : 0;
+    int r = (int)n;
+    /* boxes that are new along some axis; those of one new end, which may be the same ones; what is no box */
+    words = all_of(s, r, WHOLE) - all_of(s, r, WHOLE_NOT_NEW);
+    words += one_of(s, r, END, OLD) - one_of(s, r, END_WHOLE, OLD) + one_of(s, r, END_NOT_NEW, OLD_NOT_NEW) + all_of(s, r, OLD_NOT_NEW) -
+             all_of(s, r, OLD_ALONE);
+    words += all_of(s, r, STATE_BOX) - all_of(s, r, STATE_HAD) - one_of(s, r, STATE_END, OLD);
+    return other * words;
 }
 /* Words that the instances of `inner` get over the whole run, equal deltas of one step under one instance of `outer` once. */
 static int64_t traffic(const Mapping *m, const MapChain *chain, int outer, int inner, int tensor) {
@@ -184,6 +292,37 @@ static int64_t instances(const Mapping *m, const MapChain *chain, int level, con
         if (!skip || !skip[d]) n *= dim_steps(&q, d);
     }
     return n;
+}
+/* Different values of an axis that each instance ever holds, summed over the instances along the axis. */
+static int64_t axis_distinct(const Query *q, Axis *a) {
+    Span s;
+    int64_t span = 1, total = 0;
+    for (int i = 0; i < a->ndim; i++) span += (a->dim[i].extent - 1) * a->dim[i].coef;
+    unsigned char *seen = malloc((size_t)span);
+    if (!seen) BUG("out of memory");
+    do {
+        memset(seen, 0, (size_t)span);
+        do
+            if (axis_span(q, a, &s)) memset(seen + s.lo, 1, (size_t)s.len);
+        while (next_digits(a, STEP));
+        for (int64_t i = 0; i < span; i++) total += seen[i];
+    } while (next_digits(a, CHILD));
+    free(seen);
+    return total;
+}
+int64_t walked_distinct(const Mapping *m, int level, int tensor) {
+    const ProblemTensor *t = &m->problem->tensor[tensor];
+    MapChain chain[QN_MAX_DIMS];
+    bool has[QN_MAX_DIMS] = {false};
+    int64_t words = 1;
+    for (int d = 0; d < m->problem->ndim; d++) mapping_chain(m, d, &chain[d]);
+    Query q = {m, chain, 0, level, -1, -1, true, 0};
+    for (int i = 0; i < t->rank; i++) {
+        Axis a = {0};
+        for (int k = 0; k < t->axis[i].n; k++) axis_dim(&q, t->axis[i].dim[k], t->axis[i].coef[k], &a), has[t->axis[i].dim[k]] = true;
+        words *= axis_distinct(&q, &a);
+    }
+    return words * instances(m, chain, level, has);
 }
 void ragged_counts(const Mapping *m, Counting how, MappingCounts *c) {
     MapChain chain[QN_MAX_DIMS];

@@ -52,6 +52,7 @@ typedef struct SearchSpec {
     Counting counting;
     const Dataflow *flow;  /* NULL: any mapping */
     const MapRules *rules; /* NULL: none */
+    bool bypass;           /* levels but caches may pass by what they could keep, where neither flow nor rules say more */
     int64_t evals;         /* how many mappings to score; the result is the same for any number of threads */
     double seconds;        /* > 0: so long instead */
     uint64_t seed;
@@ -76,8 +77,8 @@ typedef struct SearchResult {
 } SearchResult;
 
 /* The space: whole factors of the extents at every level and along every axis, every order of the loops; levels keep what the target
- * can hold, less what the dataflow forbids. Small spaces are searched to the end; in others some extents are also rounded up, and the
- * outermost loop of such a dim is ragged. false: no legal mapping was found. */
+ * can hold, less what the dataflow forbids, with `bypass` any part of it. Small spaces are searched to the end; in others some extents are
+ * also rounded up, and the outermost loop of such a dim is ragged. false: no legal mapping was found. */
 bool mapping_search(const Problem *p, const Target *t, const SearchSpec *s, Mapping *best, SearchResult *r);
 /* ---- fused layers (explore_fuse.c) */
 enum { QN_MAX_STACK = 4 };

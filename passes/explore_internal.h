@@ -21,13 +21,16 @@ typedef struct Space {
     Slot slot[MAX_SLOTS];    /* by level; the temporal one of a level before its axes */
     Prime prime[MAX_PRIMES]; /* of all extents */
     bool allowed[QN_MAX_DIMS][MAX_SLOTS];
-    Mapping shape;       /* what the levels keep */
+    Mapping shape;                /* what the levels keep, at most */
+    unsigned free[QN_MAX_LEVELS]; /* tensors (a bit each) that a level need not keep */
+    int nfree;
     const Problem *real; /* not the same as `problem`: extents are padded (explore_pad.c) */
     double scale;        /* multiply-adds of the real problem / of the padded one */
 } Space;
 typedef struct Point {
     int64_t factor[QN_MAX_DIMS][MAX_SLOTS];
     unsigned char order[QN_MAX_LEVELS][QN_MAX_DIMS]; /* dims, outermost first */
+    unsigned char keep[QN_MAX_LEVELS];
 } Point;
 
 /* Values from here on are of mappings that are not legal: the larger, the further from it. */
@@ -53,5 +56,6 @@ bool dataflow_slot(const Dataflow *f, const Problem *p, int dim, int level, char
 
 /* Walks the whole space with bounds. `best` and `value` are the best known on entry. false: `evals` or the deadline (0: none) ran out. */
 bool space_walk(const Space *s, int64_t evals, double begin, double deadline, Point *best, double *value, int64_t *used);
-double space_size(const Space *s); /* factorisations, orders left out */
+double space_size(const Space *s);                               /* factorisations and what is kept, orders left out */
+void run_threads(int threads, void *(*work)(void *), void *arg); /* the caller is one of them */
 #endif

@@ -40,6 +40,12 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
     mapping_default_keep(&s->shape);
     if (spec->flow) dataflow_keep(spec->flow, &s->shape);
     if (spec->rules) rules_keep(spec->rules, &s->shape);
+    for (int l = 1; l < t->nlevel && spec->bypass && !spec->flow; l++) {
+        if (t->level[l].kind == LEVEL_CACHE) continue; /* what passes a cache stays in it */
+        s->free[l] = s->shape.level[l].keep;
+        if (spec->rules) s->free[l] &= ~spec->rules->keep[l];
+        for (unsigned f = s->free[l]; f; f &= f - 1) s->nfree++;
+    }
     for (int d = 0; d < p->ndim; d++) {
         int64_t rest = spec->fix_outer ? p->extent[d] / spec->outer[d] : p->extent[d];
         for (int64_t f = 2; f * f <= rest; f++)
@@ -55,7 +61,7 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
 }
 void point_mapping(const Space *s, const Point *x, Mapping *m) {
     m->problem = s->problem, m->target = s->target;
-    for (int l = 0; l < s->target->nlevel; l++) m->level[l].ntemporal = m->level[l].nspatial = 0, m->level[l].keep = s->shape.level[l].keep;
+    for (int l = 0; l < s->target->nlevel; l++) m->level[l].ntemporal = m->level[l].nspatial = 0, m->level[l].keep = x->keep[l];
     for (int i = 0; i < s->nslot; i++) {
         MapLevel *v = &m->level[s->slot[i].level];
         char axis = s->slot[i].axis;
@@ -83,7 +89,7 @@ double point_illegal(const Space *s, const Point *x) {
         }
         if (v->fan && below > v->fan) over += (double)below / (double)v->fan;
         below = 1; /* the temporal slot of a level comes last here: its tile is whole */
-        map_fit_level(&fit, s->problem, s->target, s->slot[i].level, s->shape.level[s->slot[i].level].keep, tile);
+        map_fit_level(&fit, s->problem, s->target, s->slot[i].level, x->keep[s->slot[i].level], tile);
     }
     return over + map_fit_over(&fit, s->problem, s->target, NULL, NULL);
 }
@@ -126,7 +132,15 @@ static void reorder(const Space *s, Point *x, uint64_t *r) {
     for (; from > to; from--) o[from] = o[from - 1];
     o[to] = d;
 }
-static bool move(const Space *s, Point *x, Where *w, uint64_t *r) {
+/* A level that is free to starts or ceases to keep an operand. */
+static void toggle(const Space *s, Point *x, uint64_t *r) {
+    int nth = (int)space_random(r, (uint32_t)s->nfree);
+    for (int l = 1; l < s->target->nlevel; l++)
+        for (unsigned f = s->free[l]; f; f &= f - 1)
+            if (nth-- == 0) x->keep[l] ^= (unsigned char)(f & (0 - f));
+}
+static bool move(const Space *s, bool toggles, Point *x, Where *w, uint64_t *r) {
+    if (toggles && space_random(r, 100) < 8) return toggle(s, x, r), true;
     uint32_t kind = space_random(r, 100);
     if (kind < 30 || !s->nprime) return reorder(s, x, r), true;
     int a = (int)space_random(r, (uint32_t)s->nprime), to = (int)space_random(r, (uint32_t)s->nslot), from = w->slot[a];
@@ -173,6 +187,7 @@ static void first_point(const Space *s, Point *x, Where *w, uint64_t *r) {
         x->factor[d][to] *= s->prime[i].f, w->slot[i] = (unsigned char)to;
     }
     for (int l = 0; l < s->target->nlevel; l++) {
+        x->keep[l] = (unsigned char)s->shape.level[l].keep;
         for (int d = 0; d < s->problem->ndim; d++) x->order[l][d] = (unsigned char)d;
         for (int d = s->problem->ndim - 1; d > 0; d--) {
             int k = (int)space_random(r, (uint32_t)d + 1);
@@ -210,6 +225,7 @@ static void chain_run(const Space *s, int number, int64_t evals, double deadline
     Point now, next;
     Where w, wn;
     double hot = number % 2 ? 0.3 : 1.0, cold = 0.002, t = hot;
+    bool toggles = s->nfree && (start || number % 2); /* the other half of the chains has a smaller space */
     if (!m) BUG("out of memory");
     for (int i = 0; i < 8; i++) space_random(&r, 2);
     first_point(s, &now, &w, &r);
@@ -224,7 +240,7 @@ static void chain_run(const Space *s, int number, int64_t evals, double deadline
             if (deadline > 0 && search_now() > deadline) break;
         }
         next = now, wn = w;
-        if (!move(s, &next, &wn, &r)) continue;
+        if (!move(s, toggles, &next, &wn, &r)) continue;
         double v = point_value(s, &next, m);
         if (!accept(value, v, t, &r)) continue;
         now = next, w = wn, value = v;
@@ -239,7 +255,7 @@ static int64_t chain_length(int64_t base, int number) { return number % 4 < 2 ? 
 struct Crew {
     const Space *s;
     pthread_mutex_t lock;
-    int next, chains;
+    int next, chains, shows;
     int variants, order[MAX_VARIANTS]; /* extents to search with, the most promising ones first */
     int64_t variant[MAX_VARIANTS][QN_MAX_DIMS];
     double score[MAX_VARIANTS];
@@ -301,7 +317,11 @@ static void crew_work(Crew *c, bool shows) {
     free(mine), free(padded);
 }
 static void *work(void *arg) {
-    crew_work(arg, false);
+    Crew *c = arg;
+    pthread_mutex_lock(&c->lock);
+    bool shows = c->shows++ == 0; /* one of them */
+    pthread_mutex_unlock(&c->lock);
+    crew_work(c, shows);
     return NULL;
 }
 /* The best of all ranks, on each of them. */
@@ -327,15 +347,18 @@ static void join_ranks(Crew *c) {
     }
     free(all);
 }
-static void crew_run(Crew *c) {
+void run_threads(int threads, void *(*work)(void *), void *arg) {
     enum { MAX_THREADS = 256 };
     pthread_t id[MAX_THREADS];
-    int most = c->s->spec->threads, threads = most < 1 ? 1 : most > MAX_THREADS ? MAX_THREADS : most, started = 0;
-    c->next = 0, c->before = c->evals;
-    for (; started < threads - 1; started++)
-        if (pthread_create(&id[started], NULL, work, c) != 0) break;
-    crew_work(c, true);
+    int started = 0;
+    for (; started < threads - 1 && started < MAX_THREADS; started++)
+        if (pthread_create(&id[started], NULL, work, arg) != 0) break;
+    work(arg);
     for (int i = 0; i < started; i++) pthread_join(id[i], NULL);
+}
+static void crew_run(Crew *c) {
+    c->next = 0, c->before = c->evals, c->shows = 0;
+    run_threads(c->s->spec->threads, work, c);
     if (c->s->spec->ranks > 1) join_ranks(c);
 }
 /* A short chain for each variant of the extents; a fifth of the work at most. */

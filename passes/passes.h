@@ -5,6 +5,13 @@
 #define QN_PASSES_H
 #include "ir/ir.h"
 
+/* A mapping that a user gave for one layer of a model, by the name of its node. Its problem is layer_shape's. */
+struct Mapping;
+typedef struct LayerMapping {
+    const char *layer;
+    Loc loc; /* where it was read */
+    const struct Mapping *m;
+} LayerMapping;
 typedef struct PassOptions {
     const char *list; /* --passes: comma separated names to run instead of the default list; "-name" leaves one out; NULL: default */
     Vec(const char *) no_rule;          /* --no-rule */
@@ -13,6 +20,7 @@ typedef struct PassOptions {
     bool verify;                        /* run the verifiers after each pass */
     const struct Target *target;        /* what layouts are chosen for; NULL: any C99 compiler */
     Vec(const struct Target *) variant; /* code for each of these, best first; none: for `target` */
+    Vec(LayerMapping) mapping;          /* of --mapping: layers that are computed as these say */
     bool precise;                       /* the same bits from every target: one order of sums, exact operations */
     int threads;                        /* loops are shared by up to so many; 0 and 1: by none */
     bool any_weights;                   /* weights may grow without bound: a part of a model is measured */
@@ -33,8 +41,11 @@ bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o);
 /* Lowers one node of a typed graph (no fusion) into a Func whose params are its inputs then its outputs; used by folding and tests. */
 Func *lower_node(Ctx *c, Graph *g, Node *n, Tensor ***args /* per param */);
 /* One contraction by its mapping, without a model: passes/mapped.c. trace: with a call for each word that moves. NULL after errors. */
-struct Mapping;
 Program *mapping_program(Ctx *c, Loc loc, const struct Mapping *m, bool trace, const PassOptions *o);
+/* A convolution or matrix product as a layer in the survey's letters; padding is part of its input. images multiply the batch. Of a node
+ * that is neither, or not of such a form: false. */
+struct ConvShape;
+bool layer_shape(const Node *n, int64_t images, struct ConvShape *s);
 /* Interprets a whole program: inputs and outputs in graph order, buffers of tensor_bytes() each. */
 bool program_interpret(Ctx *c, const Program *p, const void *const *inputs, void *const *outputs);
 /* The same with run-time extents: dims (of inputs: may be NULL, the bounds) in graph order. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tile.c: schedules each kernel for the target. The table tile.def names, by the kernel's anchor, the function that chooses the steps;
- * kernels without a row get vector loops where there are any (vectorise.c). A target without vectors leaves everything to the C compiler.
+ * kernels without a row get vector loops where there are any (vectorise.c). A target without vectors leaves everything but layers whose
+ * mapping was given to the C compiler.
  *
  *   for m, n, k: …   --->   split n 32 n_o n_i; split m 12 m_o m_i; reorder …; unroll m_i; vectorise n_l
  */
@@ -34,7 +35,7 @@ static bool kernel_dynamic(const Kernel *k) {
  * layout's target, so that sums have one order. */
 static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     Text steps = {0};
-    TileJob job = {r->c, r->o->target, k, anchor_of(k), &steps, false};
+    TileJob job = {r->c, r->o->target, r->o, k, anchor_of(k), &steps, false};
     bool ok = true;
     for (size_t i = 0; job.anchor && rows[i].fn; i++) {
         if (strcmp(rows[i].op, job.anchor->op->name) != 0 || strcmp(rows[i].domain, job.anchor->op->domain) != 0) continue;
@@ -45,8 +46,9 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
         diag_print_all(r->c->d, false);
         BUG("the schedule of kernel '%s' (%s) is not legal:\n%s", k->f->name, job.anchor->op->name, steps.s);
     }
-    vecmath_expand(k->f);
-    if (!steps.n || job.rest) vectorise(k->f, r->o->precise ? r->o->target : own, own);
+    while (k->arg.n < k->f->param.n) vec_push(r->g->a, &k->arg, NULL); /* copies that the steps have made */
+    if (own->vector_bits) vecmath_expand(k->f);
+    if (own->vector_bits && (!steps.n || job.rest)) vectorise(k->f, r->o->precise ? r->o->target : own, own);
     if (own->vector_bits < r->o->target->vector_bits) narrow_vectors(k->f, own);
     if (r->o->verify && !func_verify(r->c, k->f)) {
         diag_print_all(r->c->d, false);
@@ -55,12 +57,17 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     text_free(&steps);
     return true;
 }
+/* A mapping needs no vectors. */
+static bool is_mapped(const Kernel *k) {
+    const Node *n = anchor_of(k);
+    return n && strcmp(n->op->domain, "quern") == 0 && strcmp(n->op->name, "MappedSum") == 0;
+}
 bool pass_tile(Run *r) {
-    if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
+    if (!r->o || !r->o->target) return true;
     for (Program *p = r->p; p; p = p->next) {
-        if (p->target->vector_bits == 0 && !r->o->precise) continue;
+        bool vectors = r->o->target->vector_bits && (p->target->vector_bits || r->o->precise);
         for (int i = 0; i < p->k.n; i++)
-            if (!tile_kernel(r, p->target, p->k.v[i])) return false;
+            if ((vectors || is_mapped(p->k.v[i])) && !tile_kernel(r, p->target, p->k.v[i])) return false;
     }
     return true;
 }

@@ -8,14 +8,17 @@
 
 typedef struct TileJob {
     Ctx *c;
-    const Target *target; /* has vectors */
-    Kernel *k;            /* its nest as lowered */
+    const Target *target; /* has vectors, but for a mapped layer */
+    const PassOptions *options;
+    Kernel *k; /* its nest as lowered */
     const Node *anchor;
     Text *steps; /* one step a line */
     bool rest;   /* loops that the steps leave become vectors where they can (vectorise.c) */
 } TileJob;
 /* narrow.c */
 void narrow_vectors(Func *f, const Target *t);
+/* tile_gemm.c: moves a temporary into another space, out of the parameters; NULL: there is none of that name. */
+Buf *tile_move_buffer(TileJob *job, const char *name, MemSpace space);
 typedef bool (*TileFn)(TileJob *job);
 #define TILE(domain, op, fn) bool fn(TileJob *job);
 #include "tile.def"

@@ -35,7 +35,7 @@ static Buf *allocated(Stmt *s, const char *name) {
     }
     return NULL;
 }
-static Buf *to_registers(TileJob *job, const char *name, MemSpace space) {
+Buf *tile_move_buffer(TileJob *job, const char *name, MemSpace space) {
     Kernel *k = job->k;
     Func *f = k->f;
     for (int i = 0; i < f->param.n; i++) {
@@ -132,10 +132,10 @@ static bool schedule_part(TileJob *job, int part, int64_t lanes) {
     const char *edge = arena_printf(a, "edge%s", no), *me = arena_printf(a, "me%s", no), *ne = arena_printf(a, "ne%s", no);
     Kernel *k = job->k;
     int64_t width = extent(k, arena_printf(a, "na%s", no)), rows = extent(k, m);
-    if (!width || !to_registers(job, sum, MEM_REG)) return false;
+    if (!width || !tile_move_buffer(job, sum, MEM_REG)) return false;
     Look store = look_at(k, n);
     int64_t cols = extent(k, n);
-    bool ragged = cols % lanes != 0, edged = to_registers(job, edge, MEM_STACK) != NULL;
+    bool ragged = cols % lanes != 0, edged = tile_move_buffer(job, edge, MEM_STACK) != NULL;
     if (edged && !ragged && store.ok && store.weight <= WEIGHT) {
         text_printf(job->steps, "inline %s\n", edge);
         edged = false;
@@ -182,8 +182,8 @@ bool tile_fused_attention(TileJob *job) {
     prepare(job->k->f);
     for (int part = 0; part < 2; part++) {
         const char *no = part ? "1" : "";
-        if (!to_registers(job, arena_printf(a, "dot%s", no), MEM_REG)) break;
-        for (int i = 1; i < 4; i++) to_registers(job, arena_printf(a, "%s%s", sums[i], no), MEM_REG);
+        if (!tile_move_buffer(job, arena_printf(a, "dot%s", no), MEM_REG)) break;
+        for (int i = 1; i < 4; i++) tile_move_buffer(job, arena_printf(a, "%s%s", sums[i], no), MEM_REG);
         for (int i = 0; i < 6; i++) {
             const char *m = arena_printf(a, "%s%s", rows[i], no), *c = arena_printf(a, "%s%s", cols[i], no);
             if (extent(job->k, m) > 1) text_printf(job->steps, "unroll %s\n", m);

@@ -208,6 +208,33 @@ if command -v mpirun > /dev/null 2>&1 && [ -e "$(dirname "$quern")/libquern_mpi.
     status 0 'mpirun, one layer' "$one --json > \$work/1 && mpirun -n 2 $one --json > \$work/2 && grep -v seconds \$work/1 > \$work/3 && grep -v seconds \$work/2 | cmp - \$work/3"
 fi
 
+# an exhaustive walk is shared by threads and ranks too
+printf 'name: small\nM: 8\nC: 6\nE: 4\nR: 3\n' > "$work/small.yaml"
+small='$quern explore $work/small.yaml --target survey_os --no-bypass --json'
+prints '"status": "optimal"' 'a small space is walked to its end' "$small --threads 1 | tee \$work/walked"
+status 0 'a walk of three threads' "$small --threads 3 | grep -v seconds > \$work/1 && grep -v seconds \$work/walked | cmp - \$work/1"
+if [ -n "${OMPI_ALLOW_RUN_AS_ROOT-}" ]; then
+    status 0 'a walk of two ranks' "mpirun -n 2 $small --threads 1 | grep -v seconds > \$work/1 && grep -v seconds \$work/walked | cmp - \$work/1"
+fi
+
+# ---- a whole model by the mappings that were found, or that a user wrote
+for target in c99 x86_avx2; do
+    status 0 "mappings for $target" "\$quern explore \$model --target $target --evals 500 --save \$work/maps.yaml"
+    status 0 "a model by its mappings, $target" "\$quern verify \$model --target $target --mapping \$work/maps.yaml --data \$root/tests/data/digits"
+done
+cat > "$work/maps.yaml" << 'END'
+mappings:
+  Convolution110: "DRAM[M3~ E2] L1[E7 F14 C8 R5] regs:O[S5 M6]"
+  Times212: [{level: DRAM, temporal_outer_to_inner: [[C, 4]]}, {level: regs, temporal_outer_to_inner: [[C, 64], [M, 10]], keeps: [O]}]
+END
+status 0 'a ragged mapping by hand' '$quern verify $model --mapping $work/maps.yaml --data $root/tests/data/digits'
+prints 'MappedSum Convolution110' 'the mapped layer is there' '$quern compile $model --mapping $work/maps.yaml -o $work/o && cat $work/o/digits.c'
+printf 'mappings: {nothing: "DRAM[M2]"}\n' > "$work/maps.yaml"
+prints 'no convolution or matrix product of that name' 'a mapping of no layer' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
+printf 'mappings: {Times212: "DRAM[M2]"}\n' > "$work/maps.yaml"
+prints 'the factors of M multiply to 2; its extent is 10' 'a mapping with wrong factors' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
+status 1 'a mapping with wrong factors' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
+
 # ---- extents that are known at run time
 tour=$root/docs/tour/tour.onnx
 export tour

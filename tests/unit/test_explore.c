@@ -294,6 +294,7 @@ typedef struct All {
     Mapping m;
     double best;
     long scored;
+    bool bypass;
 } All;
 static void all_orders(All *x, int level, int fixed) {
     if (level == x->t->nlevel) {
@@ -316,10 +317,23 @@ static void all_orders(All *x, int level, int fixed) {
         swap = v->temporal[fixed], v->temporal[fixed] = v->temporal[i], v->temporal[i] = swap;
     }
 }
+static void all_keeps(All *x, int level, int tensor) { /* with bypass: every part of what the levels can keep */
+    if (tensor == x->p->ntensor) level++, tensor = 0;
+    if (level >= x->t->nlevel) {
+        all_orders(x, 0, 0);
+        return;
+    }
+    unsigned bit = 1u << tensor;
+    all_keeps(x, level, tensor + 1);
+    if (!x->bypass || !(x->m.level[level].keep & bit)) return;
+    x->m.level[level].keep &= ~bit;
+    all_keeps(x, level, tensor + 1);
+    x->m.level[level].keep |= bit;
+}
 static void all_factors(All *x, int dim, int slot, int64_t left) { /* slot: 3 a level: temporal, x, y */
     if (slot == 3 * x->t->nlevel) {
         if (left == 1 && dim + 1 < x->p->ndim) all_factors(x, dim + 1, 0, x->p->extent[dim + 1]);
-        else if (left == 1) all_orders(x, 0, 0);
+        else if (left == 1) all_keeps(x, 1, 0);
         return;
     }
     MapLevel *v = &x->m.level[slot / 3];
@@ -337,18 +351,30 @@ static void all_factors(All *x, int dim, int slot, int64_t left) { /* slot: 3 a 
 static const struct {
     const char *target;
     ConvShape shape;
+    bool bypass;
 } spaces[] = {
+    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: G, kind: pad, words: 12, fan_out: {x: 2}, energy: 6}\n"
+     "  - {name: R, kind: regs, words: 3, energy: 1}\n",
+     {.m = 4, .c = 2, .e = 2, .r = 2},
+     true},
+    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: G, kind: pad, words: 20, keeps: [I, O], fan_out: {x: 4}, energy: 6}\n"
+     "  - {name: R, kind: regs, words: 6, keeps: [W, O], energy: 1}\n",
+     {.m = 4, .c = 6, .e = 2},
+     true},
     {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: G, kind: pad, words: 30, fan_out: {x: 2, y: 3}, energy: 6}\n"
      "  - {name: R, kind: regs, words: 8, energy: 1}\n",
-     {.m = 4, .c = 3, .e = 4, .r = 2}},
+     {.m = 4, .c = 3, .e = 4, .r = 2},
+     false},
     {"levels:\n  - {name: D, kind: dram, energy: 200, read_bandwidth: 1, write_bandwidth: 1}\n"
      "  - {name: G, kind: pad, words: 40, keeps: [I, O], fan_out: {x: 4}, energy: 6}\n  - {name: W, kind: regs, words: 4, keeps: [W], "
      "energy: 1}\n"
      "  - {name: P, kind: regs, words: 2, keeps: [O], energy: 1}\n",
-     {.m = 4, .c = 4, .e = 3, .r = 2, .stride_e = 2}},
+     {.m = 4, .c = 4, .e = 3, .r = 2, .stride_e = 2},
+     false},
     {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: A, kind: pad, words: 24, fan_out: {x: 2}, energy: 6}\n"
      "  - {name: B, kind: pad, words: 10, fan_out: {x: 2, y: 2}, energy: 2}\n",
-     {.n = 2, .m = 4, .c = 6}},
+     {.n = 2, .m = 4, .c = 6},
+     false},
 };
 START_TEST(test_optimal_on_arrays) {
     Arena *a = arena_new();
@@ -359,11 +385,12 @@ START_TEST(test_optimal_on_arrays) {
     ck_assert_ptr_nonnull(t);
     for (int o = 0; o < 3; o++) {
         All *x = NEW(a, All);
-        *x = (All){.p = problem_conv(a, "small", &spaces[_i].shape), .t = t, .o = (Objective)o, .best = INFINITY};
+        *x = (All){
+            .p = problem_conv(a, "small", &spaces[_i].shape), .t = t, .o = (Objective)o, .best = INFINITY, .bypass = spaces[_i].bypass};
         x->m.problem = x->p, x->m.target = t;
         mapping_default_keep(&x->m);
         all_factors(x, 0, 0, x->p->extent[0]);
-        SearchSpec spec = {.objective = (Objective)o, .evals = 4000000, .threads = 2};
+        SearchSpec spec = {.objective = (Objective)o, .evals = 4000000, .threads = 2, .bypass = spaces[_i].bypass};
         Mapping *m = NEW(a, Mapping);
         SearchResult r;
         ck_assert(mapping_search(x->p, t, &spec, m, &r));

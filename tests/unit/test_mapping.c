@@ -317,8 +317,22 @@ static int64_t ever_held(const Mapping *m, int level, int tensor) {
     } while (advance(&f, 0, level, 1));
     return total;
 }
-static void walk(const Mapping *m, MappingCounts *c) {
+/* Instances of a level that have work in some step. */
+static int64_t ever_used(const Mapping *m, int level) {
+    Flat f;
+    flatten(m, &f);
+    int64_t total = 0;
+    do {
+        bool any = false;
+        do any |= touched(m, &f, level, 0).full;
+        while (advance(&f, 0, level, 0));
+        total += any;
+    } while (advance(&f, 0, level, 1));
+    return total;
+}
+static void walk(const Mapping *m, Counting how, MappingCounts *c) {
     memset(c, 0, sizeof *c);
+    for (int l = 0; l <= m->target->nlevel; l++) *(l < m->target->nlevel ? &c->instances[l] : &c->units) = ever_used(m, l);
     for (int t = 0; t < m->problem->ntensor; t++) {
         int inner = m->target->nlevel;
         bool output = m->problem->tensor[t].role == ROLE_O;
@@ -327,8 +341,9 @@ static void walk(const Mapping *m, MappingCounts *c) {
             int64_t alone, shared;
             exchange(m, l, inner, t, &alone, &shared);
             if (inner < m->target->nlevel) c->at[inner][t].fills = alone;
-            if (output) c->at[l][t].updates = shared, c->at[l][t].reads = shared - ever_held(m, l, t);
-            else c->at[l][t].reads = shared;
+            c->at[l][t].reads = c->at[l][t].updates = shared;
+            if (!output) c->at[l][t].updates = 0;
+            else if (how == COUNT_TIMELOOP || inner < m->target->nlevel) c->at[l][t].reads -= ever_held(m, l, t);
             inner = l;
         }
     }
@@ -388,7 +403,26 @@ static void make_ragged(Problem *p, Mapping *m) {
             if (v->spatial[i].dim == dim) v->spatial[i].factor = 1;
     }
 }
-static void one_walk(Arena *a, Diags *d, const Target *t, bool ragged) {
+/* Any product of tensors: indices that are sums of up to three dims, up to three inputs. */
+static Problem *random_einsum(Arena *a) {
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
+    Problem *p = NEW(a, Problem);
+    p->name = "einsum", p->ndim = 2 + rnd(4), p->ntensor = 2 + rnd(3);
+    for (int d = 0; d < p->ndim; d++) p->dim[d] = names[d], p->extent[d] = 1 + rnd(6);
+    for (int t = 0; t < p->ntensor; t++) {
+        ProblemTensor *x = &p->tensor[t];
+        bool output = t == p->ntensor - 1;
+        *x = (ProblemTensor){.name = arena_printf(a, "T%d", t), .role = output ? ROLE_O : t == 0 ? ROLE_I : ROLE_W};
+        for (int d = 0; d < p->ndim; d++) {
+            if (rnd(3) == 0) continue; /* the tensor has not this dim */
+            bool joins = !output && x->rank && x->axis[x->rank - 1].n < QN_MAX_TERMS && rnd(2);
+            ProblemAxis *axis = &x->axis[joins ? x->rank - 1 : x->rank++];
+            axis->dim[axis->n] = d, axis->coef[axis->n++] = output ? 1 : 1 + rnd(3);
+        }
+    }
+    return p;
+}
+static Problem *random_problem(Arena *a) {
     ConvShape s = {.n = 1 + rnd(2),
                    .g = 1 + rnd(2),
                    .m = 1 + rnd(4),
@@ -401,33 +435,70 @@ static void one_walk(Arena *a, Diags *d, const Target *t, bool ragged) {
                    .stride_f = 1 + rnd(2),
                    .dil_r = 1 + rnd(2),
                    .dil_s = 1 + rnd(3)};
-    s.depthwise = rnd(5) == 0;
-    if (s.depthwise) s.g = s.m = 1;
-    Problem *p = rnd(4) ? problem_conv(a, "small", &s) : problem_gemm(a, "small", 1 + rnd(8), 1 + rnd(8), 1 + rnd(8));
+    int kind = rnd(12);
+    s.depthwise = kind < 2, s.pool = kind == 2, s.pairs = kind == 3;
+    if (kind < 4) s.g = s.m = 1;
+    if (s.pairs) s.r = s.s = s.stride_e = s.stride_f = s.dil_r = s.dil_s = 1;
+    if (kind == 4) return problem_gemm(a, "small", 1 + rnd(8), 1 + rnd(8), 1 + rnd(8));
+    if (kind == 5) s = (ConvShape){.m = 1 + rnd(2), .e = 5 + rnd(12), .r = 1 + rnd(5), .stride_e = 1 + rnd(4), .dil_r = 1 + rnd(4)};
+    return kind < 8 ? problem_conv(a, "small", &s) : kind < 10 ? random_einsum(a) : problem_conv(a, "small", &s);
+}
+static void compare_walk(const Mapping *m, const MappingCounts *got, const MappingCounts *want, const char *how) {
+    const Target *t = m->target;
+    const Problem *p = m->problem;
+    Text text = {0};
+    mapping_print_line(m, &text);
+    for (int k = 0; k < p->ndim; k++) text_printf(&text, " %s=%lld", p->dim[k], (long long)p->extent[k]);
+    for (int i = 0; i < p->ntensor; i++) {
+        text_printf(&text, " %s[", p->tensor[i].name);
+        for (int a = 0; a < p->tensor[i].rank; a++)
+            for (int k = 0; k < p->tensor[i].axis[a].n; k++)
+                text_printf(&text, "%s%lld*%s",
+                            k   ? "+"
+                            : a ? ","
+                                : "",
+                            (long long)p->tensor[i].axis[a].coef[k], p->dim[p->tensor[i].axis[a].dim[k]]);
+        text_puts(&text, "]");
+    }
+    for (int l = 0; l < t->nlevel; l++) {
+        ck_assert_msg(got->instances[l] == want->instances[l], "%s: %lld instances, walked: %lld\n%s", t->level[l].name,
+                      (long long)got->instances[l], (long long)want->instances[l], text.s);
+        for (int i = 0; i < p->ntensor; i++) {
+            const Access *x = &got->at[l][i], *y = &want->at[l][i];
+            ck_assert_msg(x->reads == y->reads && x->fills == y->fills && x->updates == y->updates,
+                          "%s.%s, %s: reads %lld, fills %lld, updates %lld; walked: %lld, %lld, %lld\n%s", t->level[l].name,
+                          p->tensor[i].name, how, (long long)x->reads, (long long)x->fills, (long long)x->updates, (long long)y->reads,
+                          (long long)y->fills, (long long)y->updates, text.s);
+            if (m->level[l].keep >> i & 1)
+                ck_assert_msg(mapping_distinct_words(m, l, i) == ever_held(m, l, i), "%s.%s: %lld different words, walked: %lld\n%s",
+                              t->level[l].name, p->tensor[i].name, (long long)mapping_distinct_words(m, l, i),
+                              (long long)ever_held(m, l, i), text.s);
+        }
+    }
+    ck_assert_msg(got->units == want->units, "%lld units, walked: %lld\n%s", (long long)got->units, (long long)want->units, text.s);
+    text_free(&text);
+}
+static void one_walk(Arena *a, Diags *d, const Target *t, bool ragged) {
+    Problem *p = random_problem(a);
     ck_assert(problem_check(d, NO_LOC, p));
     Mapping *m = random_mapping(a, p, t);
-    for (int i = ragged ? 1 + rnd(2) : 0; i > 0; i--) make_ragged(p, m);
+    for (int i = ragged ? 1 + rnd(3) : 0; i > 0; i--) make_ragged(p, m);
     int64_t instances = 1;
     for (int l = 0; l < t->nlevel; l++)
         for (int i = 0; i < m->level[l].nspatial; i++) instances *= m->level[l].spatial[i].factor;
+    for (int i = 0; i < p->ntensor; i++)
+        if (problem_box(p, i, p->extent) > MAX_WORDS) return;
     if (instances >= MAX_INST || problem_macs(p) > 3000) return;
     MappingCounts got, want;
-    mapping_counts(m, &got);
-    walk(m, &want);
-    for (int l = 0; l < t->nlevel; l++)
-        for (int i = 0; i < p->ntensor; i++) {
-            const Access *x = &got.at[l][i], *y = &want.at[l][i];
-            if (x->reads == y->reads && x->fills == y->fills && x->updates == y->updates) continue;
-            Text text = {0};
-            mapping_print_line(m, &text);
-            for (int k = 0; k < p->ndim; k++) text_printf(&text, " %s=%lld", p->dim[k], (long long)p->extent[k]);
-            ck_abort_msg("%s.%s: reads %lld, fills %lld, updates %lld; walked: %lld, %lld, %lld\n%s", t->level[l].name, p->tensor[i].name,
-                         (long long)x->reads, (long long)x->fills, (long long)x->updates, (long long)y->reads, (long long)y->fills,
-                         (long long)y->updates, text.s);
-        }
+    for (int how = 0; how < 2; how++) {
+        mapping_counts_as(m, (Counting)how, &got);
+        walk(m, (Counting)how, &want);
+        compare_walk(m, &got, &want, counting_name[how]);
+    }
 }
 START_TEST(test_walk) {
-    for (int i = 0; i < 800; i++) {
+    const char *rounds = getenv("QN_WALKS"); /* more of them than a test run has time for */
+    for (int n = rounds ? atoi(rounds) : 800, i = 0; i < n; i++) {
         Case t;
         case_open(&t);
         seed = (uint32_t)(i + 1) * 2654435761u;
@@ -444,7 +515,7 @@ START_TEST(test_walk) {
                                        .write_energy = 1,
                                        .no_multicast = i % 5 == 0 ? (unsigned)rnd(8) : 0};
         ck_assert(target_check(&t.d, NO_LOC, &x));
-        one_walk(t.a, &t.d, &x, i >= 400);
+        one_walk(t.a, &t.d, &x, i % 2);
         arena_free(t.a);
     }
 }

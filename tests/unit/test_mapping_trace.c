@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CASES = 40, MAX_PARAM = 64, WORDS = 600 };
+enum { CASES = 60, MAX_PARAM = 64, WORDS = 600 };
 typedef struct Case {
     const Mapping *m;
     Func *trace, *plain;
@@ -27,11 +27,11 @@ static int rnd(int n) {
 /* ---- random cases */
 static Target *random_target(Arena *a) {
     Target *t = NEW(a, Target);
-    int mesh = rnd(4);
+    int mesh = rnd(4), second = rnd(2) ? rnd(4) : mesh, alone = rnd(5);
     *t = (Target){.name = "random", .nlevel = 2 + rnd(3), .mac_energy = 1};
     for (int l = 0; l < t->nlevel; l++) {
         unsigned keeps = l ? 1u + (unsigned)rnd(7) : ROLE_ALL;
-        int64_t x = l == mesh ? 1 + rnd(4) : 1, y = l == mesh ? 1 + rnd(3) : 1;
+        int64_t x = l == mesh || l == second ? 1 + rnd(4) : 1, y = l == mesh || l == second ? 1 + rnd(3) : 1;
         t->level[l] = (TargetLevel){.name = arena_printf(a, "l%d", l),
                                     .kind = l ? LEVEL_PAD : LEVEL_DRAM,
                                     .words = l ? WORDS : 0,
@@ -40,7 +40,10 @@ static Target *random_target(Arena *a) {
                                     .fan_x = x,
                                     .fan_y = y,
                                     .read_energy = 1,
-                                    .write_energy = 1};
+                                    .write_energy = 1,
+                                    .buffers = l && rnd(4) == 0 ? 2 : 0,
+                                    .no_multicast = alone == 0 ? (unsigned)rnd(8) : 0};
+        if (l && rnd(4) == 0) t->level[l].part[rnd(3)] = WORDS / 3;
     }
     return t;
 }
@@ -75,12 +78,16 @@ static Mapping *random_mapping(Arena *a) {
                        .stride_e = 1 + rnd(3),
                        .stride_f = 1 + rnd(2),
                        .dil_r = 1 + rnd(2)};
-        if (rnd(5) == 0) s.depthwise = true, s.g = s.m = 1;
-        const Problem *p = rnd(4) ? problem_conv(a, "conv", &s) : problem_gemm(a, "gemm", 1 + rnd(9), 1 + rnd(9), 1 + rnd(9));
+        int kind = rnd(10);
+        s.depthwise = kind < 2, s.pool = kind == 2, s.pairs = kind == 3;
+        if (kind < 4) s.g = s.m = 1;
+        if (s.pairs) s.r = s.s = s.stride_e = s.stride_f = s.dil_r = 1;
+        const Problem *p = kind != 4 ? problem_conv(a, "conv", &s) : problem_gemm(a, "gemm", 1 + rnd(9), 1 + rnd(9), 1 + rnd(9));
         Mapping *m = NEW(a, Mapping);
         m->problem = p, m->target = random_target(a);
         mapping_default_keep(m);
         for (int d = 0; d < p->ndim; d++) random_loops(m, d);
+        for (int l = 1; l < m->target->nlevel; l++) m->level[l].keep &= (unsigned)rnd(8) | (unsigned)rnd(8); /* bypasses */
         for (int l = 0; l < m->target->nlevel; l++) { /* loops of different dims change places */
             MapLevel *v = &m->level[l];
             for (int i = 1; i < v->ntemporal; i++)
@@ -97,7 +104,7 @@ static Mapping *random_mapping(Arena *a) {
 static const Case *at;
 static struct {
     int64_t count[QN_MAX_LEVELS][QN_MAX_TENSORS][3];
-    bool filled[QN_MAX_LEVELS][64][WORDS];
+    bool filled[QN_MAX_LEVELS][256][WORDS];
 } seen;
 static void on_access(int level, int tensor, int kind, int64_t instance, int64_t offset) {
     ck_assert(level >= 0 && level < at->m->target->nlevel && tensor >= 0 && tensor < at->m->problem->ntensor && kind >= 0 && kind < 3);
@@ -176,7 +183,7 @@ START_TEST(test_random) {
     HelperSet helpers = {0};
     text_puts(&text, "#include <stdint.h>\n#include <string.h>\nvoid (*access_hook)(int, int, int, int64_t, int64_t);\n"
                      "static void say(int l, int t, int k, int64_t i, int64_t o) { access_hook(l, t, k, i, o); }\n");
-    seed = 20;
+    seed = getenv("QN_SEED") ? (uint32_t)atoi(getenv("QN_SEED")) : 20;
     for (int i = 0; i < CASES; i++) {
         cases[i].m = random_mapping(a);
         cases[i].trace = mapping_trace(&c, NO_LOC, cases[i].m, arena_printf(a, "trace%d", i));
