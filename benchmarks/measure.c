@@ -16,6 +16,6 @@ int main(int argc, char **argv) {
     int status = system(argv[1]);
     clock_gettime(CLOCK_MONOTONIC, &b);
     getrusage(RUSAGE_CHILDREN, &u);
-    printf("%.2f s, %.0f MiB\n", (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec), (double)u.ru_maxrss / 1024);
+    printf("%.2f s, %.2f MiB\n", (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec), (double)u.ru_maxrss / 1024);
     return status != 0;
 }
