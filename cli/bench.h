@@ -21,7 +21,7 @@ typedef struct BenchResult { /* in memory shared with the child */
     double cpu;           /* median of the processor time of the calling thread */
     int runs, calls;      /* samples, and calls in each */
     int layer_runs;
-    double layer[]; /* per kernel: median seconds; only with --per-layer */
+    double layer[]; /* per kernel: fastest and median seconds, how often it ran; only with per_layer */
 } BenchResult;
 
 /* bench_machine.c: C text that is compiled into a shared object of its own, and what calls it. */
@@ -37,7 +37,7 @@ typedef struct BenchJob {
     const int64_t *const *in_dims;
     int64_t *const *out_dims;
     int threads, runs; /* runs 0: as many as fit into about two seconds */
-    bool per_layer;
+    bool per_layer;    /* times of kernels are wanted, or it takes them to know which run */
 } BenchJob;
 bool bench_hook_write(Ctx *c, const char *dir, const char *id, const char *file); /* C text that defines ID_profile */
 BenchResult *bench_run(Ctx *c, const BenchJob *j);

@@ -127,25 +127,38 @@ static void whole_runs(const BenchJob *j, const Loaded *l, BenchResult *r) {
     free(t), free(cpu);
 }
 
-static double *stamp;
-static void on_kernel(int k) { stamp[k] = now(); }
-
+/* Called before a kernel runs, and after the last one: branches leave kernels out, loops run them again. */
+static struct {
+    double *spent, since; /* of this call: seconds per kernel; when the current one began */
+    int *times, current, end;
+} profile;
+static void on_kernel(int k) {
+    double t = now();
+    if (profile.current >= 0) profile.spent[profile.current] += t - profile.since;
+    profile.current = k < profile.end ? k : -1;
+    profile.since = t;
+    profile.times[k]++;
+}
 static void layers(const BenchJob *j, const Loaded *l, BenchResult *r) {
     int n = j->p->k.n, runs = fit(layer_seconds, r->median, 3, 200);
     if (j->runs && runs > j->runs) runs = j->runs;
     void *hook = symbol(l, j->id, "profile_hook");
     if (!hook) child_fail("no ID_profile_hook in the emitted code", NULL);
     double *t = memory((int64_t)sizeof *t * n * runs), *one = memory((int64_t)sizeof *one * runs);
-    stamp = memory((int64_t)sizeof *stamp * (n + 1));
+    profile.spent = memory((int64_t)sizeof *profile.spent * (n + 1));
+    profile.times = memory((int64_t)sizeof *profile.times * (n + 1));
+    profile.current = -1, profile.end = n;
     *(void (**)(int))hook = on_kernel;
     for (int i = 0; i < runs; i++) {
+        memset(profile.spent, 0, sizeof *profile.spent * (size_t)n);
+        memset(profile.times, 0, sizeof *profile.times * (size_t)n);
         call(j, l);
-        for (int k = 0; k < n; k++) t[(size_t)k * (size_t)runs + (size_t)i] = stamp[k + 1] - stamp[k];
+        for (int k = 0; k < n; k++) t[(size_t)k * (size_t)runs + (size_t)i] = profile.spent[k];
     }
     for (int k = 0; k < n; k++) {
         memcpy(one, t + (size_t)k * (size_t)runs, (size_t)runs * sizeof *one);
         qsort(one, (size_t)runs, sizeof *one, by_value);
-        r->layer[2 * k] = one[0], r->layer[2 * k + 1] = one[runs / 2];
+        r->layer[3 * k] = one[0], r->layer[3 * k + 1] = one[runs / 2], r->layer[3 * k + 2] = profile.times[k];
     }
     r->layer_runs = runs;
 }
@@ -163,7 +176,7 @@ static _Noreturn void child(const BenchJob *j, BenchResult *r) {
 }
 
 BenchResult *bench_run(Ctx *c, const BenchJob *j) {
-    size_t bytes = sizeof(BenchResult) + 2 * sizeof(double) * (size_t)(j->p->k.n + 1);
+    size_t bytes = sizeof(BenchResult) + 3 * sizeof(double) * (size_t)(j->p->k.n + 1);
     BenchResult *r = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (r == MAP_FAILED) return diag_error(c->d, NO_LOC, "out of memory: %s", strerror(errno)), NULL;
     fflush(stdout);

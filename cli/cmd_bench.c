@@ -7,7 +7,8 @@
  * Roofline of a kernel: the larger of MACs / peak (those that it does: Winograd's algorithm has fewer) and bytes / bandwidth. Read bytes go
  * at the read bandwidth of their level, written ones at what the triad leaves for its writes. Operands are in the level that holds those of
  * the kernel together. Constants are read once per run, so what a cache smaller than all constants and the arena together can hold of them
- * at best counts at that cache's bandwidth, the rest at the next one's. Times of kernels are the fastest of all runs.
+ * at best counts at that cache's bandwidth, the rest at the next one's; of a table only the rows that are looked up count. Times of
+ * kernels are the fastest of all runs. Kernels of a branch that is not taken do not count, those of a loop as often as they run.
  */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -81,7 +82,7 @@ static bool bench_build(Ctx *c, const Options *o, BenchJob *j) {
     Text t = {0};
     j->so = arena_printf(c->a, "%s/model.so", j->dir), j->machine_so = arena_printf(c->a, "%s/machine.so", j->dir);
     if (!model_emit(c, o, j->p, j->id, j->dir, &e)) return false;
-    if (o->per_layer) {
+    if (j->per_layer) {
         const char *hook = arena_printf(c->a, "%s_bench_hook.c", j->id);
         if (!bench_hook_write(c, j->dir, j->id, hook)) return false;
         vec_push(c->a, &e.sources, hook);
@@ -131,7 +132,16 @@ static int64_t macs_done(const Kernel *k) {
     }
     return macs;
 }
-static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k) {
+/* Of a table whose rows are looked up: as many as the result has. */
+static int64_t looked_up(const Kernel *k, const Tensor *base) {
+    for (int i = 0; i < k->nodes.n; i++) {
+        const Node *n = k->nodes.v[i];
+        const Tensor *t = strncmp(n->op->name, "Gather", 6) == 0 ? n->in[0] : NULL;
+        if (t && (t->view ? t->view->base : t) == base) return tensor_elements(n->out[0]) * dtype_info[t->type.dt].bits / 8;
+    }
+    return INT64_MAX;
+}
+static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k, double times) {
     Layer l = {.k = k, .macs = k->macs > 0 ? k->macs : 0, .done = macs_done(k)};
     int64_t constant = 0, all = j->p->weights_bytes + j->p->arena_bytes;
     for (int i = 0; i < k->f->param.n; i++) {
@@ -139,7 +149,7 @@ static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k)
         Tensor *t = k->arg.v[i];
         if (!t) continue;
         t = t->view ? t->view->base : t;
-        int64_t n = touched(b, t);
+        int64_t n = min_i64(touched(b, t), looked_up(k, t));
         if (b->written) l.written += n;
         else if (t->store == ST_CONST) constant += n;
         else l.read += n;
@@ -151,6 +161,9 @@ static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k)
     l.memory += (double)constant * (kept / m->read[far > BENCH_L1 ? far - 1 : far] + (1 - kept) / m->read[far]);
     l.level = constant > l.read + l.written ? far : near;
     l.read += constant;
+    l.compute *= times, l.memory *= times;
+    l.macs = (int64_t)((double)l.macs * times), l.done = (int64_t)((double)l.done * times);
+    l.read = (int64_t)((double)l.read * times), l.written = (int64_t)((double)l.written * times);
     return l;
 }
 static double roofline(const Layer *l) { return l->compute > l->memory ? l->compute : l->memory; }
@@ -159,10 +172,10 @@ static double roofline(const Layer *l) { return l->compute > l->memory ? l->comp
 typedef struct Report {
     const BenchJob *j;
     const BenchResult *r;
-    const Options *o;
+    bool table; /* of the kernels */
     Layer *layer;
     double roofline; /* seconds of the whole model */
-    int64_t done;    /* MACs */
+    int64_t macs, done;
 } Report;
 
 static const char *ops_of(Arena *a, const Kernel *k) {
@@ -185,22 +198,26 @@ static void print_text(Ctx *c, const Report *p) {
     printf("machine: %.1f GMAC/s (%d lanes); GB/s read and triad:", m->peak * 1e-9, m->lanes);
     for (int l = 0; l < BENCH_LEVELS; l++) printf("%s %s %.1f, %.1f", l ? ";" : "", level_name[l], m->read[l] * 1e-9, m->triad[l] * 1e-9);
     printf("\ntime: median %.6g ms, minimum %.6g ms of %d samples of %d run%s; %.4g GMAC/s, %.1f %% of the peak\n", r->median * 1e3,
-           r->least * 1e3, r->runs, r->calls, r->calls > 1 ? "s" : "", (double)g->macs / r->median * 1e-9,
+           r->least * 1e3, r->runs, r->calls, r->calls > 1 ? "s" : "", (double)p->macs / r->median * 1e-9,
            percent((double)p->done / r->median, m->peak));
-    if (p->done != g->macs)
+    if (p->done != p->macs)
         printf("multiply-adds done: %lld, with Winograd's algorithm; peak and roofline count these\n", (long long)p->done);
     printf("roofline: %.6g ms; the median reaches %.1f %% of it, the minimum %.1f %%", p->roofline * 1e3, percent(p->roofline, r->median),
            percent(p->roofline, r->least));
     if (m->threads == 1) printf("; processor time: median %.6g ms, %.1f %%", r->cpu * 1e3, percent(p->roofline, r->cpu));
     puts("");
-    if (!p->o->per_layer) return;
+    if (!p->table) return;
     double sum = 0;
-    for (int i = 0; i < g->k.n; i++) sum += r->layer[2 * i];
+    for (int i = 0; i < g->k.n; i++) sum += r->layer[3 * i];
     printf("\n%-28s %-30s %12s %12s %10s %6s %8s %6s %6s %-4s %10s %6s\n", "kernel", "ops", "MACs", "bytes", "us", "share", "GMAC/s",
            "peak%", "bandw%", "of", "roofline us", "reach%");
     for (int i = 0; i < g->k.n; i++) {
         const Layer *l = &p->layer[i];
-        double t = r->layer[2 * i];
+        double t = r->layer[3 * i];
+        if (r->layer[3 * i + 2] == 0) {
+            printf("%-28.28s %-30.30s %12s\n", l->k->f->name, ops_of(c->a, l->k), "not run");
+            continue;
+        }
         printf("%-28.28s %-30.30s %12lld %12lld %10.2f %5.1f%% %8.2f %6.1f %6.1f %-4s %10.2f %6.1f\n", l->k->f->name, ops_of(c->a, l->k),
                (long long)l->macs, (long long)(l->read + l->written), t * 1e6, percent(t, sum), (double)l->macs / t * 1e-9,
                percent(l->compute, t), percent(l->memory, t), level_name[l->level], roofline(l) * 1e6, percent(roofline(l), t));
@@ -211,13 +228,14 @@ static json_t *text_json(const char *s) {
     json_t *j = json_string(s);
     return j ? j : json_string("?");
 }
-static json_t *layer_json(Ctx *c, const Layer *l, double t, double median) {
-    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:f, s:f}", "name", text_json(l->k->f->name), "ops",
-                     text_json(ops_of(c->a, l->k)), "macs", (json_int_t)l->macs, "macs_done", (json_int_t)l->done, "bytes_read",
-                     (json_int_t)l->read, "bytes_written", (json_int_t)l->written, "minimum_ms", t * 1e3, "median_ms", median * 1e3,
-                     "macs_per_s", (double)l->macs / t, "percent_of_peak", percent(l->compute, t), "percent_of_bandwidth",
-                     percent(l->memory, t), "level", level_name[l->level], "roofline_ms", roofline(l) * 1e3, "percent_of_roofline",
-                     percent(roofline(l), t));
+static json_t *layer_json(Ctx *c, const Layer *l, const double *time) { /* fastest, median, how often */
+    double t = time[0], median = time[1];
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:f, s:f}", "name", text_json(l->k->f->name), "ops",
+                     text_json(ops_of(c->a, l->k)), "runs", (json_int_t)time[2], "macs", (json_int_t)l->macs, "macs_done",
+                     (json_int_t)l->done, "bytes_read", (json_int_t)l->read, "bytes_written", (json_int_t)l->written, "minimum_ms", t * 1e3,
+                     "median_ms", median * 1e3, "macs_per_s", t > 0 ? (double)l->macs / t : 0, "percent_of_peak", percent(l->compute, t),
+                     "percent_of_bandwidth", percent(l->memory, t), "level", level_name[l->level], "roofline_ms", roofline(l) * 1e3,
+                     "percent_of_roofline", percent(roofline(l), t));
 }
 static json_t *machine_json(const BenchMachine *m) {
     json_t *levels = json_array();
@@ -236,13 +254,13 @@ static void print_json(Ctx *c, const Report *p) {
     json_t *time =
         json_pack("{s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:f, s:f, s:f}", "macs_done", (json_int_t)p->done, "median_ms", r->median * 1e3,
                   "minimum_ms", r->least * 1e3, "cpu_median_ms", r->cpu * 1e3, "runs", r->runs, "calls_per_run", r->calls, "macs_per_s",
-                  (double)g->macs / r->median, "percent_of_peak", percent((double)p->done / r->median, r->machine.peak), "roofline_ms",
+                  (double)p->macs / r->median, "percent_of_peak", percent((double)p->done / r->median, r->machine.peak), "roofline_ms",
                   p->roofline * 1e3, "percent_of_roofline", percent(p->roofline, r->median));
     json_object_update(root, time);
     json_decref(time);
-    if (p->o->per_layer) {
+    if (p->table) {
         json_t *list = json_array();
-        for (int i = 0; i < g->k.n; i++) json_array_append_new(list, layer_json(c, &p->layer[i], r->layer[2 * i], r->layer[2 * i + 1]));
+        for (int i = 0; i < g->k.n; i++) json_array_append_new(list, layer_json(c, &p->layer[i], &r->layer[3 * i]));
         json_object_set_new(root, "layers", list);
     }
     json_dumpf(root, stdout, JSON_INDENT(1));
@@ -257,6 +275,9 @@ int cmd_bench(Ctx *c, Options *o) {
     BenchJob j = {
         .p = model_build(c, o, o->model), .id = model_id(c, o), .threads = o->threads, .runs = o->runs, .per_layer = o->per_layer};
     if (!j.p) return status;
+    for (int i = 0; i < j.p->k.n; i++) j.per_layer |= j.p->k.v[i]->loop || j.p->k.v[i]->guard.n; /* which kernels run? */
+    const bool table = o->per_layer;
+    o->per_layer = j.per_layer;
     j.target = o->machine;
     j.in = input_data(c, j.p->g, &set);
     int64_t **dims = dims_new(c->a, j.p->g->in.n, j.p->g->in.v);
@@ -269,10 +290,11 @@ int cmd_bench(Ctx *c, Options *o) {
     BenchResult *r = bench_build(c, o, &j) ? bench_run(c, &j) : NULL;
     remove_dir(j.dir);
     if (!r) return status;
-    Report report = {&j, r, o, NEW_ARRAY(c->a, Layer, j.p->k.n + 1), 0, 0};
+    Report report = {&j, r, table, NEW_ARRAY(c->a, Layer, j.p->k.n + 1), 0, 0, 0};
     for (int i = 0; i < j.p->k.n; i++) {
-        report.layer[i] = layer_of(&j, &r->machine, j.p->k.v[i]);
+        report.layer[i] = layer_of(&j, &r->machine, j.p->k.v[i], j.per_layer ? r->layer[3 * i + 2] : 1);
         report.roofline += roofline(&report.layer[i]);
+        report.macs += report.layer[i].macs;
         report.done += report.layer[i].done;
     }
     if (o->json) print_json(c, &report);

@@ -406,9 +406,9 @@ static void put_guard(Model *m, Text *t, const Kernel *before, const Kernel *k) 
 }
 static void put_calls(Model *m, Text *t, const Variant *v) {
     for (int i = 0; i < v->p->k.n; i++) {
-        if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
         const Kernel *k = v->p->k.v[i];
         put_guard(m, t, i ? v->p->k.v[i - 1] : NULL, k);
+        if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
         put_call(m, t, v, i);
         put_bounds(m, t, k);
         if (k->loop) text_printf(t, "    while (*(const uint8_t *)(a + AT_%s)) {\n", m->arena_name[base_of(k->loop)->id]);

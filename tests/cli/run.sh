@@ -142,6 +142,10 @@ status 0 'bench --json' "$bench --json 2> \$work/err > \$work/bench.json && [ ! 
 status 0 'bench --json alone on standard output' '[ "$(head -c 1 $work/bench.json)$(tail -c 2 $work/bench.json)" = "{}" ] && grep -q "\"median_ms\"" $work/bench.json && ! grep -q "\"layers\"" $work/bench.json'
 status 0 'bench --json --per-layer' "$bench --json --per-layer --threads 2 > \$work/bench.json && grep -q percent_of_bandwidth \$work/bench.json"
 if grep -q profile "$work/a/net.c"; then bad 'emitted code has no profiling hook'; else ok; fi
+branch='$quern bench $root/tests/data/control/branch.onnx --runs 3'
+prints 'not run' 'bench --per-layer, a branch' "$branch --per-layer"
+status 0 'bench --per-layer, figures of a branch' "$branch --per-layer > \$work/branch && ! grep -E -- 'inf|nan| -[0-9]' \$work/branch"
+status 0 'bench --json counts what runs' "$branch --json | grep -q '\"macs_done\": 2048'"
 mkdir "$work/tmp"
 status 0 'bench leaves no files' "TMPDIR=\$work/tmp $bench && [ -z \"\$(ls -A \$work/tmp)\" ]"
 
