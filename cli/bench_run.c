@@ -63,7 +63,8 @@ static void *symbol(const Loaded *l, const char *id, const char *name) {
 }
 static void *memory(int64_t bytes) {
     void *p = NULL;
-    if (posix_memalign(&p, bytes >= 1 << 20 ? 4096 : 64, (size_t)bytes + 64)) child_fail("out of memory", NULL);
+    if (posix_memalign(&p, bytes >= 4 << 20 ? 2 << 20 : bytes >= 1 << 20 ? 4096 : 64, (size_t)bytes + 64))
+        child_fail("out of memory", NULL);
     return memset(p, 0, (size_t)bytes + 64);
 }
 static void bind_weights(const BenchJob *j, Loaded *l) {

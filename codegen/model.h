@@ -4,7 +4,7 @@
 #define QN_CODEGEN_MODEL_H
 #include "internal.h"
 
-enum { WEIGHTS_HEADER = 64, C_WEIGHTS_LIMIT = 256 * 1024, IMAGE_LIMIT = 4 << 20 };
+enum { WEIGHTS_HEADER = 64, C_WEIGHTS_LIMIT = 256 * 1024, IMAGE_LIMIT = 4 << 20, PAGES_LIMIT = 4 << 20 };
 
 typedef struct Shared { /* one C function and the kernels that call it */
     const Kernel *first;
@@ -48,6 +48,7 @@ typedef struct Model {
     bool access; /* some kernel calls ID_access */
     bool pool;   /* some kernel has parallel loops */
     bool image;  /* the first call copies the weights into huge pages */
+    bool pages;  /* the first call asks for huge pages for the arena */
     bool math;   /* INFINITY or NAN among printed weights */
 } Model;
 

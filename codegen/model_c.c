@@ -94,7 +94,8 @@ bool emit_model(Ctx *c, const Program *p, const EmitOptions *o, const char *dir,
     Model m = {.c = c, .a = a, .p = p, .o = o, .id = o->id, .weights = weights_mode(o, p), .threads = o->threads > 1 ? o->threads : 1};
     target_variants(&m);
     m.image = m.weights != WEIGHTS_FILE && p->weights_bytes >= IMAGE_LIMIT;
-    int64_t state = m.weights == WEIGHTS_FILE || m.image ? 64 : 0;
+    m.pages = p->arena_bytes >= PAGES_LIMIT;
+    int64_t state = m.weights == WEIGHTS_FILE || m.image || m.pages ? 64 : 0;
     if (threads_useful(p, m.threads)) state = 64 + pool_bytes(m.threads);
     m.shift = max_i64(0, state - p->state_bytes);
     m.state_bytes = p->state_bytes + m.shift;

@@ -28,7 +28,12 @@ void pool_switches(const Model *m, Text *t) {
                     "/* -D%s_NO_OS: the weights stay where the linker has put them, without a copy in huge pages. */\n"
                     "#if defined(%s_NO_OS)\n#define QN_NO_IMAGE\n#elif !defined(_DEFAULT_SOURCE)\n#define _DEFAULT_SOURCE\n#endif\n",
                     id, id);
-    if (m->pool || m->image)
+    if (m->pages)
+        text_printf(t,
+                    "/* -D%s_NO_OS: nothing is asked of the system for the arena, which is put into huge pages else. */\n"
+                    "#if defined(%s_NO_OS)\n#define QN_NO_PAGES\n#elif !defined(_DEFAULT_SOURCE)\n#define _DEFAULT_SOURCE\n#endif\n",
+                    id, id);
+    if (m->pool || m->image || m->pages)
         text_printf(t, "#if !defined(%s_NO_OS) && !defined(_POSIX_C_SOURCE)\n#define _POSIX_C_SOURCE 200809L\n#endif\n", id);
 }
 static void put_runtime(Text *t, const char *name) {
@@ -40,12 +45,14 @@ static void put_runtime(Text *t, const char *name) {
 void pool_runtime(const Model *m, Text *t) {
     if (m->pool) put_runtime(t, "runtime/qn_threads.h");
     if (m->image) put_runtime(t, "runtime/qn_weights.h");
+    if (m->pages) put_runtime(t, "runtime/qn_pages.h");
 }
 void pool_state(const Model *m, Text *t) {
     bool file = m->weights == WEIGHTS_FILE;
-    if (!file && !m->pool && !m->image) return;
-    text_printf(t, "/* The arena's first bytes. */\nstruct state {\n%s%s%s};\n", file ? "    const void *weights;\n" : "",
-                m->image ? "    struct qn_image image;\n" : "", m->pool ? "    struct qn_pool pool;\n" : "");
+    if (!file && !m->pool && !m->image && !m->pages) return;
+    text_printf(t, "/* The arena's first bytes. */\nstruct state {\n%s%s%s%s};\n", file ? "    const void *weights;\n" : "",
+                m->image ? "    struct qn_image image;\n" : "", m->pages ? "    struct qn_pages pages;\n" : "",
+                m->pool ? "    struct qn_pool pool;\n" : "");
     text_printf(t, "typedef char state_fits[sizeof(struct state) <= %s_STATE_BYTES ? 1 : -1];\n\n", m->id);
 }
 void pool_entries(const Model *m, Text *t) {
@@ -60,11 +67,11 @@ void pool_entries(const Model *m, Text *t) {
 }
 void pool_release(const Model *m, Text *t) {
     bool file = m->weights == WEIGHTS_FILE;
-    if (!m->pool && !file && !m->image) {
+    if (!m->pool && !file && !m->image && !m->pages) {
         text_printf(t, "void %s_release(void *arena) { (void)arena; }\n", m->id);
         return;
     }
-    text_printf(t, "void %s_release(void *arena) {\n    struct state *state = arena;\n    if (!state) return;\n%s%s%s}\n", m->id,
+    text_printf(t, "void %s_release(void *arena) {\n    struct state *state = arena;\n    if (!state) return;\n%s%s%s%s}\n", m->id,
                 m->pool ? "    qn_pool_end(&state->pool);\n" : "", m->image ? "    qn_image_end(&state->image);\n" : "",
-                file ? "    state->weights = NULL;\n" : "");
+                m->pages ? "    state->pages.asked = 0;\n" : "", file ? "    state->weights = NULL;\n" : "");
 }

@@ -512,6 +512,7 @@ static void put_run(Model *m, Text *t) {
     else if (s.weights)
         text_printf(t, "    w = qn_image_get(&((struct state *)arena)->image, &%s, sizeof *w);\n",
                     m->weights == WEIGHTS_C ? "weights" : arena_printf(m->a, "%s_weights", m->id));
+    if (m->pages) text_printf(t, "    qn_pages_join(&((struct state *)arena)->pages, arena, %s_ARENA_BYTES);\n", m->id);
     if (m->pool) text_puts(t, "    pool = &((struct state *)arena)->pool;\n    qn_pool_begin(pool);\n");
     for (int i = 0; i < g->out.n; i++) { /* unused bits of the last byte are 0 */
         const Tensor *k = g->out.v[i];

@@ -29,7 +29,8 @@ _Noreturn void fail(const char *format, ...) {
 }
 void *memory(size_t bytes) {
     void *p = NULL;
-    if (posix_memalign(&p, bytes >= (1 << 20) ? 4096 : 64, bytes + 64)) fail("out of memory: %zu bytes", bytes);
+    if (posix_memalign(&p, bytes >= (4 << 20) ? 2 << 20 : bytes >= (1 << 20) ? 4096 : 64, bytes + 64))
+        fail("out of memory: %zu bytes", bytes);
     return memset(p, 0, bytes + 64);
 }
 static void read_input(Tensor *t, const char *path) {

@@ -62,11 +62,20 @@ done
     printf '\132\024\012\001x\022\017\012\015\010\001\022\011\012\002\010\001\012\003\010\200\010'
     printf '\142\024\012\001y\022\017\012\015\010\001\022\011\012\002\010\001\012\003\010\314\010'
 } >"$large"
-set -- "$@" "$large"
+# softmax(transpose(softmax(x[1024,1200]))): 4.9 MB between its kernels, enough for huge pages of the arena.
+wide=$work/wide.onnx
+{
+    printf '\010\010\102\002\020\015\072\146\012\017\012\001x\022\001t\042\007Softmax'
+    printf '\012\021\012\001t\022\001u\042\011Transpose\012\017\012\001u\022\001y\042\007Softmax\022\001g'
+    printf '\132\025\012\001x\022\020\012\016\010\001\022\012\012\003\010\200\010\012\003\010\260\011'
+    printf '\142\025\012\001y\022\020\012\016\010\001\022\012\012\003\010\260\011\012\003\010\200\010'
+} >"$wide"
+set -- "$@" "$large" "$wide"
 for model; do
     [ -f "$model" ] || continue
     modes='c 1,asm 1,file 1,c 2,asm 3,file 2,c 40'
     [ "$model" != "$large" ] || modes='asm 1,asm 2,file 2'
+    [ "$model" != "$wide" ] || modes='c 1,c 2'
     echo "$modes" | tr , '\n' >"$work/modes"
     while read -r mode threads; do
         number=$((number + 1))
@@ -92,7 +101,8 @@ for model; do
         # shellcheck disable=SC2086
         step "$model: $mode, $threads threads" "$driver" "$work/$id.so" $id "$out/$id.json" $weights
         objects="$objects $work/$id.o $sources"
-        if grep -q 'struct qn_image' "$out/$id.c"; then
+        [ "$model" != "$wide" ] || step "$model: a large arena asks for huge pages" grep -q 'qn_pages_join(&' "$out/$id.c"
+        if grep -q 'struct qn_image\|struct qn_pages' "$out/$id.c"; then
             driven 'without huge pages' -D${id}_NO_OS
             step "$model: no mapping" no_mmap "$work/$id.so"
         else step "$model: large weights are copied" [ "$model$mode" != "${large}asm" ]; fi
