@@ -2,41 +2,10 @@
 /* test_loop_fuzz.c: random functions of the loop IR print, parse to the same structure and print to the same bytes; names that
  * clash or are words of the language included. Mutated texts never crash the parser. Seeds are fixed. */
 #include "ir/loop.h"
+#include "case.h"
 #include <check.h>
 #include <math.h>
 #include <string.h>
-
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = t->d.a = arena_new();
-    t->c = (Ctx){t->a, &t->d};
-}
-static void case_close(Case *t) { arena_free(t->a); }
-static const char *said(Case *t) {
-    Text out = {0};
-    text_puts(&out, "");
-    for (int i = 0; i < t->d.list.n; i++) diag_format(&t->d.list.v[i], &out), text_puts(&out, "\n");
-    const char *s = arena_strdup(t->a, out.s);
-    text_free(&out);
-    return s;
-}
-static const char *print(Case *t, const Func *f) {
-    Text out = {0};
-    func_print(f, &out);
-    const char *s = arena_strdup(t->a, out.s);
-    text_free(&out);
-    return s;
-}
-static Func *parse(Case *t, const char *text) {
-    Func *f = func_parse(&t->c, "t.qir", text);
-    ck_assert_msg(f != NULL && t->d.errors == 0, "%s\n%s", said(t), text);
-    return f;
-}
 
 /* ---- structure: two functions equal but for the identity of variables and local buffers */
 typedef struct Match {
@@ -287,10 +256,10 @@ START_TEST(test_random_functions) {
         Case t;
         case_open(&t);
         Func *f = any_func(t.a);
-        const char *text = print(&t, f);
-        Func *g = parse(&t, text);
+        const char *text = case_print(&t, f);
+        Func *g = case_parse(&t, text);
         ck_assert_msg(same_func(f, g), "another structure after printing and parsing:\n%s", text);
-        ck_assert_str_eq(print(&t, g), text);
+        ck_assert_str_eq(case_print(&t, g), text);
         case_close(&t);
     }
 }
@@ -326,7 +295,7 @@ START_TEST(test_mutations) {
     for (int round = 0; round < 1500; round++) {
         Case t;
         case_open(&t);
-        const char *from = rnd(2) ? seeds[rnd(2)] : print(&t, any_func(t.a));
+        const char *from = rnd(2) ? seeds[rnd(2)] : case_print(&t, any_func(t.a));
         size_t n = strlen(from);
         char *s = arena_alloc(t.a, 2 * n + 64);
         memcpy(s, from, n + 1);
@@ -348,8 +317,8 @@ START_TEST(test_mutations) {
         Func *f = func_parse(&t.c, "t.qir", s);
         ck_assert_int_eq(f == NULL, t.d.errors > 0);
         if (f) { /* what is accepted prints and parses again; the verifier answers */
-            const char *text = print(&t, f);
-            ck_assert_str_eq(print(&t, parse(&t, text)), text);
+            const char *text = case_print(&t, f);
+            ck_assert_str_eq(case_print(&t, case_parse(&t, text)), text);
             func_verify(&t.c, f);
         }
         case_close(&t);

@@ -2,40 +2,9 @@
 /* test_loop_text.c: the text form of the loop IR. What is printed parses to the same structure and prints to the same bytes
  * (random functions are in test_loop_fuzz.c); parentheses are those of C; every error is reported with its line. */
 #include "ir/loop_text.h"
+#include "case.h"
 #include <check.h>
 #include <string.h>
-
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = t->d.a = arena_new();
-    t->c = (Ctx){t->a, &t->d};
-}
-static void case_close(Case *t) { arena_free(t->a); }
-static const char *said(Case *t) {
-    Text out = {0};
-    text_puts(&out, "");
-    for (int i = 0; i < t->d.list.n; i++) diag_format(&t->d.list.v[i], &out), text_puts(&out, "\n");
-    const char *s = arena_strdup(t->a, out.s);
-    text_free(&out);
-    return s;
-}
-static const char *print(Case *t, const Func *f) {
-    Text out = {0};
-    func_print(f, &out);
-    const char *s = arena_strdup(t->a, out.s);
-    text_free(&out);
-    return s;
-}
-static Func *parse(Case *t, const char *text) {
-    Func *f = func_parse(&t->c, "t.qir", text);
-    ck_assert_msg(f != NULL && t->d.errors == 0, "%s\n%s", said(t), text);
-    return f;
-}
 
 /* ---- texts that print as they stand, or as the text behind them */
 static const char *const same[][2] = {
@@ -107,12 +76,12 @@ START_TEST(test_prints_the_same) {
     if (strcmp(to, "-") == 0) { /* no `-=`: that line alone is refused, and without it all else stands */
         ck_assert_ptr_null(func_parse(&t.c, "t.qir", from));
         ck_assert_int_eq(t.d.errors, 1);
-        ck_assert_ptr_nonnull(strstr(said(&t), "t.qir: 25: error: found '-', expected = or one of +="));
+        ck_assert_ptr_nonnull(strstr(case_said(&t), "t.qir: 25: error: found '-', expected = or one of +="));
         t.d.errors = t.d.list.n = 0;
         from = to = arena_strndup(t.a, from, (size_t)(strstr(from, "  y[0, 2] -=") - from));
     }
-    ck_assert_str_eq(print(&t, parse(&t, from)), to);
-    ck_assert_str_eq(print(&t, parse(&t, to)), to);
+    ck_assert_str_eq(case_print(&t, case_parse(&t, from)), to);
+    ck_assert_str_eq(case_print(&t, case_parse(&t, to)), to);
     case_close(&t);
 }
 END_TEST
@@ -243,10 +212,10 @@ START_TEST(test_expressions) {
     if (strcmp(out, "x") == 0) {
         ck_assert_msg(!func_parse(&t.c, "t.qir", around(&t, r->type, r->in)), "'%s' of type %s is accepted", r->in, r->type);
         ck_assert_int_eq(t.d.errors, 1);
-        ck_assert_msg(strncmp(said(&t), "t.qir: 10: error: ", 18) == 0, "%s", said(&t));
+        ck_assert_msg(strncmp(case_said(&t), "t.qir: 10: error: ", 18) == 0, "%s", case_said(&t));
     } else {
-        ck_assert_str_eq(print(&t, parse(&t, around(&t, r->type, r->in))), around(&t, r->type, out));
-        ck_assert(func_verify(&t.c, parse(&t, around(&t, r->type, out))));
+        ck_assert_str_eq(case_print(&t, case_parse(&t, around(&t, r->type, r->in))), around(&t, r->type, out));
+        ck_assert(func_verify(&t.c, case_parse(&t, around(&t, r->type, out))));
     }
     case_close(&t);
 }
@@ -312,7 +281,7 @@ START_TEST(test_errors) {
     Case t;
     case_open(&t);
     ck_assert_msg(!func_parse(&t.c, "t.qir", w->text), "accepted: %s", w->text);
-    const char *text = said(&t);
+    const char *text = case_said(&t);
     ck_assert_msg(t.d.errors == 1, "%d errors:\n%s%s", t.d.errors, text, w->text);
     ck_assert_msg(strstr(text, w->says) != NULL, "'%s' is not in: %s", w->says, text);
     ck_assert_msg(strncmp(text, arena_printf(t.a, "t.qir: %d: error: ", w->line), 16 + (w->line > 9)) == 0, "line %d: %s", w->line, text);
@@ -332,7 +301,7 @@ START_TEST(test_all_errors) { /* one bad line does not hide or invent others */
                                   "    y[0] = z\n"
                                   "  else\n"
                                   "    y[1] = 2\n"));
-    const char *text = said(&t);
+    const char *text = case_said(&t);
     ck_assert_int_eq(t.d.errors, 4);
     for (int i = 0; i < 4; i++) ck_assert_msg(strstr(text, arena_printf(t.a, "t.qir: %d: ", (int[]){2, 4, 6, 7}[i])) != NULL, "%s", text);
     case_close(&t);
@@ -350,11 +319,11 @@ START_TEST(test_prints_broken) {
     s_append(t.a, s->u.loop.body, inner);
     s_append(t.a, inner->u.loop.body, NULL);
     s_append(t.a, f->body, s_let(t.a, var_new(f, "a-b", DT_NONE), NULL));
-    ck_assert_str_eq(print(&t, f), "func _2_words()\n"
-                                   "  for i in <null>..i\n"
-                                   "    for i_1 in 0..i\n"
-                                   "      <null>\n"
-                                   "  let a_b: undefined = <null>\n");
+    ck_assert_str_eq(case_print(&t, f), "func _2_words()\n"
+                                        "  for i in <null>..i\n"
+                                        "    for i_1 in 0..i\n"
+                                        "      <null>\n"
+                                        "  let a_b: undefined = <null>\n");
     case_close(&t);
 }
 END_TEST
@@ -367,7 +336,7 @@ START_TEST(test_shared_nodes) { /* 2^200 nodes as a tree */
     for (int i = 0; i < 200; i++) e = e_mul(t.a, e, e);
     s_append(t.a, f->body, s_store(t.a, y, &zero, e, RED_NONE));
     ck_assert(func_verify(&t.c, f));
-    const char *text = print(&t, f);
+    const char *text = case_print(&t, f);
     ck_assert_uint_lt(strlen(text), 2000000);
     ck_assert_ptr_nonnull(strstr(text, "..."));
     case_close(&t);
@@ -387,14 +356,14 @@ START_TEST(test_depth) {
     Case t;
     case_open(&t);
     char *chain = repeat(&t, head, "y[] + ", 20000, "y[]\n"); /* as long as one likes */
-    ck_assert_str_eq(print(&t, parse(&t, chain)), chain);
+    ck_assert_str_eq(case_print(&t, case_parse(&t, chain)), chain);
     char *calls = repeat(&t, head, "exp(", 400, "y[]");
     calls = repeat(&t, calls, ")", 400, "\n");
-    ck_assert_str_eq(print(&t, parse(&t, calls)), calls);
+    ck_assert_str_eq(case_print(&t, case_parse(&t, calls)), calls);
     static const char *const hostile[] = {"(", "-", "exp(", "!", "y[", "select("};
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         ck_assert_ptr_null(func_parse(&t.c, "t.qir", repeat(&t, head, hostile[i], 1000000, "y[]\n")));
-        ck_assert_ptr_nonnull(strstr(said(&t), i == 4 ? "takes 0 indices" : "nested more than 500 deep"));
+        ck_assert_ptr_nonnull(strstr(case_said(&t), i == 4 ? "takes 0 indices" : "nested more than 500 deep"));
         t.d.errors = t.d.list.n = 0;
     }
     Text nest = {0};
@@ -403,10 +372,10 @@ START_TEST(test_depth) {
         for (int k = 0; k < i; k++) text_puts(&nest, "  ");
         text_puts(&nest, "block\n");
         if (i != 255) continue;
-        ck_assert_str_eq(print(&t, parse(&t, nest.s)), nest.s);
+        ck_assert_str_eq(case_print(&t, case_parse(&t, nest.s)), nest.s);
     }
     ck_assert_ptr_null(func_parse(&t.c, "t.qir", nest.s));
-    ck_assert_ptr_nonnull(strstr(said(&t), "t.qir: 257: error: blocks are nested more than 256 deep"));
+    ck_assert_ptr_nonnull(strstr(case_said(&t), "t.qir: 257: error: blocks are nested more than 256 deep"));
     text_free(&nest);
     case_close(&t);
 }

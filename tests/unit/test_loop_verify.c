@@ -2,40 +2,19 @@
 /* test_loop_verify.c: the verifier of the loop IR accepts what is well-formed and names what is not. What the text form can say
  * is written as text; the rest is broken by hand. Whether an index leaves its buffer is worked out by hand. */
 #include "ir/loop.h"
+#include "case.h"
 #include <check.h>
 #include <string.h>
 #include <time.h>
 
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = t->d.a = arena_new();
-    t->c = (Ctx){t->a, &t->d};
-}
-static void case_close(Case *t) { arena_free(t->a); }
-static const char *said(Case *t) {
-    Text out = {0};
-    text_puts(&out, "");
-    for (int i = 0; i < t->d.list.n; i++) diag_format(&t->d.list.v[i], &out), text_puts(&out, "\n");
-    const char *s = arena_strdup(t->a, out.s);
-    text_free(&out);
-    return s;
-}
-static Func *parse(Case *t, const char *text) {
-    Func *f = func_parse(&t->c, "t.qir", text);
-    ck_assert_msg(f != NULL, "%s\n%s", said(t), text);
-    return f;
-}
 /* The verifier answers with exactly this error, or with none when `says` is NULL. */
 static void expect(Case *t, const Func *f, const char *says) {
     bool ok = func_verify(&t->c, f);
     ck_assert_int_eq(ok, t->d.errors == 0);
-    if (!says) ck_assert_msg(ok, "refused: %s", said(t));
-    else ck_assert_msg(t->d.errors == 1 && strstr(said(t), says), "%d errors, expected one with '%s': %s", t->d.errors, says, said(t));
+    if (!says) ck_assert_msg(ok, "refused: %s", case_said(t));
+    else
+        ck_assert_msg(t->d.errors == 1 && strstr(case_said(t), says), "%d errors, expected one with '%s': %s", t->d.errors, says,
+                      case_said(t));
     t->d.errors = t->d.list.n = 0;
 }
 
@@ -85,7 +64,7 @@ START_TEST(test_text) {
     Case t;
     case_open(&t);
     char *text = arena_printf(t.a, "func f(x: float32[8], scratch s: float32[8]) -> writes y: float32[4,8]\n%s", rows[_i].text);
-    expect(&t, parse(&t, text), rows[_i].says);
+    expect(&t, case_parse(&t, text), rows[_i].says);
     case_close(&t);
 }
 END_TEST
@@ -266,7 +245,8 @@ END_TEST
 START_TEST(test_all) {
     Case t;
     case_open(&t);
-    Func *f = parse(&t, "func f(x: float32[8])\n  x[0] = 1.0\n  alloc r: param float32\n  for i in 0..9\n    x[i] = 2.0\n    r[] = x[9]\n");
+    Func *f =
+        case_parse(&t, "func f(x: float32[8])\n  x[0] = 1.0\n  alloc r: param float32\n  for i in 0..9\n    x[i] = 2.0\n    r[] = x[9]\n");
     ck_assert(!func_verify(&t.c, f));
     ck_assert_int_eq(t.d.errors, 4);
     case_close(&t);

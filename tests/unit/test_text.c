@@ -3,33 +3,15 @@
  * reported with its line, and no bytes crash the parser. Expected bytes of constants are written down by hand. */
 #include "frontend/frontend.h"
 #include "ir/text.h"
+#include "case.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = t->d.a = arena_new();
-    t->c = (Ctx){t->a, &t->d};
-}
-static void case_close(Case *t) { arena_free(t->a); }
-static const char *said(Case *t) {
-    Text out = {0};
-    text_puts(&out, "");
-    for (int i = 0; i < t->d.list.n; i++) diag_format(&t->d.list.v[i], &out), text_puts(&out, "\n");
-    const char *s = arena_strdup(t->a, out.s);
-    text_free(&out);
-    return s;
-}
 static Graph *parse(Case *t, const char *text) {
     Graph *g = graph_parse(&t->c, "t.qir", text);
-    ck_assert_msg(g != NULL && t->d.errors == 0, "%s\n%s", said(t), text);
+    ck_assert_msg(g != NULL && t->d.errors == 0, "%s\n%s", case_said(t), text);
     return g;
 }
 static const char *print(Case *t, const Graph *g) {
@@ -201,7 +183,7 @@ START_TEST(test_large_constant_is_left_out) {
     ck_assert(strstr(s, "h: uint8[65536] = hex(\""));
     ck_assert(graph_parse(&t.c, "t.qir", s) == NULL);
     ck_assert_int_eq(t.d.errors, 1);
-    ck_assert(strstr(said(&t), "t.qir: 2: error: this constant was left out"));
+    ck_assert(strstr(case_said(&t), "t.qir: 2: error: this constant was left out"));
     case_close(&t);
 }
 END_TEST
@@ -321,7 +303,7 @@ START_TEST(test_errors) {
     Case t;
     case_open(&t);
     ck_assert(graph_parse(&t.c, "t.qir", wrong[_i].text) == NULL);
-    ck_assert_msg(strstr(said(&t), wrong[_i].says) != NULL, "said:\n%snot: %s", said(&t), wrong[_i].says);
+    ck_assert_msg(strstr(case_said(&t), wrong[_i].says) != NULL, "said:\n%snot: %s", case_said(&t), wrong[_i].says);
     case_close(&t);
 }
 END_TEST
@@ -332,10 +314,10 @@ START_TEST(test_all_errors_are_reported) { /* each line once, none that only fol
         graph_parse(&t.c, "t.qir",
                     "graph g(x: float32[2]) -> (y)\n  a: float32[2] = Nope(x, , )\n  b: float32[2] = Neg(a)\n  c: float32[2 = Neg(a)\n"
                     "  d: float32[2] = Add(a, c)\n  e: int8[1] = [300]\n  y: float32[2] = Add(e, d) {k=1}\n") == NULL);
-    ck_assert_str_eq(said(&t), "t.qir: 2: error: unknown operation 'Nope'; see docs/ops.md\n"
-                               "t.qir: 4: error: found '= Neg(a)' where ']' is expected\n"
-                               "t.qir: 6: error: '300' does not fit the element type (int8)\n"
-                               "t.qir: 7: error: Add has no attribute 'k'; its attributes: none\n");
+    ck_assert_str_eq(case_said(&t), "t.qir: 2: error: unknown operation 'Nope'; see docs/ops.md\n"
+                                    "t.qir: 4: error: found '= Neg(a)' where ']' is expected\n"
+                                    "t.qir: 6: error: '300' does not fit the element type (int8)\n"
+                                    "t.qir: 7: error: Add has no attribute 'k'; its attributes: none\n");
     case_close(&t);
 }
 END_TEST
@@ -430,7 +412,7 @@ START_TEST(test_models) { /* imported networks: what prints, parses and prints t
         Case t;
         case_open(&t);
         Graph *g = onnx_import(&t.c, arena_printf(t.a, "%s/%s", QUERN_SOURCE_DIR, files[i]), &(ImportOptions){.free_dims = true});
-        ck_assert_msg(g != NULL, "%s", said(&t));
+        ck_assert_msg(g != NULL, "%s", case_said(&t));
         for (int k = 0; k < g->tensors.n; k++) {
             Tensor *c = g->tensors.v[k];
             if (c->data && tensor_bytes(c) > TEXT_HEX_BYTES)
