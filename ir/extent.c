@@ -182,6 +182,19 @@ bool infer_require(Infer *x, Expr *cond) {
     infer_bounded(x, e_select(a, cond, e_int(a, 0), e_int(a, 1)), 0, 0, "mismatch", true);
     return true;
 }
+bool infer_same_extent(Infer *x, Expr *p, Expr *q) { return e_equal(p, q) || infer_require(x, e_eq(x->g->a, p, q)); }
+Tensor *extents_tensor(Graph *g, Node *before, int rank, Expr *const *e) {
+    int64_t dim[QN_MAX_RANK + 1];
+    bool constant = true;
+    for (int i = 0; i < rank; i++) constant &= e_is_int(e[i], &dim[i]);
+    if (constant) return tensor_i64s(g, dim, rank);
+    Node *n = node_new(g, op_find("quern", "Extents"), before, before->loc, 0, NULL, 1);
+    Tensor *t = tensor_new(g, NULL, DT_INT64, 1, (int64_t[]){rank});
+    t->val = NEW_ARRAY(g->a, Expr *, rank + 1);
+    memcpy(t->val, e, sizeof *e * (size_t)rank);
+    node_set_out(n, 0, t);
+    return t;
+}
 Expr *infer_broadcast_extent(Infer *x, Expr *p, Expr *q) {
     Arena *a = x->g->a;
     int64_t c, d, lo, hi;

@@ -52,6 +52,10 @@ bool infer_broadcasts(Infer *x, Expr *p, Expr *to); /* an operand with extent p 
 /* For inference that needs numbers which only nodes can compute: one more node before x->n, and an element of a tensor as an extent. */
 Tensor *infer_build(Infer *x, const char *op, int nin, Tensor *const *in, int to /* of a Cast */);
 Expr *infer_value_of(Infer *x, Tensor *t, int64_t element);
+/* A shape as a tensor: constant, or computed at run time. */
+Tensor *extents_tensor(Graph *g, Node *before, int rank, Expr *const *e);
+/* Whether extents of operands agree: sure, or checked at run time. false: sure not to. */
+bool infer_same_extent(Infer *x, Expr *p, Expr *q);
 /* The extra output `o` of the node being inferred, a scalar that it computes, as an extent of at most `hi`. */
 Expr *infer_found(Infer *x, int o, int64_t hi);
 void strings_bound(Infer *x); /* ops/strings.c: how long the strings of a node's outputs may be */

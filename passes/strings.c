@@ -144,14 +144,9 @@ static void hand_over(Strings *s, Node *n, int i, Node *p, int k, const Type *t)
 }
 static Tensor *expanded(Strings *s, Node *n, Tensor *x, const Type *to) {
     if (types_same_shape(&x->type, to)) return x;
-    Tensor *shape = tensor_i64s(s->g, to->dim, to->rank);
-    if (to->ext) {
-        Node *e = node_new(s->g, op_find("quern", "Extents"), n, n->loc, 0, NULL, 1);
-        shape = tensor_new(s->g, NULL, DT_INT64, 1, (int64_t[]){to->rank});
-        shape->val = NEW_ARRAY(s->g->a, Expr *, to->rank + 1);
-        type_extents(s->g, to, shape->val);
-        node_set_out(e, 0, shape);
-    }
+    Expr *e[QN_MAX_RANK];
+    type_extents(s->g, to, e);
+    Tensor *shape = extents_tensor(s->g, n, to->rank, e);
     Tensor *y = build(s->g, n, "Expand", 2, (Tensor *[]){x, shape});
     y->type = *to, y->type.dt = DT_INT64;
     *known(s, y) = *known(s, x);

@@ -37,7 +37,9 @@ bool infer_conv_transpose(Infer *x) {
     const Type *in = &x->n->in[0]->type, *k = &x->n->in[1]->type;
     int rank = in->rank - 2;
     int64_t group = attr_i(x->n, GROUP), dim[QN_MAX_RANK];
+    Expr *e[QN_MAX_RANK];
     Window w[WIN_SPATIAL];
+    if (k->ext || (in->ext && in->ext[1])) return infer_error(x, "the channels and the weight are expected to have constant extents");
     if (rank < 1 || rank > WIN_SPATIAL || k->rank != in->rank)
         return infer_error(x, "the input has %d dims and the weight %d, expected the same, 3 to 5", in->rank, k->rank);
     if (group < 1 || in->dim[1] % group || k->dim[0] != in->dim[1])
@@ -73,7 +75,16 @@ bool infer_conv_transpose(Infer *x) {
             return infer_error(x, "the output extent of axis %d is %lld, expected at least 1", i, (long long)w[i].out);
     if (x->n->nin > 2 && x->n->in[2] && (x->n->in[2]->type.rank != 1 || x->n->in[2]->type.dim[0] != dim[1]))
         return infer_error(x, "the bias is not a vector of %lld elements", (long long)dim[1]);
-    return infer_out(x, 0, in->dt, in->rank, dim);
+    e[0] = type_extent(x->g, in, 0), e[1] = e_int(x->g->a, dim[1]);
+    for (int i = 0; i < rank; i++) {
+        e[2 + i] = e_int(x->g->a, dim[2 + i]);
+        if (!in->ext || !in->ext[2 + i]) continue;
+        if (attr_has(x->n, OUTPUT_SHAPE))
+            return infer_error(x, "output_shape is given, and axis %d of the input is known at run time only; fix it with --dim", 2 + i);
+        Expr *more = e_int(x->g->a, w[i].out - w[i].in * w[i].stride); /* the same whatever the extent is */
+        e[2 + i] = extent_add(x->g, extent_mul(x->g, in->ext[2 + i], e_int(x->g->a, w[i].stride)), more);
+    }
+    return infer_extents(x, 0, in->dt, in->rank, e);
 }
 int64_t macs_conv_transpose(const Node *n) {
     const Type *k = &n->in[1]->type;
@@ -84,11 +95,11 @@ int64_t macs_conv_transpose(const Node *n) {
     return m;
 }
 /* Inputs h for which tap r lands inside: 0 <= h*U + r*D - P < out. */
-static void inputs_inside(Lower *L, const Window *w, Expr *r, Expr **lo, Expr **hi) {
+static void inputs_inside(Lower *L, const Window *w, Expr *in, Expr *out, Expr *r, Expr **lo, Expr **hi) {
     Arena *a = L->a;
     Expr *tap = e_mul(a, r, e_int(a, w->dil)), *zero = e_int(a, 0), *u = e_int(a, w->stride);
     *lo = e_div(a, e_max(a, e_sub(a, e_int(a, w->lo + w->stride - 1), tap), zero), u);
-    *hi = e_min(a, e_int(a, w->in), e_div(a, e_max(a, e_sub(a, e_int(a, w->out - 1 + w->lo + w->stride), tap), zero), u));
+    *hi = e_min(a, in, e_div(a, e_max(a, e_sub(a, e_add(a, out, e_int(a, w->lo + w->stride - 1)), tap), zero), u));
 }
 bool lower_conv_transpose(Lower *L, Node *n) {
     Arena *a = L->a;
@@ -112,7 +123,7 @@ bool lower_conv_transpose(Lower *L, Node *n) {
     for (int i = 0; i < rank; i++) ki[2 + i] = lower_loop_to(L, arena_printf(a, "r%d", i), lower_dim(L, k, 2 + i));
     Expr *weight = lower_let(L, "w", lower_load(L, n, 1, ki));
     for (int i = 0; i < rank; i++) {
-        inputs_inside(L, &w[i], ki[2 + i], &lo, &hi);
+        inputs_inside(L, &w[i], lower_dim(L, in, 2 + i), lower_dim(L, ot, 2 + i), ki[2 + i], &lo, &hi);
         xi[2 + i] = lower_loop_range(L, arena_printf(a, "h%d", i), lo, hi);
         pos[i] = e_sub(a, e_add(a, e_mul(a, xi[2 + i], e_int(a, w[i].stride)), e_mul(a, ki[2 + i], e_int(a, w[i].dil))), e_int(a, w[i].lo));
     }

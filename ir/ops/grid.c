@@ -5,7 +5,7 @@
  *   GridSample(x, grid, linear):  for n, oh, ow:  y0 = floor(y), wy = y - y0 … (likewise x);
  *                                     for c: out[n,c,oh,ow] = (1-wy)*((1-wx)*x[n,c,y0,x0] + wx*x[n,c,y0,x0+1]) + wy*(…)
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 enum { CORNERS, MODE, PADDING };
@@ -23,17 +23,19 @@ static int padding_of(const Node *n) { return word_index(attr_s(n, PADDING), (co
 
 bool infer_grid_sample(Infer *x) {
     const Type *t = &x->n->in[0]->type, *g = &x->n->in[1]->type;
-    int64_t dim[QN_MAX_RANK], count;
+    int64_t count;
+    Expr *e[QN_MAX_RANK];
     int r = t->rank - 2;
     if (r < 2 || r > SPATIAL) return infer_error(x, "the input has rank %d; 4 or 5 is expected", t->rank);
-    if (g->rank != t->rank || g->dim[0] != t->dim[0] || g->dim[g->rank - 1] != r)
+    if (g->rank != t->rank || g->dim[g->rank - 1] != r || (g->ext && g->ext[g->rank - 1]) ||
+        !infer_same_extent(x, type_extent(x->g, g, 0), type_extent(x->g, t, 0)))
         return infer_error(x, "the grid is expected to have rank %d, the batch extent %lld and the last extent %d", t->rank,
                            (long long)t->dim[0], r);
     if (mode_of(x->n) < 0) return infer_error(x, "mode is '%s'; nearest, linear or cubic is expected", attr_s(x->n, MODE));
     if (padding_of(x->n) < 0) return infer_error(x, "padding_mode is '%s'; zeros, border or reflection is expected", attr_s(x->n, PADDING));
-    dim[0] = t->dim[0], dim[1] = t->dim[1];
-    for (int i = 0; i < r; i++) dim[2 + i] = g->dim[1 + i];
-    if (!infer_out(x, 0, t->dt, t->rank, dim)) return false;
+    for (int i = 0; i < 2; i++) e[i] = type_extent(x->g, t, i);
+    for (int i = 0; i < r; i++) e[2 + i] = type_extent(x->g, g, 1 + i);
+    if (!infer_extents(x, 0, t->dt, t->rank, e)) return false;
     for (int i = 0; i < r; i++)
         if (t->dim[2 + i] == 0 && (!type_elements(g, &count) || count > 0))
             return infer_error(x, "axis %d has no elements to sample", 2 + i);
@@ -53,28 +55,35 @@ static const char *const weights[][TAPS] = {
     [CUBIC] = {"((a*(r + 1) - 5*a)*(r + 1) + 8*a)*(r + 1) - 4*a", "((a + 2)*r - (a + 3))*r*r + 1",
                "((a + 2)*(1 - r) - (a + 3))*(1 - r)*(1 - r) + 1", "((a*(2 - r) - 5*a)*(2 - r) + 8*a)*(2 - r) - 4*a"},
 };
-static Expr *of_position(Lower *L, const char *formula, Expr *p, int64_t n) {
-    return lower_let(L, "p",
-                     lower_formula(L, formula, 2, (const char *const[]){"p", "n"}, (Expr *const[]){p, e_lit(L->a, p->t, (double)n)}));
+static Expr *real(Lower *L, DType t, Expr *n) {
+    int64_t v;
+    return e_is_int(n, &v) ? e_lit(L->a, t, (double)v) : e_cast(L->a, t, n);
 }
-static Expr *reflected(Lower *L, bool corners, Expr *p, int64_t n) {
-    if (corners && n == 1) return e_lit(L->a, p->t, 0);
-    return of_position(L, reflect[corners], p, n);
+static Expr *of_position(Lower *L, const char *formula, Expr *p, Expr *n) {
+    return lower_let(L, "p", lower_formula(L, formula, 2, (const char *const[]){"p", "n"}, (Expr *const[]){p, real(L, p->t, n)}));
 }
-static Expr *into(Lower *L, Expr *p, int64_t n) {
-    return e_max(L->a, e_min(L->a, p, e_lit(L->a, p->t, (double)(n - 1))), e_lit(L->a, p->t, 0));
+static Expr *reflected(Lower *L, bool corners, Expr *p, Expr *n) {
+    int64_t v;
+    bool known = e_is_int(n, &v);
+    if (corners && known && v == 1) return e_lit(L->a, p->t, 0);
+    Expr *q = of_position(L, reflect[corners], p, n);
+    return corners && !known ? lower_let(L, "p", e_select(L->a, e_eq(L->a, n, e_int(L->a, 1)), e_lit(L->a, p->t, 0), q)) : q;
+}
+static Expr *into(Lower *L, Expr *p, Expr *n) {
+    return e_max(L->a, e_min(L->a, p, real(L, p->t, e_sub(L->a, n, e_int(L->a, 1)))), e_lit(L->a, p->t, 0));
 }
 /* p: a whole number, where one tap reads. */
-static void place_tap(Lower *L, Axis *x, int t, Expr *p, int64_t n, int padding, bool corners) {
+static void place_tap(Lower *L, Axis *x, int t, Expr *p, Expr *n, int padding, bool corners) {
     Arena *a = L->a;
+    Expr *last = e_sub(a, n, e_int(a, 1));
     p = lower_let(L, "p", p);
     x->ok[t] = NULL;
     if (padding == ZEROS)
-        x->ok[t] = lower_let(L, "ok", e_bin(a, BIN_LAND, e_le(a, e_lit(a, p->t, 0), p), e_le(a, p, e_lit(a, p->t, (double)(n - 1)))));
+        x->ok[t] = lower_let(L, "ok", e_bin(a, BIN_LAND, e_le(a, e_lit(a, p->t, 0), p), e_le(a, p, real(L, p->t, last))));
     if (padding == REFLECTION) p = reflected(L, corners, p, n);
-    x->at[t] = lower_let(L, "at", e_max(a, e_min(a, e_cast(a, DT_INT64, into(L, p, n)), e_int(a, n - 1)), e_int(a, 0)));
+    x->at[t] = lower_let(L, "at", e_max(a, e_min(a, e_cast(a, DT_INT64, into(L, p, n)), last), e_int(a, 0)));
 }
-static void axis_taps(Lower *L, Axis *x, Expr *p, int64_t n, int mode, int padding, bool corners, DType ct) {
+static void axis_taps(Lower *L, Axis *x, Expr *p, Expr *n, int mode, int padding, bool corners, DType ct) {
     static const int first[] = {[NEAREST] = 0, [LINEAR] = 0, [CUBIC] = -1}, count[] = {[NEAREST] = 1, [LINEAR] = 2, [CUBIC] = 4};
     Arena *a = L->a;
     p = of_position(L, denormal[corners], p, n);
@@ -120,7 +129,7 @@ bool lower_grid_sample(Lower *L, Node *n) {
     for (int k = 0; k < r; k++) pos[1 + k] = idx[2 + k] = lower_loop_to(L, arena_printf(a, "o%d", k), lower_dim(L, o, 2 + k));
     for (int k = 0; k < r; k++) { /* the grid names the last axis first */
         pos[1 + r] = e_int(a, r - 1 - k);
-        axis_taps(L, &axis[k], lower_let(L, "p", lower_load(L, n, 1, pos)), t->dim[2 + k], mode, padding_of(n), attr_i(n, CORNERS) != 0,
+        axis_taps(L, &axis[k], lower_let(L, "p", lower_load(L, n, 1, pos)), lower_dim(L, t, 2 + k), mode, padding_of(n), attr_i(n, CORNERS) != 0,
                   ct);
     }
     at[0] = idx[0], at[1] = idx[1] = lower_loop_to(L, "c", lower_dim(L, o, 1));
@@ -132,23 +141,16 @@ bool lower_grid_sample(Lower *L, Node *n) {
 /* ---- AffineGrid: theta applied to the evenly spaced grid of an image */
 bool infer_affine_grid(Infer *x) {
     const Type *t = &x->n->in[0]->type;
-    const int64_t *size;
-    int64_t n, dim[QN_MAX_RANK], known[QN_MAX_RANK];
-    if (!infer_ints(x, 1, &size, &n)) {
-        if (!infer_declared(x, 0, t->dt, "size")) return false;
-        n = x->n->out[0]->type.rank;
-        known[0] = t->dim[0], known[1] = 1;
-        for (int64_t i = 2; i < n; i++) known[i] = x->n->out[0]->type.dim[i - 1];
-        size = known;
-    }
+    Expr **size, *e[QN_MAX_RANK];
+    int64_t n;
+    if (!infer_values(x, 1, &size, &n)) return false;
     if (n != 4 && n != 5) return infer_error(x, "size has %lld entries; 4 or 5 are expected", (long long)n);
-    if (t->rank != 3 || t->dim[0] != size[0] || t->dim[1] != n - 2 || t->dim[2] != n - 1)
-        return infer_error(x, "theta is expected to have the shape %lld x %lld x %lld", (long long)size[0], (long long)n - 2,
-                           (long long)n - 1);
-    dim[0] = size[0];
-    for (int64_t i = 2; i < n; i++) dim[i - 1] = size[i];
-    dim[n - 1] = n - 2;
-    return infer_out(x, 0, t->dt, (int)n, dim);
+    if (t->rank != 3 || t->dim[1] != n - 2 || t->dim[2] != n - 1 || !infer_same_extent(x, type_extent(x->g, t, 0), size[0]))
+        return infer_error(x, "theta is expected to have the shape N x %lld x %lld, N as in size", (long long)n - 2, (long long)n - 1);
+    e[0] = type_extent(x->g, t, 0);
+    for (int64_t i = 2; i < n; i++) e[i - 1] = size[i];
+    e[n - 1] = e_int(x->g->a, n - 2);
+    return infer_extents(x, 0, t->dt, (int)n, e);
 }
 Expr *compute_affine_grid(Lower *L, Node *n, int out, Expr *const *idx) {
     Arena *a = L->a;
@@ -159,9 +161,15 @@ Expr *compute_affine_grid(Lower *L, Node *n, int out, Expr *const *idx) {
     for (int j = 0; j < r; j++) { /* x, y, z: the last axis first */
         int k = r - j;
         double d = (double)o->dim[k];
-        Expr *i = e_cast(a, ct, idx[k]), *p;
-        if (attr_i(n, 0)) p = o->dim[k] == 1 ? e_lit(a, ct, 0) : e_sub(a, e_mul(a, i, e_lit(a, ct, 2 / (d - 1))), e_lit(a, ct, 1));
-        else p = e_sub(a, e_mul(a, e_add(a, i, e_lit(a, ct, 0.5)), e_lit(a, ct, 2 / d)), e_lit(a, ct, 1));
+        Expr *i = e_cast(a, ct, idx[k]), *p, *step = e_lit(a, ct, attr_i(n, 0) ? 2 / (d - 1) : 2 / d), *one = NULL;
+        if (o->ext && o->ext[k]) {
+            Expr *m = lower_dim(L, o, k), *gaps = attr_i(n, 0) ? e_sub(a, m, e_int(a, 1)) : m;
+            step = e_cast(a, ct, e_div(a, e_lit(a, DT_FLOAT64, 2), e_cast(a, DT_FLOAT64, gaps)));
+            one = attr_i(n, 0) ? e_eq(a, m, e_int(a, 1)) : NULL;
+        }
+        if (attr_i(n, 0)) p = !one && o->dim[k] == 1 ? e_lit(a, ct, 0) : e_sub(a, e_mul(a, i, step), e_lit(a, ct, 1));
+        else p = e_sub(a, e_mul(a, e_add(a, i, e_lit(a, ct, 0.5)), step), e_lit(a, ct, 1));
+        if (one) p = e_select(a, one, e_lit(a, ct, 0), p);
         at[2] = e_int(a, j);
         sum = e_add(a, sum, e_mul(a, lower_load(L, n, 0, at), p));
     }

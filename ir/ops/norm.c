@@ -89,6 +89,7 @@ enum { IN_EPSILON, GN_GROUPS };
 bool infer_instance_norm(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     if (t->rank < 2) return infer_error(x, "the input has %d dims, expected at least 2", t->rank);
+    if (t->ext && t->ext[1]) return infer_error(x, "the number of channels is known at run time only; fix axis 1 with --dim");
     for (int i = 1; i < 3; i++)
         if (x->n->in[i]->type.rank != 1 || x->n->in[i]->type.dim[0] != t->dim[1])
             return infer_error(x, "input %d is not a vector of %lld elements, one a channel", i, (long long)t->dim[1]);
@@ -103,7 +104,7 @@ static void group_loops(Lower *L, const Type *t, Expr *group, int64_t per, Expr 
     idx[1] = e_add(L->a, e_mul(L->a, group, e_int(L->a, per)), lower_loop(L, "c", per));
     for (int i = 2; i < t->rank; i++) idx[i] = lower_loop_to(L, arena_printf(L->a, "k%d", i), lower_dim(L, t, i));
 }
-static Expr *group_mean(Lower *L, Node *n, Expr *group, int64_t per, Expr **idx, Expr *centre, int64_t count) {
+static Expr *group_mean(Lower *L, Node *n, Expr *group, int64_t per, Expr **idx, Expr *centre, Expr *count) {
     const Type *t = &n->in[0]->type;
     DType ct = dtype_compute(t->dt);
     Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
@@ -113,13 +114,13 @@ static Expr *group_mean(Lower *L, Node *n, Expr *group, int64_t per, Expr **idx,
     if (centre) x = lower_let(L, "d", e_sub(L->a, x, centre)), x = e_mul(L->a, x, x);
     lower_put(L, acc, NULL, x, RED_ADD);
     lower_ends(L, t->rank - 1);
-    return lower_let(L, centre ? "var" : "mean", e_div(L->a, lower_get(L, acc, NULL), e_lit(L->a, ct, (double)count)));
+    return lower_let(L, centre ? "var" : "mean", e_div(L->a, lower_get(L, acc, NULL), e_cast(L->a, ct, count)));
 }
 bool lower_instance_norm(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type;
-    int64_t groups = n->op->nattr > GN_GROUPS ? attr_i(n, GN_GROUPS) : t->dim[1], per = t->dim[1] / groups, count = per;
-    for (int i = 2; i < t->rank; i++) count *= t->dim[i];
-    Expr *idx[QN_MAX_RANK];
+    int64_t groups = n->op->nattr > GN_GROUPS ? attr_i(n, GN_GROUPS) : t->dim[1], per = t->dim[1] / groups;
+    Expr *idx[QN_MAX_RANK], *count = e_int(L->a, per);
+    for (int i = 2; i < t->rank; i++) count = e_mul(L->a, count, lower_dim(L, t, i));
     idx[0] = lower_loop_to(L, "n", lower_dim(L, t, 0));
     Expr *g = lower_loop(L, "g", groups);
     Expr *mean = group_mean(L, n, g, per, idx, NULL, count);
@@ -151,7 +152,7 @@ bool lower_lrn(Lower *L, Node *n) {
     lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
     for (int i = 0; i < t->rank; i++) other[i] = idx[i];
     other[1] = lower_loop_range(L, "c", e_max(a, e_int(a, 0), e_sub(a, idx[1], e_int(a, before))),
-                                e_min(a, e_int(a, t->dim[1]), e_add(a, idx[1], e_int(a, behind + 1))));
+                                e_min(a, lower_dim(L, t, 1), e_add(a, idx[1], e_int(a, behind + 1))));
     Expr *x = lower_let(L, "x", lower_load(L, n, 0, other));
     lower_put(L, acc, NULL, e_mul(a, x, x), RED_ADD);
     lower_end(L);

@@ -8,6 +8,7 @@
  * recurrent weights (R: of GRU's last gate, where it is applied to r .* h), B is the bias that r scales.
  */
 #include "panel.h"
+#include "../extent.h"
 #include <string.h>
 
 enum {
@@ -69,37 +70,39 @@ static const char *act_name(const Node *n, int dir, int k) {
 }
 
 typedef struct Size {
-    int64_t seq, batch, hidden, dirs;
+    Expr *seq, *batch;
+    int64_t hidden, dirs;
 } Size;
 /* What all kinds share: the small operands and the results. */
 static bool infer_common(Infer *x, Size z, int64_t bias) {
     Node *n = x->n;
     const Kind *kd = kind_of(n);
     bool layout = attr_i(n, A_LAYOUT) != 0;
+    Arena *a = x->g->a;
+    Expr *dirs = e_int(a, z.dirs), *hidden = e_int(a, z.hidden), *first = layout ? z.batch : dirs, *second = layout ? dirs : z.batch;
     const struct {
         int input, rank;
-        int64_t dim[3];
+        Expr *dim[3];
         const char *name;
-    } rows[] = {{I_B, 2, {z.dirs, bias}, "B"},
+    } rows[] = {{I_B, 2, {dirs, e_int(a, bias)}, "B"},
                 {I_LENS, 1, {z.batch}, "sequence_lens"},
-                {I_H0, 3, {layout ? z.batch : z.dirs, layout ? z.dirs : z.batch, z.hidden}, "initial_h"},
-                {I_C0, 3, {layout ? z.batch : z.dirs, layout ? z.dirs : z.batch, z.hidden}, "initial_c"},
-                {I_P, 2, {z.dirs, 3 * z.hidden}, "P"}};
+                {I_H0, 3, {first, second, hidden}, "initial_h"},
+                {I_C0, 3, {first, second, hidden}, "initial_c"},
+                {I_P, 2, {dirs, e_int(a, 3 * z.hidden)}, "P"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const Tensor *v = in(n, rows[i].input);
         bool ok = !v || v->type.rank == rows[i].rank;
-        for (int k = 0; v && ok && k < rows[i].rank; k++) ok = v->type.dim[k] == rows[i].dim[k];
+        for (int k = 0; v && ok && k < rows[i].rank; k++) ok = infer_same_extent(x, type_extent(x->g, &v->type, k), rows[i].dim[k]);
         if (!ok) return infer_error(x, "%s has another shape than the other operands ask for", rows[i].name);
     }
     for (int d = 0; d < z.dirs; d++)
         for (int k = 0; k < kd->nact; k++)
             if (act_find(act_name(n, d, k)) < 0) return infer_error(x, "activation '%s' is unknown", act_name(n, d, k));
-    int64_t y[4] = {z.seq, z.dirs, z.batch, z.hidden}, y1[4] = {z.batch, z.seq, z.dirs, z.hidden}, s[3] = {z.dirs, z.batch, z.hidden},
-            s1[3] = {z.batch, z.dirs, z.hidden};
+    Expr *y[4] = {z.seq, dirs, z.batch, hidden}, *y1[4] = {z.batch, z.seq, dirs, hidden}, *s[3] = {first, second, hidden};
     DType t = n->in[I_X]->type.dt;
-    if (n->nout > 0 && n->out[0] && !infer_out(x, 0, t, 4, layout ? y1 : y)) return false;
+    if (n->nout > 0 && n->out[0] && !infer_extents(x, 0, t, 4, layout ? y1 : y)) return false;
     for (int o = 1; o < n->nout; o++)
-        if (n->out[o] && !infer_out(x, o, t, 3, layout ? s1 : s)) return false;
+        if (n->out[o] && !infer_extents(x, o, t, 3, s)) return false;
     return true;
 }
 bool infer_recurrent(Infer *x) {
@@ -109,7 +112,8 @@ bool infer_recurrent(Infer *x) {
     int64_t dirs = ndir(n), layout = attr_i(n, A_LAYOUT);
     if (t->rank != 3 || w->rank != 3 || r->rank != 3)
         return infer_error(x, "X, W and R have %d, %d and %d dims, expected 3 each", t->rank, w->rank, r->rank);
-    Size z = {t->dim[layout ? 1 : 0], t->dim[layout ? 0 : 1], r->dim[2], dirs};
+    Size z = {type_extent(x->g, t, layout ? 1 : 0), type_extent(x->g, t, layout ? 0 : 1), r->dim[2], dirs};
+    if ((t->ext && t->ext[2]) || w->ext || r->ext) return infer_error(x, "the input size, W and R are expected to have constant extents");
     if (layout != 0 && layout != 1) return infer_error(x, "layout is %lld, expected 0 or 1", (long long)layout);
     if (attr_has(n, A_HIDDEN) && attr_i(n, A_HIDDEN) != z.hidden)
         return infer_error(x, "hidden_size is %lld, but R has %lld columns", (long long)attr_i(n, A_HIDDEN), (long long)z.hidden);
@@ -139,7 +143,7 @@ bool infer_recurrent_panel(Infer *x) {
               mul_ok(dirs * kd->gates, hidden, &cols) && t->dim[2] == cols && panels_fit(n, I_W, dirs, hidden, own * hidden) &&
               (!apart(n) || panels_fit(n, I_R, dirs, hidden, hidden));
     if (!ok) return infer_error(x, "the attributes do not describe the operands");
-    return infer_common(x, (Size){t->dim[layout ? 1 : 0], t->dim[layout ? 0 : 1], hidden, dirs}, hidden);
+    return infer_common(x, (Size){type_extent(x->g, t, layout ? 1 : 0), type_extent(x->g, t, layout ? 0 : 1), hidden, dirs}, hidden);
 }
 int64_t macs_recurrent_panel(const Node *n) {
     int64_t m;
@@ -150,7 +154,8 @@ typedef struct Cell {
     Node *n;
     const Kind *kd;
     DType t;
-    int64_t seq, batch, hidden, input;
+    int64_t batch, hidden, input; /* batch: its bound */
+    Expr *steps, *samples;        /* extents of this run */
     bool layout;
     int dir;               /* which direction is being built */
     Expr *d, *step;        /* its number; the time step */
@@ -210,7 +215,7 @@ static Expr *dot_h(Lower *L, const Cell *c, Buf *state, Expr *row, Expr *start) 
     return lower_get(L, acc, NULL);
 }
 static void put_z(Lower *L, Cell *c, bool lbr) {
-    c->b = lower_loop(L, "b", c->batch);
+    c->b = lower_loop_to(L, "b", c->samples);
     for (int g = 0; g < c->kd->gates; g++) {
         c->h = lower_loop(L, "h", c->hidden);
         Expr *row = gate_row(L, c, g, c->h);
@@ -275,7 +280,7 @@ static Expr *peephole(Lower *L, const Cell *c, int k, Expr *state) {
 static Expr *plus(Lower *L, Expr *x, Expr *y) { return y ? e_add(L->a, x, y) : x; }
 static Expr *if_alive(Lower *L, const Cell *c, Expr *fresh, Expr *old) { return c->alive ? e_select(L->a, c->alive, fresh, old) : fresh; }
 static void units_open(Lower *L, Cell *c) {
-    c->b = lower_loop(L, "b", c->batch);
+    c->b = lower_loop_to(L, "b", c->samples);
     c->alive =
         in(c->n, I_LENS) ? lower_let(L, "alive", e_lt(L->a, c->step, e_cast(L->a, DT_INT64, lower_load(L, c->n, I_LENS, &c->b)))) : NULL;
     c->h = lower_loop(L, "h", c->hidden);
@@ -306,7 +311,7 @@ static void cell_gru(Lower *L, Cell *c) {
     bool lbr = attr_i(c->n, A_EXTRA) != 0;
     Arena *a = L->a;
     if (!lbr) { /* zr = r .* h, then its product with R */
-        c->b = lower_loop(L, "b", c->batch), c->h = lower_loop(L, "h", c->hidden);
+        c->b = lower_loop_to(L, "b", c->samples), c->h = lower_loop(L, "h", c->hidden);
         Expr *at[] = {c->b, c->h};
         lower_put(L, c->zr, at, e_mul(a, act(L, c, 0, z_at(L, c, 1)), lower_get(L, c->hs, at)), RED_NONE);
         lower_ends(L, 2);
@@ -330,7 +335,7 @@ static void cell_rnn(Lower *L, Cell *c) {
     lower_ends(L, 2);
 }
 static void states(Lower *L, Cell *c, bool start) {
-    c->b = lower_loop(L, "b", c->batch), c->h = lower_loop(L, "h", c->hidden);
+    c->b = lower_loop_to(L, "b", c->samples), c->h = lower_loop(L, "h", c->hidden);
     Expr *at[] = {c->b, c->h}, *out[] = {c->layout ? c->b : c->d, c->layout ? c->d : c->b, c->h};
     Buf *const buf[] = {c->hs, c->cs};
     for (int i = 0; i < 2; i++) {
@@ -353,7 +358,7 @@ bool lower_recurrent(Lower *L, Node *n) {
               .layout = attr_i(n, A_LAYOUT) != 0,
               .hidden = panel ? attr_i(n, A_HIDDEN) : n->in[I_R]->type.dim[2],
               .input = t->dim[2]};
-    c.seq = t->dim[c.layout], c.batch = t->dim[!c.layout];
+    c.steps = lower_dim(L, t, c.layout), c.samples = lower_dim(L, t, !c.layout), c.batch = t->dim[!c.layout];
     int64_t state[2] = {c.batch, c.hidden}, gates[3] = {c.batch, c.kd->gates, c.hidden};
     bool lstm = c.kd->gates == 4, gru = c.kd->gates == 3, lbr = gru && attr_i(n, A_EXTRA);
     c.z = panel ? panel_temp(L, &c, "z", I_W) : lower_temp(L, "z", c.t, 3, gates);
@@ -365,8 +370,8 @@ bool lower_recurrent(Lower *L, Node *n) {
         bool back = c.dir == 1 || strcmp(attr_s(n, A_DIR), "reverse") == 0;
         c.d = e_int(L->a, c.dir);
         states(L, &c, true);
-        Expr *s = lower_loop(L, "t", c.seq);
-        c.step = back ? e_sub(L->a, e_int(L->a, c.seq - 1), s) : s;
+        Expr *s = lower_loop_to(L, "t", c.steps);
+        c.step = back ? e_sub(L->a, e_sub(L->a, c.steps, e_int(L->a, 1)), s) : s;
         if (panel) put_products(L, &c, I_W, c.hs, c.z);
         else put_z(L, &c, lbr);
         if (lstm) cell_lstm(L, &c);
