@@ -4,6 +4,7 @@
  *
  *   Attention(q, k, v)   ->   s = MatMul(q*scale, k');  y = MatMul(Softmax(AttentionMask(s)), v)
  */
+#include "../extent.h"
 #include "rewrite.h"
 #include <math.h>
 #include <string.h>
@@ -21,11 +22,13 @@ bool infer_attention_mask(Infer *x) {
     if (m && (m->rank < 1 || m->rank > 4)) return infer_error(x, "the mask has %d dims, expected 1 to 4", m->rank);
     for (int k = 0; m && k < m->rank; k++) {
         int64_t d = m->dim[m->rank - 1 - k], want = s->dim[3 - k];
-        if (d != 1 && d != want && !(k == 0 && d < want))
+        Expr *p = type_extent(x->g, m, m->rank - 1 - k), *to = type_extent(x->g, s, 3 - k);
+        if (k == 0 ? !infer_require(x, e_le(x->g->a, p, e_max(x->g->a, to, e_int(x->g->a, 1)))) : !infer_broadcasts(x, p, to))
             return infer_error(x, "axis %d of the mask has %lld elements, expected %lld or 1", m->rank - 1 - k, (long long)d,
                                (long long)want);
     }
-    if (x->n->nin > 2 && x->n->in[2] && (x->n->in[2]->type.rank != 1 || x->n->in[2]->type.dim[0] != s->dim[0]))
+    if (x->n->nin > 2 && x->n->in[2] &&
+        (x->n->in[2]->type.rank != 1 || !infer_same_extent(x, type_extent(x->g, &x->n->in[2]->type, 0), type_extent(x->g, s, 0))))
         return infer_error(x, "nonpad_kv_seqlen is expected to have one element a sample");
     return infer_same(x);
 }
@@ -37,20 +40,22 @@ Expr *compute_attention_mask(Lower *L, Node *n, int out, Expr *const *idx) {
     Expr *v = lower_load(L, n, 0, idx), *seen = NULL, *limit = NULL;
     if (n->nin > 2 && n->in[2]) {
         limit = e_cast(a, DT_INT64, lower_load(L, n, 2, idx));
-        limit = e_max(a, e_int(a, 0), e_min(a, limit, e_int(a, s->dim[3]))); /* data: what follows must not overflow */
+        limit = e_max(a, e_int(a, 0), e_min(a, limit, lower_dim(L, s, 3))); /* data: what follows must not overflow */
         seen = e_lt(a, idx[3], limit);
     }
     if (attr_i(n, MASK_CAUSAL)) {
-        Expr *shift = limit ? e_sub(a, limit, e_int(a, s->dim[2])) : e_int(a, attr_i(n, MASK_PAST));
+        Expr *past = n->nin > 3 && n->in[3] ? lower_load(L, n, 3, (Expr *[]){e_int(a, 0)}) : e_int(a, attr_i(n, MASK_PAST));
+        Expr *shift = limit ? e_sub(a, limit, lower_dim(L, s, 2)) : past;
         seen = both(L, seen, e_le(a, idx[3], e_add(a, idx[2], shift)));
     }
     if (m) {
         Expr *at[4];
-        int64_t reach = m->dim[m->rank - 1];
-        for (int k = 0; k < m->rank; k++) at[k] = m->dim[k] == 1 ? e_int(a, 0) : idx[k + 4 - m->rank];
-        if (reach < s->dim[3]) {
-            seen = both(L, seen, e_lt(a, idx[3], e_int(a, reach)));
-            at[m->rank - 1] = e_min(a, idx[3], e_int(a, reach - 1));
+        int last = m->rank - 1;
+        for (int k = 0; k < m->rank; k++) at[k] = lower_broadcast(L, m, k, s, k + 4 - m->rank, idx[k + 4 - m->rank]);
+        if (!extent_same(m, last, s, 3) && (m->ext || s->ext || m->dim[last] < s->dim[3])) {
+            Expr *reach = lower_dim(L, m, last);
+            seen = both(L, seen, e_lt(a, idx[3], reach));
+            at[last] = e_min(a, idx[3], e_sub(a, reach, e_int(a, 1)));
         }
         Expr *value = lower_load(L, n, 1, at);
         if (m->dt == DT_BOOL) seen = both(L, seen, value);
@@ -63,18 +68,25 @@ Expr *compute_attention_mask(Lower *L, Node *n, int out, Expr *const *idx) {
 enum { IS_CAUSAL, KV_HEADS, Q_HEADS, QK_MODE, SCALE, SOFTCAP, PRECISION };
 enum { IN_Q, IN_K, IN_V, IN_MASK, IN_PAST_K, IN_PAST_V, IN_NONPAD };
 typedef struct Shape { /* of the whole operator */
-    int64_t batch, heads, groups, queries, keys, past, head, value_head;
+    int64_t heads, groups, head, value_head;
+    Expr *batch, *queries, *keys, *past;
     bool flat; /* 3-D operands, heads side by side in the last axis */
 } Shape;
 
-static bool attention_shape(Ctx *c, const Node *n, Shape *s) {
+/* The last extent of an operand: constant, as that of the heads. */
+static bool heads_known(const Type *t, bool flat) { return !t->ext || (!t->ext[t->rank - 1] && (flat || !t->ext[1])); }
+static bool attention_shape(Ctx *c, Graph *g, Node *n, Shape *s) {
+    Infer x = {c, g, n};
     const Type *q = &n->in[IN_Q]->type, *k = &n->in[IN_K]->type, *v = &n->in[IN_V]->type;
     if (q->rank != k->rank || q->rank != v->rank || (q->rank != 3 && q->rank != 4))
         return diag_error(c->d, n->loc, "query, key and value have %d, %d and %d dims; expected 3 or 4 each", q->rank, k->rank, v->rank);
     if (!type_known(q) || !type_known(k) || !type_known(v))
         return diag_error(c->d, n->loc, "the extents of query, key or value are not known");
     s->flat = q->rank == 3;
-    s->batch = q->dim[0], s->queries = q->dim[s->flat ? 1 : 2], s->keys = k->dim[s->flat ? 1 : 2];
+    if (!heads_known(q, s->flat) || !heads_known(k, s->flat) || !heads_known(v, s->flat))
+        return diag_error(c->d, n->loc, "the number of heads or their size is known at run time only; fix it with --dim");
+    int seq = s->flat ? 1 : 2;
+    s->batch = type_extent(g, q, 0), s->queries = type_extent(g, q, seq), s->keys = type_extent(g, k, seq);
     s->heads = s->flat ? attr_i(n, Q_HEADS) : q->dim[1], s->groups = s->flat ? attr_i(n, KV_HEADS) : k->dim[1];
     if (s->heads < 1 || s->groups < 1 || s->heads % s->groups)
         return diag_error(c->d, n->loc,
@@ -85,20 +97,27 @@ static bool attention_shape(Ctx *c, const Node *n, Shape *s) {
         return diag_error(c->d, n->loc, "the last axis of query, key or value is not divisible by the number of heads");
     s->head = s->flat ? q->dim[2] / s->heads : q->dim[3], s->value_head = s->flat ? v->dim[2] / s->groups : v->dim[3];
     int64_t key_head = s->flat ? k->dim[2] / s->groups : k->dim[3];
-    bool ok = key_head == s->head && k->dim[0] == s->batch && v->dim[0] == s->batch && v->dim[s->flat ? 1 : 2] == s->keys &&
+    bool ok = key_head == s->head && infer_same_extent(&x, type_extent(g, k, 0), s->batch) &&
+              infer_same_extent(&x, type_extent(g, v, 0), s->batch) && infer_same_extent(&x, type_extent(g, v, seq), s->keys) &&
               (s->flat || v->dim[1] == s->groups);
     if (!ok) return diag_error(c->d, n->loc, "the shapes of query, key and value do not fit together");
     const Tensor *pk = n->nin > IN_PAST_K ? n->in[IN_PAST_K] : NULL, *pv = n->nin > IN_PAST_V ? n->in[IN_PAST_V] : NULL;
     if (!pk != !pv) return diag_error(c->d, n->loc, "of past_key and past_value one is given, expected both or none");
-    if (pk && (pk->type.rank != 4 || pv->type.rank != 4 || pk->type.dim[2] < 0 || pk->type.dim[2] != pv->type.dim[2]))
+    if (pk && (pk->type.rank != 4 || pv->type.rank != 4 || pk->type.dim[2] < 0 ||
+               !infer_same_extent(&x, type_extent(g, &pk->type, 2), type_extent(g, &pv->type, 2))))
         return diag_error(c->d, n->loc, "past_key and past_value are expected to have 4 dims and the same length");
-    s->past = pk ? pk->type.dim[2] : 0;
+    s->past = pk ? type_extent(g, &pk->type, 2) : e_int(g->a, 0);
     return true;
 }
+static Tensor *reshaped(R r, Tensor *x, int rank, Expr *const *e) { return r_op2(r, "Reshape", x, extents_tensor(r.g, r.n, rank, e)); }
+static Tensor *reshaped4(R r, Tensor *x, Expr *b, int64_t heads, Expr *length, Expr *size) {
+    return reshaped(r, x, 4, (Expr *[]){b, e_int(r.g->a, heads), length, size});
+}
 /* As [batch, heads, sequence, size]. */
-static Tensor *split_heads(R r, const Shape *s, Tensor *x, int64_t heads, int64_t length, int64_t size) {
+static Tensor *split_heads(R r, const Shape *s, Tensor *x, int64_t heads, Expr *length, int64_t size) {
     if (!s->flat) return x;
-    return r_transpose(r, r_reshape(r, x, 4, (int64_t[]){s->batch, length, heads, size}), 4, (int64_t[]){0, 2, 1, 3});
+    x = reshaped(r, x, 4, (Expr *[]){s->batch, length, e_int(r.g->a, heads), e_int(r.g->a, size)});
+    return r_transpose(r, x, 4, (int64_t[]){0, 2, 1, 3});
 }
 /* The new keys or values behind the past ones; also output `out`. */
 static Tensor *with_past(R r, Tensor *x, int past, int out) {
@@ -123,9 +142,11 @@ static Tensor *weights(R r, Tensor *s, DType dt, int64_t want, bool masked) {
 bool rewrite_attention(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     Shape s = {0};
-    if (!attention_shape(c, n, &s)) return false;
+    if (!attention_shape(c, g, n, &s)) return false;
     DType dt = n->in[IN_Q]->type.dt;
-    int64_t mode = attr_i(n, QK_MODE), rows = s.heads / s.groups * s.queries, total = s.past + s.keys;
+    int64_t mode = attr_i(n, QK_MODE), past;
+    Expr *rows = extent_mul(g, e_int(g->a, s.heads / s.groups), s.queries), *total = extent_add(g, s.past, s.keys);
+    Expr *head = e_int(g->a, s.head), *value_head = e_int(g->a, s.value_head);
     bool masked = attr_i(n, IS_CAUSAL) || r_in(r, IN_MASK) || r_in(r, IN_NONPAD);
     if (mode < 0 || mode > 3) return diag_error(c->d, n->loc, "qk_matmul_output_mode is %lld, expected 0 to 3", (long long)mode);
     Tensor *q = split_heads(r, &s, n->in[IN_Q], s.heads, s.queries, s.head);
@@ -133,25 +154,29 @@ bool rewrite_attention(Ctx *c, Graph *g, Node *n) {
     Tensor *v = with_past(r, split_heads(r, &s, n->in[IN_V], s.groups, s.keys, s.value_head), IN_PAST_V, 2);
     double scale = attr_has(n, SCALE) ? (double)attr_f(n, SCALE) : 1 / sqrt((double)s.head);
     q = r_op2(r, "Mul", q, tensor_scalar(g, dt, scale));
-    if (s.groups != s.heads) q = r_reshape(r, q, 4, (int64_t[]){s.batch, s.groups, rows, s.head});
+    if (s.groups != s.heads) q = reshaped4(r, q, s.batch, s.groups, rows, head);
     Tensor *x = r_op2(r, "MatMul", q, r_swap_last(r, k, 4)), *at[4];
-    if (s.groups != s.heads) x = r_reshape(r, x, 4, (int64_t[]){s.batch, s.heads, s.queries, total});
+    if (s.groups != s.heads) x = reshaped4(r, x, s.batch, s.heads, s.queries, total);
     at[0] = x;
     at[1] = x = softcapped(r, x, dt, (double)attr_f(n, SOFTCAP));
     if (masked) {
         Tensor *mask = r_in(r, IN_MASK);
         if (mask && mask->type.dt != DT_BOOL) mask = r_cast(r, mask, dt);
-        x = r_op3(r, "AttentionMask", x, mask, r_in(r, IN_NONPAD));
+        bool known = e_is_int(s.past, &past);
+        Tensor *run = known || !attr_i(n, IS_CAUSAL) ? NULL : extents_tensor(g, n, 1, &s.past);
+        x = build(g, n, "AttentionMask", run ? 4 : 3, (Tensor *[]){x, mask, r_in(r, IN_NONPAD), run});
         r_set_i(x, "causal", attr_i(n, IS_CAUSAL) != 0);
-        r_set_i(x, "past", s.past);
+        r_set_i(x, "past", known ? past : 0);
     }
     at[2] = x;
     at[3] = x = weights(r, x, dt, attr_i(n, PRECISION), masked);
     if (r_out(r, 3)) r_done(r, 3, at[mode]);
-    if (s.groups != s.heads) x = r_reshape(r, x, 4, (int64_t[]){s.batch, s.groups, rows, total});
+    if (s.groups != s.heads) x = reshaped4(r, x, s.batch, s.groups, rows, total);
     x = r_op2(r, "MatMul", x, v);
-    if (s.groups != s.heads) x = r_reshape(r, x, 4, (int64_t[]){s.batch, s.heads, s.queries, s.value_head});
-    if (s.flat) x = r_reshape(r, r_transpose(r, x, 4, (int64_t[]){0, 2, 1, 3}), 3, (int64_t[]){s.batch, s.queries, s.heads * s.value_head});
+    if (s.groups != s.heads) x = reshaped4(r, x, s.batch, s.heads, s.queries, value_head);
+    if (s.flat)
+        x = reshaped(r, r_transpose(r, x, 4, (int64_t[]){0, 2, 1, 3}), 3,
+                     (Expr *[]){s.batch, s.queries, e_int(g->a, s.heads * s.value_head)});
     r_done(r, 0, x);
     return true;
 }
@@ -166,26 +191,30 @@ bool rewrite_flex_attention(Ctx *c, Graph *g, Node *n) {
 }
 
 /* Its three parts, where functions stand between them: every operand has 4 dims, [batch, head, position, size]. */
-static bool flex_parts(Ctx *c, const Node *n, int with) {
+static bool flex_parts(Ctx *c, Graph *g, Node *n, int with) {
     const Type *x = &n->in[0]->type, *y = &n->in[1]->type;
+    Infer i = {c, g, n};
     bool ok = x->rank == 4 && y->rank == 4 && type_known(x) && type_known(y) && y->dim[1] > 0 && x->dim[1] % y->dim[1] == 0 &&
-              x->dim[0] == y->dim[0] && x->dim[3] == y->dim[with];
+              !(x->ext && x->ext[1]) && !(y->ext && y->ext[1]) && infer_same_extent(&i, type_extent(g, x, 0), type_extent(g, y, 0)) &&
+              infer_same_extent(&i, type_extent(g, x, 3), type_extent(g, y, with));
     return ok || diag_error(c->d, n->loc, "the shapes of queries, keys or values do not fit together; 4 dims each are expected");
 }
 /* MatMul of x and y, which several heads of x share. */
-static Tensor *shared_product(R r, Tensor *x, const Type *xt, Tensor *y, int64_t groups, int64_t cols) {
-    int64_t rows = xt->dim[1] / groups * xt->dim[2];
-    if (groups != xt->dim[1]) x = r_reshape(r, x, 4, (int64_t[]){xt->dim[0], groups, rows, xt->dim[3]});
+static Tensor *shared_product(R r, Tensor *x, const Type *xt, Tensor *y, int64_t groups, Expr *cols) {
+    bool shared = groups != xt->dim[1];
+    Expr *e[4], *rows = extent_mul(r.g, e_int(r.g->a, xt->dim[1] / groups), type_extent(r.g, xt, 2));
+    type_extents(r.g, xt, e);
+    if (shared) x = reshaped4(r, x, e[0], groups, rows, e[3]);
     x = r_op2(r, "MatMul", x, y);
-    return groups != xt->dim[1] ? r_reshape(r, x, 4, (int64_t[]){xt->dim[0], xt->dim[1], xt->dim[2], cols}) : x;
+    return shared ? reshaped4(r, x, e[0], xt->dim[1], e[2], cols) : x;
 }
 bool rewrite_flex_scores(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     const Type *q = &n->in[0]->type, *k = &n->in[1]->type;
-    if (!flex_parts(c, n, 3)) return false;
+    if (!flex_parts(c, g, n, 3)) return false;
     double scale = attr_has(n, 0) ? (double)attr_f(n, 0) : 1 / sqrt((double)q->dim[3]);
     Tensor *x = r_op2(r, "Mul", n->in[0], tensor_scalar(g, q->dt, scale));
-    r_done(r, 0, shared_product(r, x, q, r_swap_last(r, n->in[1], 4), k->dim[1], k->dim[2]));
+    r_done(r, 0, shared_product(r, x, q, r_swap_last(r, n->in[1], 4), k->dim[1], type_extent(g, k, 2)));
     return true;
 }
 bool rewrite_flex_weights(Ctx *c, Graph *g, Node *n) {
@@ -197,8 +226,8 @@ bool rewrite_flex_weights(Ctx *c, Graph *g, Node *n) {
 bool rewrite_flex_values(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     const Type *v = &n->in[1]->type;
-    if (!flex_parts(c, n, 2)) return false;
-    r_done(r, 0, shared_product(r, n->in[0], &n->in[0]->type, n->in[1], v->dim[1], v->dim[3]));
+    if (!flex_parts(c, g, n, 2)) return false;
+    r_done(r, 0, shared_product(r, n->in[0], &n->in[0]->type, n->in[1], v->dim[1], type_extent(g, v, 3)));
     return true;
 }
 
@@ -215,16 +244,19 @@ bool infer_rotary(Infer *x) {
     if (t->rank != 3 && t->rank != 4) return infer_error(x, "the input has %d dims, expected 3 or 4", t->rank);
     if (t->rank == 3 && (attr_i(n, ROT_HEADS) < 1 || t->dim[2] % attr_i(n, ROT_HEADS)))
         return infer_error(x, "num_heads is %lld, which does not divide %lld", (long long)attr_i(n, ROT_HEADS), (long long)t->dim[2]);
-    int64_t dim = turned(n), batch = t->dim[0], length = t->dim[t->rank == 4 ? 2 : 1];
+    if (!heads_known(t, t->rank == 3)) return infer_error(x, "the heads or their size are known at run time only; fix them with --dim");
+    int64_t dim = turned(n);
+    Expr *batch = type_extent(x->g, t, 0), *length = type_extent(x->g, t, t->rank == 4 ? 2 : 1);
     if (dim < 2 || dim % 2 || dim > head_size(n))
         return infer_error(x, "%lld elements of a head are to be turned, expected an even number up to %lld", (long long)dim,
                            (long long)head_size(n));
-    if (p && (p->rank != 2 || p->dim[0] != batch || p->dim[1] != length))
-        return infer_error(x, "position_ids are expected to be %lld x %lld", (long long)batch, (long long)length);
+    if (p && (p->rank != 2 || !infer_same_extent(x, type_extent(x->g, p, 0), batch) || !infer_same_extent(x, type_extent(x->g, p, 1), length)))
+        return infer_error(x, "position_ids are expected to be one for each position of each sample");
     for (int i = 1; i < 3; i++) {
         const Type *k = &n->in[i]->type;
         bool ok = p ? k->rank == 2 && k->dim[0] > 0 && k->dim[1] == dim / 2
-                    : k->rank == 3 && k->dim[0] == batch && k->dim[1] == length && k->dim[2] == dim / 2;
+                    : k->rank == 3 && infer_same_extent(x, type_extent(x->g, k, 0), batch) &&
+                          infer_same_extent(x, type_extent(x->g, k, 1), length) && k->dim[2] == dim / 2;
         if (!ok)
             return infer_error(x, "the table in input %d is expected to end in %lld columns and to have %s", i, (long long)(dim / 2),
                                p ? "2 dims" : "a row for each position of each sample");
@@ -248,7 +280,7 @@ bool lower_rotary(Lower *L, Node *n) {
     Expr *b = lower_loop_to(L, "b", lower_dim(L, t, 0));
     Expr *s = lower_loop_to(L, "s", lower_dim(L, t, t->rank == 4 ? 2 : 1));
     if (n->nin > 3 && n->in[3]) {
-        Expr *last = e_int(a, min_i64(n->in[1]->type.dim[0], n->in[2]->type.dim[0]) - 1);
+        Expr *last = e_sub(a, e_min(a, lower_dim(L, &n->in[1]->type, 0), lower_dim(L, &n->in[2]->type, 0)), e_int(a, 1));
         row = e_cast(a, DT_INT64, lower_load(L, n, 3, (Expr *[]){b, s}));
         row = lower_let(L, "row", e_max(a, e_int(a, 0), e_min(a, row, last)));
     }
@@ -281,23 +313,27 @@ bool infer_tensor_scatter(Infer *x) {
     if (!infer_axis(x, attr_i(x->n, TS_AXIS), t->rank, &axis)) return false;
     if (axis == 0) return infer_error(x, "axis is 0, the axis of the samples");
     bool ok = u->rank == t->rank;
-    for (int k = 0; ok && k < t->rank; k++) ok = k == axis ? u->dim[k] <= t->dim[k] : u->dim[k] == t->dim[k];
+    for (int k = 0; ok && k < t->rank; k++) {
+        Expr *p = type_extent(x->g, u, k), *q = type_extent(x->g, t, k);
+        ok = k == axis ? infer_require(x, e_le(x->g->a, p, q)) : infer_same_extent(x, p, q);
+    }
     if (!ok)
         return infer_error(x, "the update is expected to have the shape of the cache, with at most %lld elements in axis %d",
                            (long long)t->dim[axis], axis);
-    if (w && (w->rank != 1 || w->dim[0] != t->dim[0]))
+    if (w && (w->rank != 1 || !infer_same_extent(x, type_extent(x->g, w, 0), type_extent(x->g, t, 0))))
         return infer_error(x, "write_indices are expected to be %lld, one a sample", (long long)t->dim[0]);
-    return infer_out(x, 0, t->dt, t->rank, t->dim);
+    return infer_same(x);
 }
 bool lower_tensor_scatter(Lower *L, Node *n) {
     Arena *a = L->a;
     const Type *t = &n->in[0]->type, *u = &n->in[1]->type;
     int axis = (int)(attr_i(n, TS_AXIS) < 0 ? attr_i(n, TS_AXIS) + t->rank : attr_i(n, TS_AXIS));
     bool circular = strcmp(attr_s(n, TS_MODE), "circular") == 0;
-    Expr *idx[QN_MAX_RANK], *size = e_int(a, t->dim[axis]), *last = e_int(a, max_i64(t->dim[axis] - 1, 0)), *first = e_int(a, 0);
+    Expr *idx[QN_MAX_RANK], *size = lower_dim(L, t, axis), *last = e_max(a, e_sub(a, size, e_int(a, 1)), e_int(a, 0)), *first = e_int(a, 0);
     Buf *y = lower_tensor(L, n->out[0]);
     lower_loops(L, NULL, t, idx);
-    lower_put(L, y, idx, lower_load(L, n, 0, idx), RED_NONE);
+    Expr *flat;
+    lower_put(L, y, lower_buffer_index(L, n->out[0], idx, &flat), lower_load(L, n, 0, idx), RED_NONE);
     lower_ends(L, t->rank);
     for (int k = 0; k < u->rank; k++) {
         if (k == 1 && n->nin > 2 && n->in[2]) { /* data: brought into the cache, so that nothing leaves it or overflows */
@@ -309,7 +345,7 @@ bool lower_tensor_scatter(Lower *L, Node *n) {
     }
     Expr *v = lower_load(L, n, 1, idx), *at = e_add(a, first, idx[axis]);
     idx[axis] = circular ? e_mod(a, at, size) : e_min(a, at, last);
-    lower_put(L, y, idx, v, RED_NONE);
+    lower_put(L, y, lower_buffer_index(L, n->out[0], idx, &flat), v, RED_NONE);
     lower_ends(L, u->rank);
     return true;
 }

@@ -7,7 +7,7 @@
  *   "bihd,bjhd->bhij"   ->   MatMul(Transpose(x, [b,h,i,d]), Transpose(y, [b,h,d,j]))
  *   "ii,j->ij"          ->   for i, j:  out[i,j] = x[i,i]*y[j]
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 enum { ELLIPSIS = 52, LABELS = ELLIPSIS + QN_MAX_RANK }; /* a-z, A-Z, then the axes of the ellipsis, numbered from the last one */
@@ -18,7 +18,8 @@ typedef struct Term {
 typedef struct Sum {
     Term *in, out;
     int nin;
-    int64_t dim[LABELS]; /* -1: not used */
+    int64_t dim[LABELS]; /* the extent or its bound; -1: not used */
+    Expr *ext[LABELS];   /* the extent */
 } Sum;
 
 static int label_of(char c) {
@@ -54,7 +55,19 @@ static bool bind_extents(Infer *x, Sum *e, int i) {
         return infer_error(x, "term %d of the equation has %d axes, but input %d has %d", i, e->in[i].rank, i, t->rank);
     for (int k = 0; k < t->rank; k++) {
         int64_t *d = &e->dim[e->in[i].label[k]];
-        if (*d < 0 || *d == 1) *d = t->dim[k];
+        Expr **p = &e->ext[e->in[i].label[k]];
+        if (x->g && !t->ext && (!*p || (*p)->k == E_INT)) {
+            if (*d < 0 || *d == 1) *d = t->dim[k], *p = e_int(x->g->a, *d);
+        } else if (x->g) {
+            Expr *q = type_extent(x->g, t, k), *old = *p;
+            *p = !old ? q : infer_broadcast_extent(x, old, q);
+            if (!*p) return infer_error(x, "axis %d of input %d has another extent than the letter has elsewhere", k, i);
+            *d = max_i64(*d, t->dim[k]);
+            continue;
+        } else {
+            *d = max_i64(*d, t->dim[k]);
+            continue;
+        }
         if (t->dim[k] != *d && t->dim[k] != 1)
             return infer_error(x, "axis %d of input %d has extent %lld; %lld is expected", k, i, (long long)t->dim[k], (long long)*d);
     }
@@ -98,10 +111,10 @@ static bool parse(Infer *x, Sum *e) {
 }
 bool infer_einsum_loops(Infer *x) {
     Sum e;
-    int64_t dim[QN_MAX_RANK];
+    Expr *dim[QN_MAX_RANK];
     if (!parse(x, &e)) return false;
-    for (int k = 0; k < e.out.rank; k++) dim[k] = e.dim[e.out.label[k]];
-    return infer_out(x, 0, x->n->in[0]->type.dt, e.out.rank, dim);
+    for (int k = 0; k < e.out.rank; k++) dim[k] = e.ext[e.out.label[k]];
+    return infer_extents(x, 0, x->n->in[0]->type.dt, e.out.rank, dim);
 }
 static bool parsed(Ctx *c, Graph *g, const Node *n, Sum *e) {
     Infer x = {c, g, (Node *)n};
@@ -119,6 +132,12 @@ int64_t macs_einsum_loops(const Node *n) {
     arena_free(a);
     return ok ? m : -1;
 }
+static Expr *einsum_index(Lower *L, const Type *t, int k, const Expr *extent, Expr *idx) {
+    Arena *a = L->a;
+    if (t->dim[k] == 1) return e_int(a, 0);
+    Expr *own = type_extent(L->g, t, k);
+    return own->k == E_INT || e_equal(own, extent) ? idx : e_select(a, e_eq(a, lower_extent(L, own), e_int(a, 1)), e_int(a, 0), idx);
+}
 bool lower_einsum_loops(Lower *L, Node *n) {
     Arena *a = L->a;
     Sum e;
@@ -126,14 +145,14 @@ bool lower_einsum_loops(Lower *L, Node *n) {
     DType ct = dtype_compute(n->in[0]->type.dt);
     Expr *at[LABELS] = {NULL}, *idx[QN_MAX_RANK], *v = NULL;
     int summed = 0;
-    for (int k = 0; k < e.out.rank; k++) idx[k] = at[e.out.label[k]] = lower_loop(L, arena_printf(a, "i%d", k), e.dim[e.out.label[k]]);
+    for (int k = 0; k < e.out.rank; k++) idx[k] = at[e.out.label[k]] = lower_loop_to(L, arena_printf(a, "i%d", k), lower_extent(L, e.ext[e.out.label[k]]));
     Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
     lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
     for (int l = 0; l < LABELS; l++)
-        if (e.dim[l] >= 0 && !at[l]) at[l] = lower_loop(L, arena_printf(a, "k%d", summed++), e.dim[l]);
+        if (e.dim[l] >= 0 && !at[l]) at[l] = lower_loop_to(L, arena_printf(a, "k%d", summed++), lower_extent(L, e.ext[l]));
     for (int i = 0; i < e.nin; i++) {
         Expr *own[QN_MAX_RANK];
-        for (int k = 0; k < e.in[i].rank; k++) own[k] = n->in[i]->type.dim[k] == 1 ? e_int(a, 0) : at[e.in[i].label[k]];
+        for (int k = 0; k < e.in[i].rank; k++) own[k] = einsum_index(L, &n->in[i]->type, k, e.ext[e.in[i].label[k]], at[e.in[i].label[k]]);
         Expr *x = lower_load(L, n, i, own);
         v = v ? e_mul(a, v, x) : x;
     }
@@ -177,23 +196,23 @@ static Tensor *arranged(Graph *g, Node *n, Tensor *x, const Term *t, const int *
     node_set_is(g, y->def, op_attr_index(y->def->op, "perm"), perm, t->rank);
     return y;
 }
-static int64_t extent_in(const Term *t, const Type *type, int label) {
+static Expr *extent_in(Graph *g, const Term *t, const Type *type, int label) {
     for (int k = 0; k < t->rank; k++)
-        if (t->label[k] == label) return type->dim[k];
+        if (t->label[k] == label) return type_extent(g, type, k);
     BUG("an operand lacks a letter");
 }
-static Tensor *reshaped(Graph *g, Node *n, Tensor *x, const int64_t *dim, int rank) {
-    return build(g, n, "Reshape", 2, (Tensor *[]){x, tensor_i64s(g, dim, rank)});
+static Tensor *reshaped(Graph *g, Node *n, Tensor *x, Expr *const *dim, int rank) {
+    return build(g, n, "Reshape", 2, (Tensor *[]){x, extents_tensor(g, n, rank, dim)});
 }
 /* An operand as batch axes, then two: the products of groups p and q. */
 static Tensor *as_matrix(Graph *g, Node *n, const Sum *e, int i, const int *batch, int nb, const int *p, int np, const int *q, int nq) {
     const Term *t = &e->in[i];
     const Type *type = &n->in[i]->type;
     int want[QN_MAX_RANK], r = 0;
-    int64_t dim[QN_MAX_RANK + 2], count[2] = {1, 1};
-    for (int k = 0; k < nb; k++) want[r++] = batch[k], dim[k] = extent_in(t, type, batch[k]);
-    for (int k = 0; k < np; k++) want[r++] = p[k], count[0] *= extent_in(t, type, p[k]);
-    for (int k = 0; k < nq; k++) want[r++] = q[k], count[1] *= extent_in(t, type, q[k]);
+    Expr *dim[QN_MAX_RANK + 2], *count[2] = {e_int(g->a, 1), e_int(g->a, 1)};
+    for (int k = 0; k < nb; k++) want[r++] = batch[k], dim[k] = extent_in(g, t, type, batch[k]);
+    for (int k = 0; k < np; k++) want[r++] = p[k], count[0] = extent_mul(g, count[0], extent_in(g, t, type, p[k]));
+    for (int k = 0; k < nq; k++) want[r++] = q[k], count[1] = extent_mul(g, count[1], extent_in(g, t, type, q[k]));
     Tensor *x = arranged(g, n, n->in[i], t, want);
     if (np == 1 && nq == 1) return x;
     dim[nb] = count[0], dim[nb + 1] = count[1];
@@ -209,18 +228,18 @@ static Tensor *as_matmul(Graph *g, Node *n, const Sum *e) {
     int nd = pick(a, b, true, o, false, deep);
     if (nd == 0 || nb + 2 > QN_MAX_RANK || pick(a, b, false, o, false, lone) || pick(b, a, false, o, false, lone)) return NULL;
     for (int k = 0; k < nd; k++)
-        if (extent_in(a, &n->in[0]->type, deep[k]) != extent_in(b, &n->in[1]->type, deep[k])) return NULL;
+        if (!e_equal(extent_in(g, a, &n->in[0]->type, deep[k]), extent_in(g, b, &n->in[1]->type, deep[k]))) return NULL;
     for (int i = 0; i < 2; i++)
         if (!type_elements(&n->in[i]->type, &count) || count == 0) return NULL;
     Tensor *y =
         build(g, n, "MatMul", 2,
               (Tensor *[]){as_matrix(g, n, e, 0, batch, nb, row, nr, deep, nd), as_matrix(g, n, e, 1, batch, nb, deep, nd, col, nc)});
     Term got = {.rank = 0};
-    int64_t dim[QN_MAX_RANK];
+    Expr *dim[QN_MAX_RANK];
     for (int k = 0; k < nb; k++) got.label[got.rank++] = batch[k];
     for (int k = 0; k < nr; k++) got.label[got.rank++] = row[k];
     for (int k = 0; k < nc; k++) got.label[got.rank++] = col[k];
-    for (int k = 0; k < got.rank; k++) dim[k] = e->dim[got.label[k]];
+    for (int k = 0; k < got.rank; k++) dim[k] = e->ext[got.label[k]];
     if (nr != 1 || nc != 1) y = reshaped(g, n, y, dim, got.rank);
     return arranged(g, n, y, &got, o->label);
 }

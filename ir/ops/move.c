@@ -392,14 +392,18 @@ Expr *compute_depth_to_space(Lower *L, Node *n, int out, Expr *const *idx) {
 }
 bool infer_space_to_depth(Infer *x) {
     const Type *t = &x->n->in[0]->type;
-    int64_t b = attr_i(x->n, 0), dim[4];
+    int64_t b = attr_i(x->n, 0), depth;
     if (t->rank != 4) return infer_error(x, "the input has rank %d; 4 is expected", t->rank);
-    if (b <= 0 || b > INT32_MAX || t->dim[2] % b || t->dim[3] % b)
+    if (t->ext && t->ext[1]) return infer_error(x, "the channels are known at run time only; fix axis 1 with --dim");
+    Expr *e[4], *zero = e_int(x->g->a, 0), *k = e_int(x->g->a, b);
+    type_extents(x->g, t, e);
+    if (b <= 0 || b > INT32_MAX || !infer_require(x, e_eq(x->g->a, e_mod(x->g->a, e[2], k), zero)) ||
+        !infer_require(x, e_eq(x->g->a, e_mod(x->g->a, e[3], k), zero)))
         return infer_error(x, "height %lld or width %lld is not a multiple of blocksize %lld", (long long)t->dim[2], (long long)t->dim[3],
                            (long long)b);
-    dim[0] = t->dim[0], dim[2] = t->dim[2] / b, dim[3] = t->dim[3] / b;
-    if (!mul_ok(t->dim[1], b * b, &dim[1])) return infer_error(x, "the output's channels overflow");
-    return infer_out(x, 0, t->dt, 4, dim);
+    if (!mul_ok(t->dim[1], b * b, &depth)) return infer_error(x, "the output's channels overflow");
+    e[1] = e_int(x->g->a, depth), e[2] = extent_floor_div(x->g, e[2], b), e[3] = extent_floor_div(x->g, e[3], b);
+    return infer_extents(x, 0, t->dt, 4, e);
 }
 Expr *compute_space_to_depth(Lower *L, Node *n, int out, Expr *const *idx) {
     (void)out;
@@ -432,7 +436,7 @@ bool infer_reverse_sequence(Infer *x) {
     int batch, time;
     if (!infer_axis(x, attr_i(x->n, REV_BATCH), t->rank, &batch) || !infer_axis(x, attr_i(x->n, REV_TIME), t->rank, &time)) return false;
     if (batch == time) return infer_error(x, "batch_axis and time_axis are both %d", batch);
-    if (len->rank != 1 || len->dim[0] != t->dim[batch])
+    if (len->rank != 1 || !infer_same_extent(x, type_extent(x->g, len, 0), type_extent(x->g, t, batch)))
         return infer_error(x, "sequence_lens is expected to have one axis of %lld", (long long)t->dim[batch]);
     return infer_same(x);
 }
@@ -445,7 +449,7 @@ Expr *compute_reverse_sequence(Lower *L, Node *n, int out, Expr *const *idx) {
     if (time < 0) time += rank;
     Expr *at[QN_MAX_RANK], *t = idx[time];
     memcpy(at, idx, sizeof(Expr *) * (size_t)rank);
-    Expr *len = e_min(a, e_cast(a, DT_INT64, lower_load(L, n, 1, &idx[batch])), e_int(a, n->in[0]->type.dim[time]));
+    Expr *len = e_min(a, e_cast(a, DT_INT64, lower_load(L, n, 1, &idx[batch])), lower_dim(L, &n->in[0]->type, (int)time));
     at[time] = e_select(a, e_lt(a, t, len), e_sub(a, e_sub(a, len, e_int(a, 1)), t), t);
     return lower_load(L, n, 0, at);
 }
@@ -454,31 +458,28 @@ Expr *compute_reverse_sequence(Lower *L, Node *n, int out, Expr *const *idx) {
 bool infer_center_crop_pad(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     const Attr *axes = &x->n->attr[0];
-    const int64_t *v;
-    int64_t n, dim[QN_MAX_RANK];
-    if (!infer_ints(x, 1, &v, &n)) {
-        if (!infer_declared(x, 0, t->dt, "the shape input")) return false;
-        return x->n->out[0]->type.rank == t->rank ||
-               infer_error(x, "the output is declared with rank %d; %d is expected", x->n->out[0]->type.rank, t->rank);
-    }
+    Expr **v, *e[QN_MAX_RANK];
+    int64_t n;
+    if (!infer_values(x, 1, &v, &n)) return false;
     if (n != (axes->kind == ATTR_NONE ? t->rank : axes->n))
         return infer_error(x, "the shape has %lld entries; one per axis is expected", (long long)n);
-    memcpy(dim, t->dim, sizeof dim);
+    type_extents(x->g, t, e);
     for (int64_t i = 0; i < n; i++) {
         int axis = (int)i;
         if (axes->kind != ATTR_NONE && !infer_axis(x, axes->is[i], t->rank, &axis)) return false;
-        dim[axis] = v[i];
+        e[axis] = v[i];
     }
-    return infer_out(x, 0, t->dt, t->rank, dim);
+    return infer_extents(x, 0, t->dt, t->rank, e);
 }
 Expr *compute_center_crop_pad(Lower *L, Node *n, int out, Expr *const *idx) {
     Arena *a = L->a;
     const Type *t = &n->in[0]->type, *o = &n->out[out]->type;
     Expr *at[QN_MAX_RANK], *inside = e_lit_i(a, DT_BOOL, 1);
     for (int k = 0; k < t->rank; k++) {
-        int64_t more = o->dim[k] - t->dim[k];
-        at[k] = more >= 0 ? e_sub(a, idx[k], e_int(a, more / 2)) : e_add(a, idx[k], e_int(a, -more / 2));
-        if (more > 0) inside = e_bin(a, BIN_LAND, inside, in_bounds(L, at[k], lower_dim(L, t, k)));
+        Expr *more = e_sub(a, lower_dim(L, o, k), lower_dim(L, t, k));
+        int64_t known;
+        at[k] = e_sub(a, idx[k], e_div(a, more, e_int(a, 2)));
+        if (!e_is_int(more, &known) || known > 0) inside = e_bin(a, BIN_LAND, inside, in_bounds(L, at[k], lower_dim(L, t, k)));
     }
     return e_select(a, inside, lower_load(L, n, 0, at), e_lit(a, dtype_compute(o->dt), 0));
 }

@@ -31,9 +31,11 @@ bool infer_conv_integer(Infer *x) {
     const Type *in = &x->n->in[0]->type, *w = &x->n->in[1]->type;
     int rank = in->rank - 2;
     Window win[WIN_SPATIAL];
-    int64_t dim[QN_MAX_RANK], group = attr_i(x->n, GROUP);
+    int64_t group = attr_i(x->n, GROUP);
+    Expr *e[QN_MAX_RANK];
     if (rank < 1 || rank > WIN_SPATIAL)
         return infer_error(x, "the input has %d dims, expected 3 to 5 (N, C and one to three spatial ones)", in->rank);
+    if (w->ext || (in->ext && in->ext[1])) return infer_error(x, "the channels and the weight are expected to have constant extents");
     if (w->rank != in->rank) return infer_error(x, "the weight has %d dims, the input %d; expected the same", w->rank, in->rank);
     if (group < 1 || w->dim[0] % group || in->dim[1] % group || w->dim[1] != in->dim[1] / group)
         return infer_error(x, "the weight is for %lld input channels a group, the input has %lld in %lld groups", (long long)w->dim[1],
@@ -47,9 +49,14 @@ bool infer_conv_integer(Infer *x) {
         return infer_error(x, "the zero point of the weight is expected to have 1 element or %lld, one an output channel",
                            (long long)w->dim[0]);
     if (!window_infer(x, &attrs, rank, in->dim + 2, w->dim + 2, win)) return false;
-    dim[0] = in->dim[0], dim[1] = w->dim[0];
-    for (int i = 0; i < rank; i++) dim[2 + i] = win[i].out;
-    return infer_out(x, 0, DT_INT32, in->rank, dim);
+    e[0] = type_extent(x->g, in, 0), e[1] = e_int(x->g->a, w->dim[0]);
+    for (int i = 0; i < rank; i++)
+        if (!(e[2 + i] = window_extent(x, &attrs, i, &win[i], type_extent(x->g, in, 2 + i)))) return false;
+    return infer_extents(x, 0, DT_INT32, in->rank, e);
+}
+static Expr *blocks(Lower *L, Expr *n, int64_t size) { /* as many as cover n */
+    int64_t v;
+    return e_is_int(n, &v) ? e_int(L->a, ceil_div(v, size)) : e_div(L->a, e_add(L->a, n, e_int(L->a, size - 1)), e_int(L->a, size));
 }
 typedef struct Conv {
     Node *n;
@@ -92,16 +99,17 @@ bool lower_conv_integer(Lower *L, Node *n) {
     int64_t group = attr_i(n, GROUP), mg = p.wt->dim[0] / group;
     p.last = p.in->rank - 3, p.cg = p.wt->dim[1];
     window_of(n, &attrs, p.last + 1, p.in->dim + 2, p.wt->dim + 2, p.ot->dim + 2, p.win);
-    int64_t width = p.win[p.last].out;
-    p.tile = max_i64(min_i64(width, CONV_ROW), 1);
+    window_run_time(L, n, &attrs, p.last + 1, p.in, p.ot, p.win);
+    Expr *width = lower_dim(L, p.ot, 2 + p.last);
+    p.tile = max_i64(min_i64(p.win[p.last].out, CONV_ROW), 1);
     p.mb = mg % 4 == 0 ? 4 : mg % 2 == 0 ? 2 : 1; /* output channels that share the loads of x */
     p.vn = lower_loop_to(L, "n", lower_dim(L, p.in, 0));
     p.vg = lower_loop(L, "g", group);
     Expr *mo = lower_loop(L, "mo", mg / p.mb);
     p.m0 = e_add(a, e_mul(a, p.vg, e_int(a, mg)), e_mul(a, mo, e_int(a, p.mb)));
-    for (int i = 0; i < p.last; i++) p.pos[i] = lower_loop(L, outer[i + (p.last == 1)], p.win[i].out);
-    p.from = e_mul(a, lower_loop(L, "ft", ceil_div(width, p.tile)), e_int(a, p.tile));
-    p.to = e_min(a, e_add(a, p.from, e_int(a, p.tile)), e_int(a, width));
+    for (int i = 0; i < p.last; i++) p.pos[i] = lower_loop_to(L, outer[i + (p.last == 1)], lower_dim(L, p.ot, 2 + i));
+    p.from = e_mul(a, lower_loop_to(L, "ft", blocks(L, width, p.tile)), e_int(a, p.tile));
+    p.to = e_min(a, e_add(a, p.from, e_int(a, p.tile)), width);
     p.acc = lower_temp(L, "acc", DT_INT32, 2, (int64_t[]){p.mb, p.tile});
     Expr *j = lower_loop(L, "j", p.mb), *f = lower_loop(L, "f", p.tile);
     lower_put(L, p.acc, (Expr *[]){j, f}, e_lit_i(a, DT_INT32, 0), RED_NONE);
@@ -122,56 +130,62 @@ bool lower_conv_integer(Lower *L, Node *n) {
 static bool zero_fits(Infer *x, int input, const Type *t, int axis) {
     const Type *z = zero_type(x->n, input);
     if (!z || one_element(z)) return true;
-    bool ok = z->rank == 1 ? t->rank > 1 && z->dim[0] == t->dim[axis] : z->rank == t->rank;
-    for (int i = 0; ok && z->rank > 1 && i < z->rank; i++) ok = z->dim[i] == 1 || z->dim[i] == t->dim[i];
+    bool ok = z->rank == 1 ? t->rank > 1 && infer_same_extent(x, type_extent(x->g, z, 0), type_extent(x->g, t, axis)) : z->rank == t->rank;
+    for (int i = 0; ok && z->rank > 1 && i < z->rank; i++) ok = infer_broadcasts(x, type_extent(x->g, z, i), type_extent(x->g, t, i));
     return ok ||
            infer_error(x, "the zero point in input %d is expected to have 1 element, %lld, or a shape that broadcasts to its operand's",
                        input, (long long)(t->rank > 1 ? t->dim[axis] : 1));
 }
 bool infer_matmul_integer(Infer *x) {
     const Type *a = &x->n->in[0]->type, *b = &x->n->in[1]->type;
-    int64_t dim[QN_MAX_RANK];
-    int rank;
+    Expr *e[QN_MAX_RANK];
     if (a->rank < 1 || b->rank < 1) return infer_error(x, "an operand is a scalar, expected at least one dim");
-    int64_t ka = a->dim[a->rank - 1], kb = b->dim[b->rank > 1 ? b->rank - 2 : 0];
-    if (ka != kb) return infer_error(x, "the inner extents are %lld and %lld, expected the same", (long long)ka, (long long)kb);
+    int ka = a->rank - 1, kb = b->rank > 1 ? b->rank - 2 : 0, la = max_i64(a->rank - 2, 0), lb = max_i64(b->rank - 2, 0), rank = la > lb ? la : lb;
+    if (!infer_same_extent(x, type_extent(x->g, a, ka), type_extent(x->g, b, kb)))
+        return infer_error(x, "the inner extents are %lld and %lld, expected the same", (long long)a->dim[ka], (long long)b->dim[kb]);
     if (!zero_fits(x, ZERO_X, a, a->rank - 2) || !zero_fits(x, ZERO_W, b, b->rank - 1)) return false;
-    Type la = *a, lb = *b;
-    la.rank = a->rank > 2 ? a->rank - 2 : 0, lb.rank = b->rank > 2 ? b->rank - 2 : 0;
-    if (!broadcast_dims(2, (const Type *const[]){&la, &lb}, &rank, dim)) return infer_error(x, "the leading extents do not broadcast");
-    if (a->rank > 1) dim[rank++] = a->dim[a->rank - 2];
-    if (b->rank > 1) dim[rank++] = b->dim[b->rank - 1];
-    return infer_out(x, 0, DT_INT32, rank, dim);
+    for (int k = 0; k < rank; k++) {
+        Expr *p = k < rank - la ? NULL : type_extent(x->g, a, k - rank + la), *q = k < rank - lb ? NULL : type_extent(x->g, b, k - rank + lb);
+        if (!(e[k] = p && q ? infer_broadcast_extent(x, p, q) : p ? p : q)) return infer_error(x, "the leading extents do not broadcast");
+    }
+    if (a->rank > 1) e[rank++] = type_extent(x->g, a, a->rank - 2);
+    if (b->rank > 1) e[rank++] = type_extent(x->g, b, b->rank - 1);
+    return infer_extents(x, 0, DT_INT32, rank, e);
 }
 /* Element (i, k) of an operand under the leading indices of the result. `axis`: the one whose index picks a vector's zero point. */
 static Expr *mm_load(Lower *L, Node *n, int input, int nlead, Expr *const *lead, Expr *i, Expr *k, int axis) {
     const Type *t = &n->in[input]->type, *z = zero_type(n, ZERO_X + input);
     Expr *idx[QN_MAX_RANK], *zi[QN_MAX_RANK];
     int r = t->rank > 2 ? t->rank - 2 : 0;
-    for (int q = 0; q < r; q++) idx[q] = t->dim[q] == 1 ? e_int(L->a, 0) : lead[q + nlead - r];
+    for (int q = 0; q < r; q++) idx[q] = lower_broadcast(L, t, q, &n->out[0]->type, q + nlead - r, lead[q + nlead - r]);
     if (t->rank > 1) idx[r++] = i;
     idx[r++] = t->rank > 1 ? k : input ? i : k;
     for (int q = 0; z && q < z->rank; q++) zi[q] = z->rank == 1 ? idx[max_i64(axis, 0)] : z->dim[q] == 1 ? e_int(L->a, 0) : idx[q];
     return centred(L, n, ZERO_X + input, lower_load(L, n, input, idx), zi);
 }
+static bool whole(const Expr *n, int64_t size) { /* sure to consist of blocks */
+    int64_t v;
+    return e_is_int(n, &v) && v % size == 0;
+}
 bool lower_matmul_integer(Lower *L, Node *n) {
     Arena *a = L->a;
     const Type *ta = &n->in[0]->type, *tb = &n->in[1]->type, *o = &n->out[0]->type;
     bool row = ta->rank > 1, col = tb->rank > 1;
-    int64_t M = row ? ta->dim[ta->rank - 2] : 1, N = col ? tb->dim[tb->rank - 1] : 1, K = ta->dim[ta->rank - 1];
-    int64_t rows = max_i64(min_i64(M, MM_ROWS), 1), cols = max_i64(min_i64(N, MM_COLS), 1);
+    Expr *M = row ? lower_dim(L, ta, ta->rank - 2) : e_int(a, 1), *N = col ? lower_dim(L, tb, tb->rank - 1) : e_int(a, 1);
+    int64_t rows = row ? max_i64(min_i64(ta->dim[ta->rank - 2], MM_ROWS), 1) : 1;
+    int64_t cols = col ? max_i64(min_i64(tb->dim[tb->rank - 1], MM_COLS), 1) : 1;
     int nlead = o->rank - row - col;
     Expr *lead[QN_MAX_RANK], *idx[QN_MAX_RANK];
     for (int i = 0; i < nlead; i++) lead[i] = lower_loop_to(L, arena_printf(a, "b%d", i), lower_dim(L, o, i));
-    Expr *m0 = e_mul(a, lower_loop(L, "mo", ceil_div(M, rows)), e_int(a, rows));
-    Expr *n0 = e_mul(a, lower_loop(L, "no", ceil_div(N, cols)), e_int(a, cols));
-    Expr *mend = M % rows ? e_min(a, e_int(a, rows), e_sub(a, e_int(a, M), m0)) : e_int(a, rows);
-    Expr *nend = N % cols ? e_min(a, e_int(a, cols), e_sub(a, e_int(a, N), n0)) : e_int(a, cols);
+    Expr *m0 = e_mul(a, lower_loop_to(L, "mo", blocks(L, M, rows)), e_int(a, rows));
+    Expr *n0 = e_mul(a, lower_loop_to(L, "no", blocks(L, N, cols)), e_int(a, cols));
+    Expr *mend = whole(M, rows) ? e_int(a, rows) : e_min(a, e_int(a, rows), e_sub(a, M, m0));
+    Expr *nend = whole(N, cols) ? e_int(a, cols) : e_min(a, e_int(a, cols), e_sub(a, N, n0));
     Buf *acc = lower_temp(L, "acc", DT_INT32, 2, (int64_t[]){rows, cols});
     Expr *i = lower_loop(L, "i", rows), *j = lower_loop(L, "j", cols);
     lower_put(L, acc, (Expr *[]){i, j}, e_lit_i(a, DT_INT32, 0), RED_NONE);
     lower_ends(L, 2);
-    Expr *k = lower_loop(L, "k", K);
+    Expr *k = lower_loop_to(L, "k", lower_dim(L, ta, ta->rank - 1));
     i = lower_loop_range(L, "i", e_int(a, 0), mend);
     Expr *x = lower_let(L, "x", mm_load(L, n, 0, nlead, lead, e_add(a, m0, i), k, ta->rank - 2));
     j = lower_loop_range(L, "j", e_int(a, 0), nend);
@@ -192,7 +206,7 @@ bool lower_matmul_integer(Lower *L, Node *n) {
 /* ---- DynamicQuantizeLinear: the range of the values, widened to hold 0, becomes 0…255 */
 bool infer_dynamic_quantize(Infer *x) {
     const Type *t = &x->n->in[0]->type;
-    return infer_out(x, 1, DT_FLOAT32, 0, NULL) && infer_out(x, 2, DT_UINT8, 0, NULL) && infer_out(x, 0, DT_UINT8, t->rank, t->dim);
+    return infer_out(x, 1, DT_FLOAT32, 0, NULL) && infer_out(x, 2, DT_UINT8, 0, NULL) && infer_like(x, 0, DT_UINT8, t);
 }
 bool lower_dynamic_quantize(Lower *L, Node *n) {
     Arena *a = L->a;

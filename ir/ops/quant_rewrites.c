@@ -6,6 +6,7 @@
  *   QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b)
  *     ->  a = ConvInteger(x, w, xz, wz) + b;  y = QuantizeLinear(float32(a) * (xs*ws/ys), 1, yz)
  */
+#include "../extent.h"
 #include "rewrite.h"
 #include <string.h>
 
@@ -124,15 +125,16 @@ bool rewrite_qlinear_global_average_pool(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     const Type *t = &n->in[0]->type;
     bool last = attr_i(n, 0) != 0;
-    int64_t axes[QN_MAX_RANK], count = 1;
+    int64_t axes[QN_MAX_RANK], v;
+    Expr *count = e_int(g->a, 1);
     if (t->rank < 3) return diag_error(c->d, n->loc, "the input has %d dims, expected at least 3", t->rank);
     for (int i = 0; i < t->rank - 2; i++) {
         axes[i] = i + (last ? 1 : 2);
-        if (t->dim[axes[i]] < 0 || !mul_ok(count, t->dim[axes[i]], &count))
-            return diag_error(c->d, n->loc, "the spatial extents are not known");
+        count = extent_mul(g, count, type_extent(g, t, (int)axes[i]));
     }
+    Tensor *elements = e_is_int(count, &v) ? r_f32(r, (double)v) : r_cast(r, extents_tensor(g, n, 1, &count), DT_FLOAT32);
     Tensor *sum = r_op2(r, "ReduceSum", centre(r, n->in[0], r_in(r, 2)), tensor_i64s(g, axes, t->rank - 2));
-    Tensor *s = r_op2(r, "Div", r_param(r, n->in[1], 0), r_op2(r, "Mul", r_param(r, n->in[3], 0), r_f32(r, (double)count)));
+    Tensor *s = r_op2(r, "Div", r_param(r, n->in[1], 0), r_op2(r, "Mul", r_param(r, n->in[3], 0), elements));
     r_done(r, 0, r_requantize(r, sum, s, zero_or(r, 4, n->in[0]), 0));
     return true;
 }
