@@ -354,13 +354,16 @@ Tensor *infer_build(Infer *x, const char *op, int nin, Tensor *const *in, int to
     if (!node_infer(x->c, x->g, n)) BUG("a node of inference has no type");
     return n->out[0];
 }
-Expr *infer_value_of(Infer *x, Tensor *t, int64_t element) {
+Expr *infer_named(Infer *x, Expr *e, const char *name) {
     int64_t lo, hi;
-    values_demand(x, t, 0);
-    Expr *e = extent_simplify(x->g, t->val[element]);
+    e = extent_simplify(x->g, e);
     if (e->k == E_VAR || e->k == E_INT || !extent_bounds(x->g, e, &lo, &hi)) return e;
-    Extent *k = extent_new(x->g, t->name, lo, hi, NULL); /* it may be long: computed once */
+    Extent *k = extent_new(x->g, name, lo, hi, NULL);
     k->e = e;
     extent_node(x, k, NULL, 0);
     return e_var(x->g->a, k->v);
+}
+Expr *infer_value_of(Infer *x, Tensor *t, int64_t element) {
+    values_demand(x, t, 0);
+    return infer_named(x, t->val[element], t->name);
 }

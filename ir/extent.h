@@ -52,6 +52,7 @@ bool infer_broadcasts(Infer *x, Expr *p, Expr *to); /* an operand with extent p 
 /* For inference that needs numbers which only nodes can compute: one more node before x->n, and an element of a tensor as an extent. */
 Tensor *infer_build(Infer *x, const char *op, int nin, Tensor *const *in, int to /* of a Cast */);
 Expr *infer_value_of(Infer *x, Tensor *t, int64_t element);
+Expr *infer_named(Infer *x, Expr *e, const char *name); /* an extent of its own for what is long, so that it is computed once */
 /* A shape as a tensor: constant, or computed at run time. */
 Tensor *extents_tensor(Graph *g, Node *before, int rank, Expr *const *e);
 /* Whether extents of operands agree: sure, or checked at run time. false: sure not to. */

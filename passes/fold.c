@@ -47,7 +47,7 @@ static bool foldable_type(const Type *t) {
 /* Whether a node may be evaluated now: constants only, and a result in proportion to them. */
 static bool may_fold(Folder *f, const Node *n) {
     int64_t in = 0, out = 0, bytes = 0, k;
-    if (n->op->flags & OPF_RANDOM) return false;
+    if (n->op->flags & (OPF_RANDOM | OPF_KEEP)) return false;
     if (f->hold && op_is(n, "DequantizeLinear")) return false;
     if (op_is(n, "Identity") && n->out[0] && n->out[0]->is_output) return false; /* what fold itself leaves at an output */
     for (int i = 0; i < n->nin; i++) {

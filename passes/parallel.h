@@ -18,7 +18,7 @@ Stmt *find_loop(Stmt *s, const char *name);
  * that do not count, or NULL. A refusal means nothing was found. */
 bool iterations_apart(Arena *tmp, const Func *f, Stmt *loop, const Privates *p);
 /* By buffer id: by how many elements the accesses move with each iteration of the loop (0: not with it, or nobody knows). */
-#define STEP_NONE INT64_MIN /* not accessed */
+#define STEP_NONE  INT64_MIN /* not accessed */
 #define STEP_MIXED INT64_MAX
 int64_t *loop_steps(Arena *tmp, const Func *f, Stmt *loop);
 /* Adds the ranges of the loops in s that stand around `inner`. false: it is not in s. */

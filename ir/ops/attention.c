@@ -250,7 +250,8 @@ bool infer_rotary(Infer *x) {
     if (dim < 2 || dim % 2 || dim > head_size(n))
         return infer_error(x, "%lld elements of a head are to be turned, expected an even number up to %lld", (long long)dim,
                            (long long)head_size(n));
-    if (p && (p->rank != 2 || !infer_same_extent(x, type_extent(x->g, p, 0), batch) || !infer_same_extent(x, type_extent(x->g, p, 1), length)))
+    if (p &&
+        (p->rank != 2 || !infer_same_extent(x, type_extent(x->g, p, 0), batch) || !infer_same_extent(x, type_extent(x->g, p, 1), length)))
         return infer_error(x, "position_ids are expected to be one for each position of each sample");
     for (int i = 1; i < 3; i++) {
         const Type *k = &n->in[i]->type;

@@ -145,7 +145,8 @@ bool lower_einsum_loops(Lower *L, Node *n) {
     DType ct = dtype_compute(n->in[0]->type.dt);
     Expr *at[LABELS] = {NULL}, *idx[QN_MAX_RANK], *v = NULL;
     int summed = 0;
-    for (int k = 0; k < e.out.rank; k++) idx[k] = at[e.out.label[k]] = lower_loop_to(L, arena_printf(a, "i%d", k), lower_extent(L, e.ext[e.out.label[k]]));
+    for (int k = 0; k < e.out.rank; k++)
+        idx[k] = at[e.out.label[k]] = lower_loop_to(L, arena_printf(a, "i%d", k), lower_extent(L, e.ext[e.out.label[k]]));
     Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
     lower_put(L, acc, NULL, e_lit(a, ct, 0), RED_NONE);
     for (int l = 0; l < LABELS; l++)

@@ -78,8 +78,7 @@ static void place_tap(Lower *L, Axis *x, int t, Expr *p, Expr *n, int padding, b
     Expr *last = e_sub(a, n, e_int(a, 1));
     p = lower_let(L, "p", p);
     x->ok[t] = NULL;
-    if (padding == ZEROS)
-        x->ok[t] = lower_let(L, "ok", e_bin(a, BIN_LAND, e_le(a, e_lit(a, p->t, 0), p), e_le(a, p, real(L, p->t, last))));
+    if (padding == ZEROS) x->ok[t] = lower_let(L, "ok", e_bin(a, BIN_LAND, e_le(a, e_lit(a, p->t, 0), p), e_le(a, p, real(L, p->t, last))));
     if (padding == REFLECTION) p = reflected(L, corners, p, n);
     x->at[t] = lower_let(L, "at", e_max(a, e_min(a, e_cast(a, DT_INT64, into(L, p, n)), last), e_int(a, 0)));
 }
@@ -129,8 +128,8 @@ bool lower_grid_sample(Lower *L, Node *n) {
     for (int k = 0; k < r; k++) pos[1 + k] = idx[2 + k] = lower_loop_to(L, arena_printf(a, "o%d", k), lower_dim(L, o, 2 + k));
     for (int k = 0; k < r; k++) { /* the grid names the last axis first */
         pos[1 + r] = e_int(a, r - 1 - k);
-        axis_taps(L, &axis[k], lower_let(L, "p", lower_load(L, n, 1, pos)), lower_dim(L, t, 2 + k), mode, padding_of(n), attr_i(n, CORNERS) != 0,
-                  ct);
+        axis_taps(L, &axis[k], lower_let(L, "p", lower_load(L, n, 1, pos)), lower_dim(L, t, 2 + k), mode, padding_of(n),
+                  attr_i(n, CORNERS) != 0, ct);
     }
     at[0] = idx[0], at[1] = idx[1] = lower_loop_to(L, "c", lower_dim(L, o, 1));
     lower_store(L, n, 0, idx, taps_sum(L, n, axis, 0, r, count[mode], at, ct));

@@ -140,12 +140,14 @@ bool infer_matmul_integer(Infer *x) {
     const Type *a = &x->n->in[0]->type, *b = &x->n->in[1]->type;
     Expr *e[QN_MAX_RANK];
     if (a->rank < 1 || b->rank < 1) return infer_error(x, "an operand is a scalar, expected at least one dim");
-    int ka = a->rank - 1, kb = b->rank > 1 ? b->rank - 2 : 0, la = max_i64(a->rank - 2, 0), lb = max_i64(b->rank - 2, 0), rank = la > lb ? la : lb;
+    int ka = a->rank - 1, kb = b->rank > 1 ? b->rank - 2 : 0, la = max_i64(a->rank - 2, 0), lb = max_i64(b->rank - 2, 0),
+        rank = la > lb ? la : lb;
     if (!infer_same_extent(x, type_extent(x->g, a, ka), type_extent(x->g, b, kb)))
         return infer_error(x, "the inner extents are %lld and %lld, expected the same", (long long)a->dim[ka], (long long)b->dim[kb]);
     if (!zero_fits(x, ZERO_X, a, a->rank - 2) || !zero_fits(x, ZERO_W, b, b->rank - 1)) return false;
     for (int k = 0; k < rank; k++) {
-        Expr *p = k < rank - la ? NULL : type_extent(x->g, a, k - rank + la), *q = k < rank - lb ? NULL : type_extent(x->g, b, k - rank + lb);
+        Expr *p = k < rank - la ? NULL : type_extent(x->g, a, k - rank + la),
+             *q = k < rank - lb ? NULL : type_extent(x->g, b, k - rank + lb);
         if (!(e[k] = p && q ? infer_broadcast_extent(x, p, q) : p ? p : q)) return infer_error(x, "the leading extents do not broadcast");
     }
     if (a->rank > 1) e[rank++] = type_extent(x->g, a, a->rank - 2);

@@ -65,7 +65,8 @@ static bool run(Ctx *c, Program *p, void *const *in, int64_t n, int64_t t, Outpu
     for (int i = 0; i < p->g->in.n; i++) {
         const Type *y = &p->g->in.v[i]->type;
         int64_t *d = NEW_ARRAY(c->a, int64_t, y->rank + 1);
-        for (int k = 0; k < y->rank; k++) d[k] = !y->ext || !y->ext[k] ? y->dim[k] : *extent_find(p->g, y->ext[k]->u.v)->name == 'N' ? n : t;
+        for (int k = 0; k < y->rank; k++)
+            d[k] = !y->ext || !y->ext[k] ? y->dim[k] : *extent_find(p->g, y->ext[k]->u.v)->name == 'N' ? n : t;
         dims[i] = d;
     }
     for (int i = 0; i < p->g->out.n; i++) {
@@ -115,8 +116,8 @@ START_TEST(test_row) {
             }
             for (int64_t k = 0; k < count; k++) {
                 double x = dtype_get_f(y->dt, got.data[i], k), w = dtype_get_f(y->dt, want.data[i], k);
-                ck_assert_msg((isnan(x) && isnan(w)) || fabs(x - w) <= 2e-5 + 1e-5 * fabs(w), "%s: element %d of output %d is %g, not %g, at N = %d, T = %d",
-                              name, (int)k, i, x, w, (int)n, (int)t);
+                ck_assert_msg((isnan(x) && isnan(w)) || fabs(x - w) <= 2e-5 + 1e-5 * fabs(w),
+                              "%s: element %d of output %d is %g, not %g, at N = %d, T = %d", name, (int)k, i, x, w, (int)n, (int)t);
             }
         }
     }
