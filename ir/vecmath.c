@@ -14,8 +14,16 @@ static const struct Row {
     bool known;
 } rows[CALL_COUNT] = {
 #define ROW(fn, bound, text) [CALL_##fn] = {.lines = text, .ulp = bound, .known = true},
+#define NEAR(fn, text)
 #include "vecmath.def"
 };
+static const char *const near[CALL_COUNT] = {
+#define ROW(fn, bound, text)
+#define NEAR(fn, text) [CALL_##fn] = text,
+#include "vecmath.def"
+};
+enum { NEAR_LEAST = -80 };
+static bool is_near(const Expr *x) { return x->k == E_BIN && x->op == BIN_MAX && x->u.a[1]->k == E_FLT && x->u.a[1]->u.f >= NEAR_LEAST; }
 double vecmath_ulp(CallFn fn) { return rows[fn].known ? rows[fn].ulp : -1; }
 
 /* ---- one call */
@@ -31,7 +39,7 @@ Expr *vecmath_call(Func *f, Stmt *block, CallFn fn, Expr *x) {
     const char *name[NAMES] = {"x"}, *err;
     Expr *value[NAMES] = {let(f, block, "x_v", x)};
     int n = 1;
-    for (const char *s = rows[fn].lines;; n++) {
+    for (const char *s = near[fn] && is_near(x) ? near[fn] : rows[fn].lines;; n++) {
         while (*s == ' ') s++;
         const char *eq = strstr(s, " = "), *end = strchr(s, ';');
         if (n == NAMES || !eq || (end && eq > end)) BUG("vecmath.def: a line of %s is not 'name = value'", call_info[fn].name);

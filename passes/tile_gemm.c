@@ -179,6 +179,7 @@ bool tile_fused_attention(TileJob *job) {
     Arena *a = job->c->a;
     const Node *n = job->anchor;
     int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes"));
+    job->rest = true; /* keys are packed, masks added */
     prepare(job->k->f);
     for (int part = 0; part < 2; part++) {
         const char *no = part ? "1" : "";
@@ -193,7 +194,12 @@ bool tile_fused_attention(TileJob *job) {
             const char *l = arena_printf(a, "%s%s", reduced[i], no);
             if (extent(job->k, l)) text_printf(job->steps, "vectorise %s\n", l);
         }
-        for (int i = 2; i < 5; i += 2) text_printf(job->steps, "unroll l%d%s\n", i, no);
+        for (int i = 2; i < 4; i++)
+            for (char k = 'a'; k < 'a' + 6; k++) { /* the lanes of `most` and `total` are combined */
+                const char *half = arena_printf(a, "%s_%c%s", sums[i], k, no);
+                if (!tile_move_buffer(job, half, MEM_REG)) break;
+                text_printf(job->steps, "vectorise l%s\n", half);
+            }
     }
     return true;
 }

@@ -68,13 +68,31 @@ static Expr *swap_turned(void *user, Expr *e) {
 static Expr *find_expr(void *user, Expr *e) { return expr_map(((Nest *)user)->tmp, e, find_turned, user); }
 static Expr *swap_expr(void *user, Expr *e) { return expr_map(((Nest *)user)->a, e, swap_turned, user); }
 
-/* A load may stand behind a test that keeps it inside its buffer; squares are loaded whole. */
-static bool always_inside(Nest *x, const Expr *load) {
+/* A load that stands behind a test only may be outside its buffer where the test fails; squares are loaded whole. */
+static bool untested(const Expr *e, const Expr *load) {
+    switch (e->k) {
+    case E_LOAD: return e_equal(e, load);
+    case E_UN:
+    case E_CAST:
+    case E_SELECT: return untested(e->u.a[0], load);
+    case E_BIN: return untested(e->u.a[0], load) || (e->op != BIN_LAND && e->op != BIN_LOR && untested(e->u.a[1], load));
+    case E_CALL:
+        for (int i = 0; i < e->narg; i++)
+            if (untested(e->u.arg[i], load)) return true;
+        return false;
+    default: return false;
+    }
+}
+static bool always_inside(Nest *x) {
     Ranges r = {0};
     int64_t n, lo, hi;
+    for (int i = 0; i < body_of(x)->u.block.n; i++) {
+        const Stmt *s = body_of(x)->u.block.v[i];
+        if (untested(s->k == S_LET ? s->u.let.val : s->u.st.val, x->turned)) return true;
+    }
     for (int i = 0; i < x->n; i++)
         if (constant_loop(x->loop[i], &n)) vec_push(x->tmp, &r, ((Range){var_of(x, i), 0, n - 1}));
-    return expr_bounds(load->u.ld.idx[0], &r, &lo, &hi) && lo >= 0 && hi < load->u.ld.buf->dim[0];
+    return expr_bounds(x->turned->u.ld.idx[0], &r, &lo, &hi) && lo >= 0 && hi < x->turned->u.ld.buf->dim[0];
 }
 
 /* Is it such a nest? Then p, q and turned are set. */
@@ -92,7 +110,7 @@ static bool recognise(Nest *x) {
     if (x->bad || !x->turned) return false;
     x->q = unit_loop(x, x->turned->u.ld.idx[0]);
     int64_t k;
-    if (!always_inside(x, x->turned)) return false;
+    if (!always_inside(x)) return false;
     return x->q >= 0 && x->q != x->p && vec_coefficient(x->turned->u.ld.idx[0], var_of(x, x->p), &k);
 }
 static Expr *open_loop(Nest *x, Stmt **block, const char *name, int64_t n, LoopMode mode) {

@@ -127,6 +127,21 @@ static void scores(const Att *s, Expr *row, int64_t rows, Buf *block) {
     lower_put(L, block, (Expr *[]){i, j}, e_lower_bound(a, s->t), RED_NONE);
     lower_ends(L, 2);
 }
+/* All lanes of v combined, by halves, into each lane of what is returned; tile_gemm.c knows the names. */
+static Buf *across(const Att *s, Buf *v, const char *stem, BinOp op) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    for (int64_t w = s->lanes / 2, k = 0; w; w /= 2, k++) {
+        Buf *next = lower_temp(L, named(s, arena_printf(a, "%s_%c", stem, (int)('a' + k))), s->t, 1, &s->lanes);
+        Expr *l = lower_loop(L, named(s, arena_printf(a, "l%s_%c", stem, (int)('a' + k))), s->lanes);
+        Expr *up = e_add(a, l, e_int(a, w)), *down = e_sub(a, l, e_int(a, s->lanes - w));
+        Expr *other = e_select(a, e_lt(a, l, e_int(a, s->lanes - w)), lower_get(L, v, &up), lower_get(L, v, &down));
+        lower_put(L, next, &l, e_bin(a, op, lower_get(L, v, &l), other), RED_NONE);
+        lower_end(L);
+        v = next;
+    }
+    return v;
+}
 /* One over the sum of each row goes to `inverse`, the row becomes exp(x - largest). */
 static void softmax_rows(const Att *s, int64_t rows, Buf *block, Buf *inverse) {
     Lower *L = s->L;
@@ -134,7 +149,6 @@ static void softmax_rows(const Att *s, int64_t rows, Buf *block, Buf *inverse) {
     int64_t vectors = s->panels * s->width / s->lanes;
     Expr *zero = e_int(a, 0), *i = lower_loop(L, named(s, "mr"), rows);
     Buf *most = lower_temp(L, named(s, "most"), s->t, 1, &s->lanes), *total = lower_temp(L, named(s, "total"), s->t, 1, &s->lanes);
-    Buf *top = lower_temp(L, named(s, "top"), s->t, 0, NULL), *sum = lower_temp(L, named(s, "all"), s->t, 0, NULL);
     Expr *l = lower_loop(L, named(s, "l0"), s->lanes);
     lower_put(L, most, &l, lower_get(L, block, (Expr *[]){i, l}), RED_NONE);
     lower_put(L, total, &l, e_lit(a, s->t, 0), RED_NONE);
@@ -145,22 +159,19 @@ static void softmax_rows(const Att *s, int64_t rows, Buf *block, Buf *inverse) {
         lower_put(L, most, &l, lower_get(L, block, (Expr *[]){i, e_add(a, times(s, v, s->lanes), l)}), RED_MAX);
         lower_ends(L, 2);
     }
-    lower_put(L, top, NULL, lower_get(L, most, &zero), RED_NONE);
-    l = lower_loop_range(L, named(s, "l2"), e_int(a, 1), e_int(a, s->lanes));
-    lower_put(L, top, NULL, lower_get(L, most, &l), RED_MAX);
-    lower_end(L);
+    Expr *top = lower_let(L, "top", lower_get(L, across(s, most, "most", BIN_MAX), &zero));
     Expr *v = lower_loop(L, named(s, "v3"), vectors);
     l = lower_loop(L, named(s, "l3"), s->lanes);
     Expr *at[2] = {i, e_add(a, times(s, v, s->lanes), l)};
-    Expr *e = lower_let(L, "e", e_call1(a, CALL_EXP, e_sub(a, lower_get(L, block, at), lower_get(L, top, NULL))));
+    /* One of the numbers is 1: what is less than e^-80 is nothing next to it. */
+    Expr *x = lower_let(L, "x", e_sub(a, lower_get(L, block, at), top)), *least = e_lit(a, s->t, -80);
+    Expr *e = e_select(a, e_lt(a, x, least), e_lit(a, s->t, 0), e_call1(a, CALL_EXP, e_max(a, x, least)));
+    e = lower_let(L, "e", e);
     lower_put(L, block, at, e, RED_NONE);
     lower_put(L, total, &l, e, RED_ADD);
     lower_ends(L, 2);
-    lower_put(L, sum, NULL, lower_get(L, total, &zero), RED_NONE);
-    l = lower_loop_range(L, named(s, "l4"), e_int(a, 1), e_int(a, s->lanes));
-    lower_put(L, sum, NULL, lower_get(L, total, &l), RED_ADD);
-    lower_end(L);
-    lower_put(L, inverse, &i, e_div(a, e_lit(a, s->t, 1), lower_get(L, sum, NULL)), RED_NONE);
+    Expr *sum = lower_get(L, across(s, total, "total", BIN_ADD), &zero);
+    lower_put(L, inverse, &i, e_div(a, e_lit(a, s->t, 1), sum), RED_NONE);
     lower_end(L);
 }
 static void values(const Att *s, Expr *row, int64_t rows, Buf *block, Buf *inverse) {
