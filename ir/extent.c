@@ -322,8 +322,10 @@ static void values_demand(Infer *x, Tensor *t, int depth) {
 }
 /* A value of another integer type or bool; what was made of an int64 is that again. */
 static Expr *as_int64(Graph *g, Expr *e) {
+    Expr *in = e;
+    while (in->k == E_CAST && dtype_is_int(in->u.a[0]->t)) in = in->u.a[0];
+    if (in->t == DT_INT64) return in;
     if (e->t == DT_INT64) return e;
-    if (e->k == E_CAST && e->u.a[0]->t == DT_INT64) return e->u.a[0];
     if (e->k == E_BIN && e->op == BIN_NE && e->u.a[0]->k == E_VAR && e->u.a[1]->k == E_INT && e->u.a[1]->u.i == 0) return e->u.a[0];
     return e_cast(g->a, DT_INT64, e);
 }

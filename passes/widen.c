@@ -7,6 +7,7 @@
  *   --->  c: [1,64,1,128] = Conv(Reshape(x), w: [64,8,1,3]) {pads=[0,1,0,1]}; y = Reshape(Relu(c))
  */
 #include "internal.h"
+#include "ir/extent.h"
 #include <string.h>
 
 typedef struct Widen {
@@ -115,7 +116,7 @@ bool pass_widen(Run *r) {
     Widen w = {.r = r, .g = r->g};
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
-        if (n->nin && n->in[0] && !window(&w, n)) point(&w, n);
+        if (n->nin && n->in[0] && !node_dynamic(n) && !window(&w, n)) point(&w, n);
     }
     return pass_dce(r);
 }
