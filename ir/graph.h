@@ -134,6 +134,7 @@ struct Graph {
     Vec(Extent *) extent;   /* in order of definition; empty: every shape is constant */
     Vec(Tensor *) out_dims; /* per output NULL or, where its shape is not constant, an int64 vector that holds it at the end */
     int nnode;
+    Map *copies;        /* name -> how many tensors of bodies have it so far: copies get numbers */
     int64_t max_string; /* bytes that a string of an input may have */
     const char *file;   /* for diagnostics */
 };

@@ -23,6 +23,13 @@ static bool body_demands(const Graph *body) {
 }
 static Expr *both(Arena *a, Expr *p, Expr *q) { return !p ? q : !q ? p : e_bin(a, BIN_LAND, p, q); }
 
+/* The second copy of a tensor x is x_2. */
+static const char *copy_name(Graph *g, const char *name) {
+    if (!g->copies) g->copies = map_new(g->a);
+    intptr_t k = (intptr_t)map_get(g->copies, name) + 1;
+    map_set(g->copies, name, (void *)k);
+    return k > 1 ? arena_printf(g->a, "%s_%lld", name, (long long)k) : name;
+}
 /* The nodes of a body again, before `before`, with `in` for its inputs. out[i]: what its output i is. when: as in Node. */
 static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *in, Tensor **out, Expr *when) {
     Tensor **map = NEW_ARRAY(g->a, Tensor *, body->tensors.n + 1);
@@ -39,7 +46,7 @@ static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *
         m->when = both(g->a, before->when, when);
         for (int i = 0; i < n->nout; i++) {
             if (!n->out[i]) continue;
-            Tensor *t = tensor_new(g, n->out[i]->name, DT_NONE, -1, NULL);
+            Tensor *t = tensor_new(g, copy_name(g, n->out[i]->name), DT_NONE, -1, NULL);
             t->type = n->out[i]->type;
             map[n->out[i]->id] = t;
             node_set_out(m, i, t);
@@ -151,7 +158,8 @@ typedef struct Loop {
     Tensor **piece;  /* of scan k in iteration i: piece[i * (scans + 1) + k]; the last: whether it ran (masked loops) */
     Tensor **result; /* of state i, should this have been the last iteration. A list goes on unmasked: what it holds behind the last
                       * iteration is never looked at, and its length stays known inside the loop */
-    bool masked;
+    bool masked;     /* an iteration so far may not have run */
+    bool ended;      /* … as its condition says, and not only the trip count, which iterations behind it exceed all the more */
 } Loop;
 static Tensor *stacked(Loop *l, int k, Tensor *const *piece, int64_t n) {
     Graph *g = l->g;
@@ -309,7 +317,7 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
     Loop l = {.c = c, .g = g, .n = n, .body = n->attr[LOOP_BODY].g};
     l.formal = (int)attr_i(n, LOOP_INPUTS), l.states = l.formal - 2, l.captured = l.body->in.n - l.formal;
     l.scans = l.body->out.n - 1 - l.states;
-    l.at = first ? 0 : attr_i(n, LOOP_AT), l.masked = !first && attr_i(n, LOOP_MASKED);
+    l.at = first ? 0 : attr_i(n, LOOP_AT), l.masked = !first && attr_i(n, LOOP_MASKED) > 0, l.ended = !first && attr_i(n, LOOP_MASKED) > 1;
     l.piece = n->in + l.formal + l.captured;
     l.result = first ? n->in + 2 : n->in + n->nin - l.states;
     if (l.states < 0 || l.scans < 0 || n->nout > l.states + l.scans)
@@ -361,7 +369,7 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
         runs = runs ? build(g, n, "And", 2, (Tensor *[]){flat, runs}) : flat;
     }
     bool masked = l.masked || runs;
-    Tensor *before = l.masked && l.at > 0 ? l.piece[(l.at - 1) * (l.scans + 1) + l.scans] : NULL;
+    Tensor *before = l.ended && l.at > 0 ? l.piece[(l.at - 1) * (l.scans + 1) + l.scans] : NULL;
     if (before && !before->data) runs = runs ? build(g, n, "And", 2, (Tensor *[]){before, runs}) : before;
     Expr *when = NULL;
     if (runs && body_demands(l.body)) {
@@ -392,7 +400,11 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
     v[l.formal + l.captured + old + l.scans] = runs;
     Node *rest = node_new(g, op_find("quern", "LoopRest"), n, n->loc, nin, v, n->nout);
     rest->attr[LOOP_BODY] = n->attr[LOOP_BODY];
-    node_set_i(rest, LOOP_INPUTS, l.formal), node_set_i(rest, LOOP_AT, l.at + 1), node_set_i(rest, LOOP_MASKED, masked),
+    node_set_i(rest, LOOP_INPUTS, l.formal), node_set_i(rest, LOOP_AT, l.at + 1),
+        node_set_i(rest, LOOP_MASKED,
+                   !masked            ? 0
+                   : l.ended || !sure ? 2
+                                      : 1),
         node_set_i(rest, LOOP_MOST, hi < EXTENT_MOST / 2 ? hi : -1);
     for (int o = 0; o < n->nout; o++) {
         if (!n->out[o]) continue;
@@ -536,6 +548,9 @@ bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
         return diag_error(c->d, n->loc, "num_scan_inputs is %d; the node has %d inputs and the body %d outputs", scans, formal,
                           body->out.n);
     int64_t trips = -1;
+    for (int i = 0; i < formal && i < n->nin; i++)
+        if (n->in[i]->type.wrap)
+            return diag_error(c->d, n->loc, "input %d '%s' is no tensor; states and scan inputs are tensors", i, n->in[i]->name);
     for (int i = 0; i < scans; i++) {
         const Type *t = &n->in[states + i]->type;
         int64_t axis = listed(n, SCAN_IN_AXES, i);

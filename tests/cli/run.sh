@@ -82,6 +82,38 @@ for s in "$work"/wrong/test_data_set_*; do head -c 40 "$s/output_0.pb" > "$s/sho
 status 1 'verify finds a wrong output' '$quern verify $model --data $work/wrong'
 status 0 'run' '$quern run $model'
 
+# ---- values that are no tensors
+lists=$root/tests/data/lists
+export lists
+free="--dim 's[]=0..4' --dim 's[][0]=0..8'"
+for i in '' --interpret '--target host' --per-node; do
+    status 0 "verify, sequences of any length $i" "\$quern verify \$lists/map_ragged/model.onnx --data \$lists/map_ragged $free $i"
+done
+status 0 'verify, a loop over a sequence of any length' "\$quern verify \$lists/loop_until/model.onnx --data \$lists/loop_until --dim 's[]=1..4' --dim k=1..4"
+status 0 'verify, a map of any size' "\$quern verify \$lists/cast_map_dense/model.onnx --data \$lists/cast_map_dense --dim 'm[]=1..9'"
+prints "add --dim 's[]=1'" 'a sequence of unknown length' '$quern compile $lists/map_ragged/model.onnx -o $work/o'
+prints "at most 4096" 'a sequence too long' "\$quern compile \$lists/odd_bytes/model.onnx -o \$work/o --dim 's[]=5000'"
+prints 'the model expects' 'verify, elements of another shape' "\$quern verify \$lists/map_ragged/model.onnx --data \$lists/map_ragged --dim 's[]=0..4' --dim 's[][0]=7'"
+prints 'y[2].values: float32[4]' 'run prints maps' '$quern run $lists/zip_map_ints/model.onnx --input x=$lists/zip_map_ints/test_data_set_0/input_0.pb'
+prints '"one" "zwei" ""' 'run prints strings' '$quern run $lists/strings/model.onnx --input s=$lists/strings/test_data_set_0/input_0.pb'
+for c in zip_map_ints:x places:s optional_default:o map_as_it_is:m; do # what run writes is what verify reads
+    d=$lists/${c%:*}/test_data_set_0
+    i=0
+    set --
+    for x in $(case $c in places*) echo s t at out one ;; optional*) echo o x ;; *) echo "${c#*:}" ;; esac); do
+        set -- "$@" --input "$x=$d/input_$i.pb"
+        i=$((i + 1))
+    done
+    status 0 "run writes lists, $c" "\$quern run \$lists/${c%:*}/model.onnx $* --output-dir \$work/r"
+    first=$(cd "$work/r" && ls -t -- *.pb | head -n 1)
+    mkdir -p "$work/again" && rm -f "$work"/again/* && cp "$d"/input_*.pb "$work/again"
+    case $c in places*) cp "$work/r/v.pb" "$work/again/output_0.pb" ;; optional*) cp "$d/output_0.pb" "$d/output_1.pb" "$work/again" && cp "$work/r/$first" "$work/again/output_2.pb" ;; *) cp "$work/r/$first" "$work/again/output_0.pb" ;; esac
+    status 0 "… and verify reads them, $c" "\$quern verify \$lists/${c%:*}/model.onnx --data \$work/again"
+    rm -rf "$work/r"
+done
+status 0 'bench, a sequence' "\$quern bench \$lists/places/model.onnx --runs 2 --data \$lists/places"
+status 0 '--emit-main, a map' '$quern compile $lists/zip_map_ints/model.onnx -o $work/lm --name net --emit-main --dim N=3 && cc -Wall -Werror -I$work/lm $work/lm/net_main.c $work/lm/net.c -lm -o $work/lm/run && $work/lm/run | grep "y, dims list: 3 4 4 4"'
+
 # ---- verify as a debugging tool
 one='--data $root/tests/data/digits/test_data_set_0'
 prints 'interpreter 0 abs' 'verify --per-node' "\$quern verify \$model $one --per-node"

@@ -202,3 +202,36 @@ case("optional_default", [node("OptionalHasElement", ["o"], ["has"]), node("If",
 s = [rng.integers(0, 255, n).astype("uint8") for n in (3, 0, 17, 16)]
 case("odd_bytes", [node("SequenceErase", ["s", "k"], ["t"])], [("s", seq_type(tensor_type("uint8", [None])))], [("t", seq_type(tensor_type("uint8", [None])))],
      [([s], [[s[0], s[2], s[3]]])], [("k", i64(1))])
+# positions past the end, in iterations that do not run
+body = H.make_graph([node("SequenceAt", ["s", "i"], ["e"]), node("SequenceInsert", ["before", "e"], ["after"]),
+                     node("ReduceSum", ["e"], ["r"], keepdims=0), node("Less", ["r", "limit"], ["go_on"])], "body",
+                    [value_info("i", tensor_type(I, [])), value_info("go", tensor_type("bool", [])), value_info("before", seq_type(tensor_type(F, [None])))],
+                    [value_info("go_on", tensor_type("bool", [])), value_info("after", seq_type(tensor_type(F, [None])))])
+
+
+def until(s, limit):
+    out = []
+    for e in s:
+        out.append(e)
+        if not e.sum() < limit:
+            break
+    return out
+
+
+s = [np.full(n, 1, F) for n in (1, 2, 3, 4)]
+case("loop_until", [node("SequenceEmpty", [], ["none"]), node("SequenceLength", ["s"], ["m"]), node("Loop", ["m", "", "none"], ["y"], body=body),
+                    node("SequenceLength", ["y"], ["n"])],
+     [("s", seq_type(tensor_type(F, ["k"]))), ("limit", tensor_type(F, []))], [("y", seq_type(tensor_type(F, [None]))), ("n", tensor_type(I, []))],
+     [([s[:m], np.array(limit, F)], [until(s[:m], limit), i64(len(until(s[:m], limit)))]) for m, limit in ((4, 2.5), (4, 100), (3, 100), (1, .5))])
+body = H.make_graph([node("SequenceAt", ["s", "one"], ["e"]), node("Add", ["a", "e"], ["b"]), node("Mul", ["b", "xi"], ["o"])], "body",
+                    [value_info("a", tensor_type(F, [2])), value_info("xi", tensor_type(F, [2]))],
+                    [value_info("b", tensor_type(F, [2])), value_info("o", tensor_type(F, [2]))])
+x, a, u, v = f32(3, 2), f32(2), f32(2), f32(2)
+sums = [a + v, a + v + v, a + v + v + v]
+case("scan_capture", [node("SequenceConstruct", ["u", "v"], ["s"]), node("Scan", ["a", "x"], ["z", "y"], body=body, num_scan_inputs=1)],
+     [("a", tensor_type(F, [2])), ("x", tensor_type(F, [3, 2])), ("u", tensor_type(F, [2])), ("v", tensor_type(F, [2]))],
+     [("z", tensor_type(F, [2])), ("y", tensor_type(F, [3, 2]))], [([a, x, u, v], [sums[2], np.stack([s * e for s, e in zip(sums, x)])])],
+     [("one", i64(1))])
+v = f32(3)
+case("map_as_it_is", [node("Identity", ["m"], ["y"])], [("m", map_type("object", F))], [("y", map_type("object", F))],
+     [([Map(["a", "bcd", ""], v)], [Map(["a", "bcd", ""], v)])])
