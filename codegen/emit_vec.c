@@ -388,7 +388,8 @@ static void put_vec_min_max(Emit *E, Text *t, const Expr *e) {
     const char *lane = scope_name(E, "l"), *x = lane_element(E, "x", e->u.a[0], lane), *y = lane_element(E, "y", e->u.a[1], lane);
     const char *name = scope_name(E, e->op == BIN_MIN ? "least" : "most");
     put_indent(E, &E->pre);
-    text_printf(&E->pre, "%s %s;\n", vec_type(E, e->t, false), name);
+    /* gcc -O1 does not see that a loop of two sets both */
+    text_printf(&E->pre, "%s %s%s;\n", vec_type(E, e->t, false), name, E->lanes == 2 ? " = {0}" : "");
     put_indent(E, &E->pre);
     text_printf(&E->pre, "for (int %s = 0; %s < %d; %s++) %s[%s] = %s < %s ? %s : %s;\n", lane, lane, E->lanes, lane, name, lane,
                 e->op == BIN_MIN ? y : x, e->op == BIN_MIN ? x : y, y, x);

@@ -88,9 +88,10 @@ bool rewrite_fused_matmul(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     Tensor *a = arranged(r, n->in[0], attr_i(n, BATCH_A), attr_i(n, TRANS_A)),
            *b = arranged(r, n->in[1], attr_i(n, BATCH_B), attr_i(n, TRANS_B));
-    Tensor *y = r_op2(r, "MatMul", a, b);
-    if (attr_f(n, ALPHA) != 1) y = r_op2(r, "Mul", y, tensor_scalar(g, n->in[0]->type.dt, (double)attr_f(n, ALPHA)));
-    r_done(r, 0, y);
+    DType t = n->in[0]->type.dt, in = attr_f(n, ALPHA) != 1 && dtype_info[t].bits < 32 ? DT_FLOAT32 : t; /* rounded once */
+    Tensor *y = r_op2(r, "MatMul", r_cast(r, a, in), r_cast(r, b, in));
+    if (attr_f(n, ALPHA) != 1) y = r_op2(r, "Mul", y, tensor_scalar(g, in, (double)attr_f(n, ALPHA)));
+    r_done(r, 0, in == t ? y : r_cast(r, y, t));
     return true;
 }
 
@@ -179,7 +180,10 @@ bool rewrite_embed_layer_norm(Ctx *c, Graph *g, Node *n) {
     for (int64_t i = 0; i < length; i++) at[i] = i;
     Tensor *pos = r_in(r, POSITION_IDS) ? n->in[POSITION_IDS] : tensor_i64s(g, at, length);
     Tensor *x = r_op2(r, "Add", r_op2(r, "Gather", n->in[WORDS], n->in[IDS]), r_op2(r, "Gather", n->in[POSITIONS], pos));
-    if (r_in(r, SEGMENTS) && r_in(r, SEGMENT_TABLE)) x = r_op2(r, "Add", x, r_op2(r, "Gather", n->in[SEGMENT_TABLE], n->in[SEGMENTS]));
+    if (r_in(r, SEGMENT_TABLE)) { /* without ids all are in segment 0 */
+        Tensor *segment = r_in(r, SEGMENTS) ? n->in[SEGMENTS] : tensor_scalar(g, DT_INT64, 0);
+        x = r_op2(r, "Add", x, r_op2(r, "Gather", n->in[SEGMENT_TABLE], segment));
+    }
     if (r_out(r, 2)) r_done(r, 2, x);
     if (r_out(r, 1)) { /* how many 1s the mask has in each sample */
         Tensor *m = r_in(r, MASK), *count;

@@ -5,6 +5,7 @@
  *   ReduceL2(x, axes 1):  for i:  acc = 0;  for j: acc += x[i,j]*x[i,j];  y[i] = sqrt(acc)
  */
 #include "../extent.h"
+#include <math.h>
 #include <string.h>
 
 enum { KEEPDIMS, NOOP };
@@ -183,11 +184,24 @@ bool lower_reduce(Lower *L, Node *n) {
         shift = lower_let(L, "shift", lower_get(L, top, NULL));
         shift = lower_let(L, "shift", e_select(L->a, e_call1(L->a, CALL_ISINF, shift), e_lit(L->a, at, 0), shift));
     }
-    Buf *acc = lower_temp(L, "acc", at, 0, NULL);
+    Buf *acc = lower_temp(L, "acc", at, 0, NULL), *odd = NULL;
     lower_put(L, acc, NULL, neutral(L, row->red, at), RED_NONE);
+    if ((row->red == RED_MAX || row->red == RED_MIN) && dtype_is_float(at)) { /* a comparison passes NaN over; it is counted */
+        odd = lower_temp(L, "odd", at, 0, NULL);
+        lower_put(L, odd, NULL, e_lit(L->a, at, 0), RED_NONE);
+    }
     reduced_loops(L, t, mask, known ? NULL : &run, open, idx, &inner);
-    lower_put(L, acc, NULL, before(L, row->pre, e_cast(L->a, at, lower_load(L, n, 0, idx)), shift), row->red);
+    Expr *e = e_cast(L->a, at, lower_load(L, n, 0, idx));
+    if (odd) {
+        e = lower_let(L, "x", e);
+        lower_put(L, odd, NULL, e_select(L->a, e_call1(L->a, CALL_ISNAN, e), e_lit(L->a, at, 1), e_lit(L->a, at, 0)), RED_MAX);
+    }
+    lower_put(L, acc, NULL, before(L, row->pre, e, shift), row->red);
     lower_ends(L, inner);
+    if (odd) {
+        Expr *none = e_eq(L->a, lower_get(L, odd, NULL), e_lit(L->a, at, 0));
+        lower_put(L, acc, NULL, e_select(L->a, none, lower_get(L, acc, NULL), e_lit(L->a, at, NAN)), RED_NONE);
+    }
     Expr *v = after(L, row->post, lower_get(L, acc, NULL), count);
     lower_store(L, n, 0, out, e_cast(L->a, dtype_compute(t->dt), shift ? e_add(L->a, v, shift) : v));
     if (!known) lower_ends(L, o->rank);

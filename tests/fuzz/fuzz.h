@@ -55,6 +55,7 @@ const Row *row_at(int i);
 char type_class(const OpDef *op, int input, char *letter); /* of an input, as in ops.def; *letter: its group, or 0 */
 bool type_allowed(const OpDef *op, DType dt);              /* of the operand that gives a node its type (type_operand) */
 int type_operand(const OpDef *op);
+bool type_in_ort(DType dt); /* ONNX Runtime's interface for JavaScript has such tensors */
 /* Appends a node of this row, whose typing operand has element type dt, and what it needs. false: not possible here; nothing changed. */
 bool node_make(Fuzz *f, const Row *row, DType dt);
 
@@ -88,6 +89,7 @@ void graphs_run(Fuzz *const *f, int n, const char *work, const char **what);
 void graph_shrink(Fuzz *f, const char *work, const char *what);
 
 /* ---- ort.c */
+const char *ort_differs(const Fuzz *f, const Node1 *n); /* why this node is not compared, or NULL */
 void ort_write(const Fuzz *f, const char *dir);
 const char *ort_compare(Fuzz *f, const char *dir); /* NULL: agrees; "-…": it did not run there */
 #endif

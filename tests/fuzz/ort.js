@@ -2,7 +2,7 @@
 // ort.js DIR: runs every model of DIR that ort.c wrote in ONNX Runtime (npm onnxruntime-node). A child does the work, so that a crash there
 // is one model's answer.
 const fs = require('fs'), cp = require('child_process'), path = require('path');
-const [, , root, first, probe] = process.argv;
+const [, , root, first] = process.argv;
 const kinds = {float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
     int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, uint64: BigUint64Array, bool: Uint8Array, float16: Uint16Array};
 const folders = fs.readdirSync(root).filter(d => fs.existsSync(path.join(root, d, 'in.json'))).sort();
@@ -31,11 +31,24 @@ async function work() {
         try { await one(ort, dir); } catch (e) { fs.writeFileSync(dir + '/error.txt', String(e.message || e).replace(/\n/g, ' ') + '\n'); }
     }
 }
+const at = root + '/at';
+function parent(from) { // a model that takes long is given up
+    if (from >= folders.length) return;
+    const child = cp.spawn(process.execPath, [__filename, root, String(from)], {stdio: ['ignore', 'inherit', 'ignore']});
+    let seen = '', since = Date.now();
+    const watch = setInterval(() => {
+        const now = fs.existsSync(at) ? fs.readFileSync(at, 'utf8') : '';
+        if (now !== seen) seen = now, since = Date.now();
+        else if (Date.now() - since > 20000) child.kill('SIGKILL');
+    }, 1000);
+    child.on('exit', (code, signal) => {
+        clearInterval(watch);
+        if (code === 0) return;
+        if (!fs.existsSync(at)) throw new Error('ONNX Runtime does not start; is onnxruntime-node in NODE_PATH?');
+        const i = +fs.readFileSync(at);
+        fs.writeFileSync(path.join(root, folders[i], 'error.txt'), 'ONNX Runtime died of ' + (signal || code) + '\n');
+        parent(i + 1);
+    });
+}
 if (first !== undefined) work();
-else
-    for (let i = 0; i < folders.length; i++) {
-        const r = cp.spawnSync(process.execPath, [__filename, root, String(i)], {stdio: ['ignore', 'inherit', 'ignore']});
-        if (r.status === 0) break;
-        i = +fs.readFileSync(root + '/at');
-        fs.writeFileSync(path.join(root, folders[i], 'error.txt'), 'ONNX Runtime died of ' + (r.signal || r.status) + '\n');
-    }
+else parent(0);

@@ -59,11 +59,12 @@ static bool class_has(char kind, DType t) {
     default: return k != CLS_STR && k != CLS_CPLX;
     }
 }
-static bool type_in_ort(DType t) { /* tensors that its interface for JavaScript has */
+bool type_in_ort(DType t) { /* what its interface for JavaScript has */
     return dtype_info[t].bits >= 8 && t != DT_BFLOAT16 && !(dtype_is_float(t) && dtype_info[t].bits < 16);
 }
 bool type_allowed(const OpDef *op, DType dt) {
     char letter;
+    if (op->max_in == 0) return dtype_is_float(dt) && dtype_info[dt].bits >= 16; /* of the output */
     return class_has(type_class(op, type_operand(op), &letter), dt);
 }
 
@@ -413,12 +414,18 @@ static bool shape_match(Make *m, const Value1 *v, int *rank, int64_t *dim) {
 /* ---- operands */
 typedef struct Wanted { /* the words of one operand after its shape */
     DType dt;
-    bool constant, limited, listed, fractions, nonzero;
+    bool constant, limited, listed, fractions, nonzero, positive;
     double lo, hi;
     int64_t list[LIST];
     int n;
 } Wanted;
-static double number(Make *m) { return strtod(m->s, (char **)&m->s); }
+static double number(Make *m) { /* its dot is not the first of .. */
+    const char *dots = strstr(m->s, "..");
+    char *end, *s = dots ? arena_strndup(m->f->a, m->s, (size_t)(dots - m->s)) : (char *)m->s;
+    double v = strtod(s, &end);
+    m->s += end - s;
+    return v;
+}
 static void wanted_read(Make *m, Wanted *w) {
     if (eat(m, "/")) {
         size_t len = word_len(m->s + (*m->s == '='));
@@ -432,6 +439,7 @@ static void wanted_read(Make *m, Wanted *w) {
     }
     if (eat(m, "{")) {
         if (eat(m, "z}")) w->nonzero = true;
+        else if (eat(m, "p}")) w->positive = true;
         else if (*m->s == '[' || *m->s == '%') w->listed = true, w->n = list_read(m, w->list);
         else if (eat(m, "#")) w->limited = w->fractions = true, w->lo = number(m), eat(m, ".."), w->hi = number(m);
         else w->limited = true, w->lo = (double)expr(m, 0), eat(m, ".."), w->hi = (double)expr(m, 0);
@@ -443,10 +451,11 @@ static void wanted_read(Make *m, Wanted *w) {
 static bool value_fits(const Make *m, const Value1 *v, const Wanted *w) {
     if (v->dt != w->dt || w->constant || w->listed) return false;
     bool ints = dtype_is_int(v->dt);
-    for (int64_t i = 0; i < v->n && (w->limited || (w->nonzero && ints)); i++) {
+    for (int64_t i = 0; i < v->n && (w->limited || ((w->nonzero || w->positive) && ints)); i++) {
         double x = dtype_get_f(v->dt, v->data, i);
         if (w->limited && !(x >= w->lo && x <= w->hi)) return false;
         if (w->nonzero && ints && m->f->ort && (x == 0 || x == -1)) return false;
+        if (w->positive && m->f->ort && !(x >= 1 && x < 1000)) return false;
     }
     return !w->limited || !v->moved || ints;
 }
@@ -456,7 +465,8 @@ static void value_fill(Make *m, Value1 *v, const Wanted *w) {
         if (w->listed) dtype_set_i(v->dt, v->data, i, w->list[w->n == 1 ? 0 : i < w->n ? i : 0]);
         else if (w->fractions) dtype_set_f(v->dt, v->data, i, w->lo + (w->hi - w->lo) * (double)pick(f, 0, 64) / 64);
         else if (w->limited) dtype_set_f(v->dt, v->data, i, (double)pick(f, (int64_t)w->lo, (int64_t)w->hi));
-        else if (w->nonzero && dtype_is_int(v->dt) && f->ort) dtype_set_i(v->dt, v->data, i, pick(f, 1, dtype_max(v->dt) < 7 ? 1 : 7));
+        else if ((w->nonzero || w->positive) && dtype_is_int(v->dt) && f->ort)
+            dtype_set_i(v->dt, v->data, i, pick(f, 1, dtype_max(v->dt) < 7 ? 1 : 7));
     }
 }
 static DType operand_type(Make *m, int input) {
