@@ -46,11 +46,17 @@ static void expect(Parser *p, const char *t) {
 
 /* ---- values */
 static bool lit(const Expr *e) { return e->k == E_INT || e->k == E_FLT; }
-/* Both operands with one type: a literal takes the other's; of two literals the float one decides. */
+/* Constants among the operands are literals too: of what type a float is, the first such operand says. */
+static DType float_of(const Parser *p, DType otherwise) {
+    for (int i = 0; i < p->n; i++)
+        if (p->value[i] && dtype_is_float(p->value[i]->t)) return p->value[i]->t;
+    return otherwise;
+}
+/* Both operands with one type: a literal takes the other's; two literals are floats where one is. */
 static bool unify(Parser *p, Expr **x, Expr **y) {
     if ((*x)->t == (*y)->t) return true;
     if (lit(*x) && lit(*y)) {
-        DType t = (*x)->k == E_FLT ? (*x)->t : (*y)->k == E_FLT ? (*y)->t : DT_INT64;
+        DType t = (*x)->k == E_FLT ? float_of(p, (*x)->t) : (*y)->k == E_FLT ? float_of(p, (*y)->t) : DT_INT64;
         *x = e_cast(p->a, t, *x), *y = e_cast(p->a, t, *y);
         return true;
     }
