@@ -11,6 +11,8 @@
 
 /* ---- explore_read.c. NULL after errors that name the file and the place in it. `where` is that place, "case 'x': layer". */
 json_t *explore_load(Ctx *c, const char *file); /* JSON or YAML, told apart by its first character */
+/* explore_place.c: where in the file that is, as well as the words tell. */
+Loc explore_place(Ctx *c, const char *file, const char *where, const char *text);
 json_t *explore_parse(Ctx *c, const char *file, const char *text, size_t bytes);
 bool explore_dataflow(Ctx *c, const char *name, const Dataflow **out); /* explore_flow.c */
 Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t *layer);

@@ -89,8 +89,8 @@ static json_t *yaml_load(Ctx *c, const char *file, const char *text, size_t byte
     yaml_parser_delete(&p);
     if (!err && b.root) return b.root;
     json_decref(b.root);
-    diag_error(c->d, (Loc){file, err ? (int64_t)line + 1 : -1, NULL, NULL}, "column %zu: found %s, expected an object or a list",
-               column + 1, err ? err : "nothing");
+    diag_error(c->d, (Loc){file, err ? loc_place((int64_t)line + 1, (int64_t)column + 1) : -1, NULL, NULL},
+               "found %s, expected an object or a list", err ? err : "nothing");
     return NULL;
 }
 
@@ -100,7 +100,7 @@ json_t *explore_parse(Ctx *c, const char *file, const char *text, size_t bytes) 
     while (at < bytes && isspace((unsigned char)text[at])) at++;
     if (at < bytes && text[at] != '{' && text[at] != '[') return yaml_load(c, file, text, bytes);
     json_t *j = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &err);
-    if (!j) diag_error(c->d, (Loc){file, err.line > 0 ? err.line : -1, NULL, NULL}, "column %d: %s", err.column, err.text);
+    if (!j) diag_error(c->d, (Loc){file, err.line > 0 ? loc_place(err.line, err.column) : -1, NULL, NULL}, "%s", err.text);
     return j;
 }
 json_t *explore_load(Ctx *c, const char *file) {
@@ -125,7 +125,7 @@ Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const 
     char *text = arena_strndup(c->a, raw, bytes);
     const char *s = first_line(text), *stop = s + strcspn(s, "\n[:"), *colon = s + strcspn(s, "[\n");
     bool levels = *s == '-' || *s == '[' || *s == '{' || strncmp(s, "mapping:", 8) == 0;
-    if (!levels && *colon == '[' && strncmp(s, "mapping ", 8) != 0 && *stop) return mapping_parse_line(c, file, s, p, t);
+    if (!levels && *colon == '[' && strncmp(s, "mapping ", 8) != 0 && *stop) return mapping_parse_line(c, file, text, p, t);
     if (!levels) return mapping_parse(c, file, text, p, t);
     bool mine;
     Mapping *theirs = import_mapping(c, file, text, bytes, p, t, &mine);

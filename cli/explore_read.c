@@ -16,7 +16,7 @@ static bool wrong(Ctx *c, const char *file, const char *where, const char *fmt, 
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "%s%s%s", where, *where ? ": " : "", text);
+    return diag_error(c->d, explore_place(c, file, where, text), "%s%s%s", where, *where ? ": " : "", text);
 }
 /* What was found, as short text for a message. */
 static const char *found(Ctx *c, const json_t *j) {
@@ -67,7 +67,9 @@ static Problem *einsum_layer(Ctx *c, const char *file, const char *where, const 
     }
     YamlFile f = {c, file, NULL};
     e.text = arena_strdup(c->a, json_string_value(text));
-    Problem *p = einsum_problem(&f, NULL, &e);
+    Loc loc = explore_place(c, file, where, "einsum");
+    YamlNode at = {.line = (int)(loc.index & INT32_MAX), .column = (int)(loc.index >> 32)};
+    Problem *p = einsum_problem(&f, loc.index < 0 ? NULL : &at, &e);
     return p && explore_words(c, file, where, layer, p) ? p : NULL;
 }
 Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t *layer) {
@@ -105,7 +107,10 @@ Problem *explore_layer(Ctx *c, const char *file, const char *where, const json_t
     if (name && !json_is_string(name)) return wrong(c, file, where, "name is %s, expected a text", found(c, name)), NULL;
     Problem *r = problem_conv(c->a, name ? json_string_value(name) : "layer", &s);
     if (!explore_words(c, file, where, layer, r)) return NULL;
-    return problem_check(c->d, (Loc){file, -1, NULL, NULL}, r) ? r : NULL;
+    Diags own = {.a = c->a};
+    if (problem_check(&own, NO_LOC, r)) return r;
+    for (int i = 0; i < own.list.n; i++) wrong(c, file, where, "%s", own.list.v[i].text);
+    return NULL;
 }
 
 /* ---- mappings */
@@ -165,7 +170,12 @@ Mapping *explore_mapping(Ctx *c, const char *file, const char *where, const json
     json_t *j;
     m->problem = p, m->target = t;
     mapping_default_keep(m);
-    if (json_is_string(levels)) return mapping_parse_line(c, file, json_string_value(levels), p, t);
+    if (json_is_string(levels)) { /* places in it are those in the text, not in the file */
+        Diags own = {.a = c->a};
+        m = mapping_parse_line(&(Ctx){c->a, &own}, file, json_string_value(levels), p, t);
+        const Diag *first = m ? NULL : &own.list.v[0];
+        return m ? m : (wrong(c, file, where, "column %lld: %s", (long long)(first->loc.index >> 32), first->text), NULL);
+    }
     if (!json_is_array(levels)) return wrong(c, file, where, "found %s, expected a list of levels", found(c, levels)), NULL;
     json_array_foreach((json_t *)levels, i, j) {
         const char *here = arena_printf(c->a, "%s%s[%zu]", where, *where ? "" : "mapping", i);

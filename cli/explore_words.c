@@ -8,7 +8,8 @@
 #include <string.h>
 
 static bool wrong(Ctx *c, const char *file, const char *where, const char *key, const char *want) {
-    return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "%s%s%s is not %s", where, *where ? ": " : "", key, want);
+    Loc loc = explore_place(c, file, where, key);
+    return diag_error(c->d, loc, "%s%s%s is not %s", where, *where ? ": " : "", key, want);
 }
 static ProblemTensor *tensor_of(Problem *p, const char *role, size_t n) {
     static const char letters[] = "WIO";

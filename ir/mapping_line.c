@@ -2,7 +2,7 @@
 /* mapping_line.c: mappings on one line, the form that people write: per level, outermost first, the loops that run at it and, after
  * a bar, those spread over the units below it.
  *   DRAM[N4 E8~] GLB[M3 | E7x R11y] Spad[S11]   ->  for N 4, E 8 (the last short) at DRAM, for M 3 at GLB over 7 x 11 units, S inside
- * Levels that are not mentioned have no loops. */
+ * Levels that are not mentioned have no loops; lines may be broken, and what follows a # is a comment. */
 #include "mapping.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -10,19 +10,23 @@
 
 typedef struct Line {
     Ctx *c;
-    Loc loc;
-    const char *start, *s;
+    const char *file, *start, *s;
 } Line;
 static bool bad(Line *p, const char *expected) {
     char found[24];
     size_t n = 0;
     for (; n < sizeof found - 1 && p->s[n] && p->s[n] != '\n'; n++) found[n] = p->s[n];
     found[n] = 0;
-    return diag_error(p->c->d, p->loc, "column %d: found %s%s%s, expected %s", (int)(p->s - p->start) + 1, n ? "'" : "",
-                      n ? found : "the end", n ? "'" : "", expected);
+    int64_t line = 1;
+    const char *from = p->start;
+    for (const char *s = p->start; s < p->s; s++)
+        if (*s == '\n') line++, from = s + 1;
+    Loc loc = {p->file, loc_place(line, p->s - from + 1), NULL, NULL};
+    return diag_error(p->c->d, loc, "found %s%s%s, expected %s", n ? "'" : "", n ? found : "the end", n ? "'" : "", expected);
 }
 static void blanks(Line *p) {
-    while (isspace((unsigned char)*p->s) || *p->s == ',') p->s++;
+    for (; isspace((unsigned char)*p->s) || *p->s == ',' || *p->s == '#'; p->s += *p->s != 0)
+        if (*p->s == '#') p->s += strcspn(p->s, "\n");
 }
 static bool word(Line *p, char *out, size_t cap, bool digits) {
     size_t n = 0;
@@ -97,7 +101,7 @@ static bool parse_levels(Line *p, Mapping *m) {
 }
 Mapping *mapping_parse_line(Ctx *c, const char *file, const char *text, const Problem *pr, const Target *t) {
     Mapping *m = NEW(c->a, Mapping);
-    Line p = {c, {file, 1, NULL, NULL}, text, text};
+    Line p = {c, file, text, text};
     m->problem = pr, m->target = t;
     mapping_default_keep(m);
     return parse_levels(&p, m) ? m : NULL;
