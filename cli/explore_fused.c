@@ -41,7 +41,7 @@ static Found *try_stack(Ctx *c, const ModelRun *r, int level, int i, int n) {
     int64_t cycles, words;
     alone(r, i, n, &energy, &cycles, &words);
     f->alone = sum_value(spec.objective, energy, (double)cycles);
-    spec.evals = max_i64(2000, spec.evals / 8), spec.seconds = 0, spec.ranks = 1;
+    spec.evals = max_i64(2000, spec.evals / 8), spec.seconds = 0, spec.ranks = 1, spec.bypass &= !r->target->keeps_all;
     now->stack.n = n, now->stack.level = level;
     for (int k = 0; k < n; k++) now->stack.layer[k].problem = r->layers->list.v[i + k].problem;
     for (int fits = 0; fits < 3 && (now->stack.strips = fuse_next_strips(&now->stack));) {

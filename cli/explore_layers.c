@@ -37,16 +37,17 @@ static bool pair_shape(const Node *n, int64_t images, ConvShape *s) {
     s->pairs = true;
     return true;
 }
-static const struct { /* with --all only */
+static const struct { /* with --all, pools with --fuse too */
     const char *op;
     bool (*shape)(const Node *, int64_t, ConvShape *);
 } rows[] = {{"MaxPool", pool_shape},       {"AveragePool", pool_shape}, {"GlobalAveragePool", pool_shape},
             {"GlobalMaxPool", pool_shape}, {"Add", pair_shape},         {"Sub", pair_shape},
             {"Mul", pair_shape},           {"Max", pair_shape}};
-static bool extra_shape(const Node *n, int64_t images, ConvShape *s) {
+/* Layers that run depth first take pools between them along. */
+static bool extra_shape(const Options *o, const Node *n, int64_t images, ConvShape *s) {
     size_t i = 0, count = sizeof rows / sizeof *rows;
     while (i < count && strcmp(rows[i].op, n->op->name) != 0) i++;
-    return i < count && rows[i].shape(n, images, s);
+    return i < count && (o->x.all || (o->x.fuse && rows[i].shape == pool_shape)) && rows[i].shape(n, images, s);
 }
 
 static bool same_problem(const Problem *a, const Problem *b) {
@@ -83,7 +84,7 @@ bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out) {
         const char *name = n->loc.name ? n->loc.name : "";
         int64_t macs = n->op->macs ? n->op->macs(n) : 0;
         if (o->x.layer && strcmp(o->x.layer, name) != 0 && strcmp(o->x.layer, n->out[0] ? n->out[0]->name : "") != 0) continue;
-        if (layer_shape(n, images, &s) || (o->x.all && extra_shape(n, images, &s))) {
+        if (layer_shape(n, images, &s) || extra_shape(o, n, images, &s)) {
             if (!add_layer(c, o, n, &s, out)) return false;
         } else if (macs > 0) out->left_out++, out->macs_left_out += macs * images;
     }

@@ -53,6 +53,7 @@ typedef struct SearchSpec {
     const Dataflow *flow;  /* NULL: any mapping */
     const MapRules *rules; /* NULL: none */
     bool bypass;           /* levels but caches may pass by what they could keep, where neither flow nor rules say more */
+    int keeper;            /* > 0: but this level, which keeps all that it can */
     int64_t evals;         /* how many mappings to score; the result is the same for any number of threads */
     double seconds;        /* > 0: so long instead */
     uint64_t seed;

@@ -66,7 +66,7 @@ static bool map_layer(FusedStack *s, const Target *t, const SearchSpec *spec, in
     for (int d = 0; d < x->inner.ndim; d++) own.outer[d] = 1;
     if (problem_dim(&x->inner, "N") >= 0) own.outer[problem_dim(&x->inner, "N")] = extent_of(&x->inner, "N");
     if (problem_dim(&x->inner, "E") >= 0) own.outer[problem_dim(&x->inner, "E")] = s->strips;
-    own.fix_outer = true, own.bypass = false;
+    own.fix_outer = true, own.keeper = s->level;
     ok = ok && mapping_search(&x->inner, left, &own, &x->mapping, &r);
     x->mapping.target = t;
     if (ok) mapping_counts_as(&x->mapping, spec->counting, &x->counts);

@@ -41,7 +41,7 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
     if (spec->flow) dataflow_keep(spec->flow, &s->shape);
     if (spec->rules) rules_keep(spec->rules, &s->shape);
     for (int l = 1; l < t->nlevel && spec->bypass && !spec->flow; l++) {
-        if (t->level[l].kind == LEVEL_CACHE) continue; /* what passes a cache stays in it */
+        if (t->level[l].kind == LEVEL_CACHE || l == spec->keeper) continue; /* what passes a cache stays in it */
         s->free[l] = s->shape.level[l].keep;
         if (spec->rules) s->free[l] &= ~spec->rules->keep[l];
         for (unsigned f = s->free[l]; f; f &= f - 1) s->nfree++;
@@ -199,6 +199,7 @@ static void first_point(const Space *s, Point *x, Where *w, uint64_t *r) {
 /* The slot of each prime of a given point. */
 static void where_of(const Space *s, const Point *x, Where *w) {
     Point left = *x;
+    for (int d = 0; d < s->problem->ndim && s->spec->fix_outer; d++) left.factor[d][0] = 1; /* given, not made of primes */
     for (int i = 0; i < s->nprime; i++) {
         int slot = 0;
         while (left.factor[s->prime[i].dim][slot] % s->prime[i].f) slot++;

@@ -268,6 +268,10 @@ static const struct {
      {{.m = 96, .c = 16, .e = 56, .f = 56},
       {.c = 96, .e = 28, .f = 28, .r = 3, .s = 3, .stride_e = 2, .stride_f = 2, .depthwise = true},
       {.m = 24, .c = 96, .e = 28, .f = 28}}},
+    {3,
+     {{.m = 20, .c = 1, .e = 24, .f = 24, .r = 5, .s = 5},
+      {.c = 20, .e = 12, .f = 12, .r = 2, .s = 2, .stride_e = 2, .stride_f = 2, .pool = true},
+      {.m = 50, .c = 20, .e = 12, .f = 12}}},
 };
 START_TEST(test_fused) {
     Case x;
@@ -279,8 +283,10 @@ START_TEST(test_fused) {
     for (int i = 0; i < s->n; i++) {
         Problem *p = problem_conv(x.a, "layer", &stacks[_i].shape[i]);
         s->layer[i].problem = p;
-        for (int t = 0; t < 3; t++) /* W I O */
-            if (t == 0 || (t == 1 && i == 0) || (t == 2 && i == s->n - 1)) want += problem_box(p, t, p->extent);
+        for (int t = 0; t < p->ntensor; t++) {
+            unsigned role = p->tensor[t].role;
+            if (role == ROLE_W || (role == ROLE_I && i == 0) || (role == ROLE_O && i == s->n - 1)) want += problem_box(p, t, p->extent);
+        }
         Mapping m;
         MappingCounts n;
         SearchResult r;
@@ -293,8 +299,13 @@ START_TEST(test_fused) {
     ck_assert_msg(s->dram_words == want, "%lld DRAM words, expected %lld", (long long)s->dram_words, (long long)want);
     ck_assert((int64_t)s->energy < energy_alone);
     for (int i = 0; i < s->n; i++) {
-        s->layer[i].mapping.problem = &s->layer[i].inner;
-        ck_assert(mapping_legal(&s->layer[i].mapping));
+        Mapping *m = &s->layer[i].mapping;
+        int64_t strips = 1;
+        m->problem = &s->layer[i].inner;
+        ck_assert(mapping_legal(m));
+        for (int k = 0; k < m->level[0].ntemporal; k++)
+            if (strcmp(m->problem->dim[m->level[0].temporal[k].dim], "E") == 0) strips *= m->level[0].temporal[k].factor;
+        ck_assert_int_eq(strips, s->strips);
     }
     arena_free(x.a);
 }
