@@ -6,6 +6,7 @@
  */
 #include "cli.h"
 #include "codegen/target_yaml.h"
+#include "ir/dot.h"
 #include <string.h>
 #include <unistd.h>
 #if defined(__riscv) && defined(__linux__)
@@ -17,7 +18,7 @@ static const char *host_target(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
-        return "x86_avx512";
+        return __builtin_cpu_supports("avx512vnni") ? "x86_avx512_vnni" : "x86_avx512";
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86_avx2";
 #elif defined(__aarch64__)
     return "aarch64_neon";
@@ -62,7 +63,12 @@ Target *target_named(Ctx *c, const char *name) {
     if (t && strcmp(name, "host") == 0) host_caches(t);
     return t;
 }
-static bool better(const Target *x, const Target *y) { return x->vector_bits > y->vector_bits; }
+/* Of two with vectors of a length the one with dot products, which layouts are made for. */
+static bool better(Arena *a, const Target *x, const Target *y) {
+    DotRow row;
+    if (x->vector_bits != y->vector_bits) return x->vector_bits > y->vector_bits;
+    return target_dot(a, x, target_lanes(x, 32), &row) && !target_dot(a, y, target_lanes(y, 32), &row);
+}
 
 bool target_option(Ctx *c, Options *o) {
     if (o->machine) return true;
@@ -79,7 +85,7 @@ bool target_option(Ctx *c, Options *o) {
         }
         int at = list.n;
         vec_push(c->a, &list, t);
-        for (; at > 0 && !better(list.v[at - 1], t); at--) list.v[at] = list.v[at - 1];
+        for (; at > 0 && !better(c->a, list.v[at - 1], t); at--) list.v[at] = list.v[at - 1];
         list.v[at] = t;
         if (!s[strcspn(s, "+")]) break;
     }

@@ -5,6 +5,7 @@
  *   (h*2 + kh - 1)   --->  h * 2 + kh - 1            acc + x (int32)   --->   (int32_t)((uint32_t)acc + (uint32_t)x)
  */
 #include "internal.h"
+#include "ir/dot.h"
 #include <math.h>
 #include <string.h>
 
@@ -459,6 +460,11 @@ static void put_cast(Emit *E, Text *t, const Expr *e, int prec) {
         text_printf(t, "(%s)", c_type(to));
         put_expr(E, t, x, P_UNARY);
         unpar(t, p);
+    } else if (dtype_is_float(x->t) && e->op) { /* in range */
+        bool p = par(t, prec, P_UNARY);
+        text_printf(t, "(%s)", c_type(to));
+        put_expr(E, t, x, P_UNARY);
+        unpar(t, p);
     } else if (dtype_is_float(x->t)) put_to_integer(E, t, to, x, prec);
     else put_cast_int(E, t, e, prec);
 }
@@ -470,6 +476,8 @@ static void put_call(Emit *E, Text *t, const Expr *e, int prec) {
         need(E, e->op == CALL_IPOW ? HELP_IPOW : HELP_POPCNT);
         p = par(t, prec, P_UNARY);
         text_printf(t, "(%s)", c_type(e->t));
+    } else if (ci->kind == 'd') {
+        need(E, e->op == CALL_DOT_US ? HELP_DOT_US : HELP_DOT_SS);
     } else if (ci->kind == 't' || ci->kind == 'u') {
         need(E, ci->kind == 't' ? HELP_F32_BITS : HELP_BITS_F32);
     } else {
@@ -616,6 +624,16 @@ void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec) {
     } else put_access(E, t, b, idx);
 }
 
+/* Four neighbouring bytes in one load. */
+static bool put_word(Emit *E, Text *t, const Expr *e) {
+    const Expr *first;
+    if (e->op != BIN_OR || !e_is_word(e, &first) || E->buf[first->u.ld.buf->id].kind != REG_MEMORY) return false;
+    need(E, HELP_WORD);
+    text_puts(t, "qn_word(&");
+    put_access(E, t, first->u.ld.buf, first->u.ld.idx);
+    text_puts(t, ")");
+    return true;
+}
 void put_expr(Emit *E, Text *t, const Expr *e, int prec) {
     const char *name = shared_name(E, e);
     if (name) {
@@ -628,7 +646,9 @@ void put_expr(Emit *E, Text *t, const Expr *e, int prec) {
     case E_VAR: text_puts(t, E->var[e->u.v->id].name ? E->var[e->u.v->id].name : e->u.v->name); break;
     case E_LOAD: put_load(E, t, e->u.ld.buf, e->u.ld.idx, prec); break;
     case E_UN: put_un(E, t, e, prec); break;
-    case E_BIN: put_bin(E, t, e, prec); break;
+    case E_BIN:
+        if (!put_word(E, t, e)) put_bin(E, t, e, prec);
+        break;
     case E_SELECT: {
         bool p = par(t, prec, P_COND);
         put_expr(E, t, e->u.a[0], P_EQ);

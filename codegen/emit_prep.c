@@ -91,6 +91,7 @@ Func *emit_expand(Arena *a, const Func *f) {
     *g = *f;
     g->a = a;
     g->body = expand_block(a, s_copy(a, f->body));
+    emit_trim(g);
     return g;
 }
 

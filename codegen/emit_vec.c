@@ -7,6 +7,7 @@
  *   vec j in 0..16: acc[2,j] += a[i] * b[k,j]   --->   acc2 += a[i] * *(const v16f_u *)&b[k * 16];
  */
 #include "internal.h"
+#include "ir/dot.h"
 #include <string.h>
 
 bool expr_uses(const Expr *e, const Var *v) {
@@ -152,6 +153,8 @@ static bool clamped(const Expr *e, DType to) {
     lo = m->u.a[1]->u.f, hi = e->u.a[1]->u.f;
     return lo >= (double)dtype_min(to) && lo >= -2147483648.0 && hi <= (double)dtype_max(to) && hi < 2147483647.0;
 }
+/* The same, known by other means (emit_trim.c). */
+static bool in_range(const Expr *cast) { return cast->op && (dtype_info[cast->to].bits < 32 || cast->to == DT_INT32); }
 /* Printed without a statement before it: it may stand under a condition. */
 static bool plain_arm(const Expr *e) { return e->k == E_LOAD || e->k == E_VAR || e->k == E_INT || e->k == E_FLT; }
 static bool bin_ok(const Emit *E, const Expr *e) {
@@ -212,13 +215,14 @@ static bool vec_ok(const Emit *E, const Expr *e) {
     case E_CAST: {
         DType from = e->u.a[0]->t;
         if (!vec_ok(E, e->u.a[0]) || !elem_ok(E, from) || !elem_ok(E, e->to) || from == DT_BOOL) return false;
-        return dtype_is_float(e->to) || !dtype_is_float(from) || ((from == DT_FLOAT32 || from == DT_FLOAT64) && clamped(e->u.a[0], e->to));
+        return dtype_is_float(e->to) || !dtype_is_float(from) ||
+               ((from == DT_FLOAT32 || from == DT_FLOAT64) && (clamped(e->u.a[0], e->to) || in_range(e)));
     }
     case E_CALL: {
         char kind = call_info[e->op].kind;
         for (int i = 0; i < e->narg; i++)
             if (!vec_ok(E, e->u.arg[i]) || !elem_ok(E, e->u.arg[i]->t)) return false;
-        return kind == 'f' || kind == 't' || kind == 'u';
+        return strchr("dftu", kind) != NULL;
     }
     default: return false;
     }
@@ -399,6 +403,10 @@ static void put_vec_min_max(Emit *E, Text *t, const Expr *e) {
 /* A function of C's library, lane by lane; the compilers make one instruction of a square root. */
 static void put_vec_call(Emit *E, Text *t, const Expr *e, int prec) {
     const CallInfo *ci = &call_info[e->op];
+    if (ci->kind == 'd') {
+        put_vec(E, t, e_dot_expand(E->a, e), prec);
+        return;
+    }
     if (ci->kind != 'f') { /* the same bits as another type */
         if (prec > P_UNARY) text_puts(t, "(");
         text_printf(t, "(%s)", vec_type(E, e->t, false));
@@ -422,18 +430,26 @@ static void put_vec_call(Emit *E, Text *t, const Expr *e, int prec) {
 }
 static void put_vec_cast(Emit *E, Text *t, const Expr *e) {
     const Expr *x = e->u.a[0];
-    bool to_int = dtype_is_float(x->t) && !dtype_is_float(e->to);
-    if (to_int && e->to != DT_INT32) text_puts(t, "__builtin_convertvector(");
-    text_puts(t, "__builtin_convertvector(");
-    if (to_int) { /* NaN becomes 0 */
-        const char *v = vec_constant(E, "x", x);
-        text_printf(t, "(%s)((%s == %s) & (%s)%s), %s)", vec_type(E, x->t, false), v, v, vec_type(E, mask_type(x->t), false), v,
-                    vec_type(E, DT_INT32, false));
-        if (e->to != DT_INT32) text_printf(t, ", %s)", vec_type(E, e->to, false));
+    if (dtype_is_float(x->t) && !dtype_is_float(e->to) && in_range(e)) {
+        Text whole = {0};
+        text_puts(&whole, "__builtin_convertvector(");
+        put_vec(E, &whole, x, P_COND);
+        text_printf(&whole, ", %s)", vec_type(E, DT_INT32, false));
+        text_puts(t, e->to == DT_INT32 ? whole.s : vec_convert(E, whole.s, DT_INT32, e->to));
+        text_free(&whole);
         return;
     }
-    put_vec(E, t, x, P_COND);
-    text_printf(t, ", %s)", vec_type(E, e->to, false));
+    if (dtype_is_float(x->t) && !dtype_is_float(e->to)) { /* NaN becomes 0 */
+        const char *v = vec_constant(E, "x", x);
+        const char *whole = arena_printf(E->a, "__builtin_convertvector((%s)((%s == %s) & (%s)%s), %s)", vec_type(E, x->t, false), v, v,
+                                         vec_type(E, mask_type(x->t), false), v, vec_type(E, DT_INT32, false));
+        text_puts(t, e->to == DT_INT32 ? whole : vec_convert(E, whole, DT_INT32, e->to));
+        return;
+    }
+    Text operand = {0};
+    put_vec(E, &operand, x, P_COND);
+    text_puts(t, vec_convert(E, operand.s, x->t, e->to));
+    text_free(&operand);
 }
 static void put_vec_infix(Emit *E, Text *t, const Expr *e, int prec) {
     static const struct {

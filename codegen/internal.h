@@ -61,11 +61,13 @@ typedef struct MemoTable {
     int bound_gen, shape_gen, share_gen;
 } MemoTable;
 
+typedef enum RowKind { ROW_BIN, ROW_CAST, ROW_DOT } RowKind;
 typedef struct VecRow { /* emit_rows.c: a vector operation which the target has an instruction for */
-    int8_t op;          /* BinOp */
-    DType t;
+    RowKind kind;
+    int8_t op;     /* ROW_BIN: BinOp; ROW_DOT: CallFn, `acc + dot(a, b)`, the operands in this order */
+    DType t, from; /* of the result, of the operand */
     int lanes;
-    const char *text, *operand[2];
+    const char *text, *operand[3];
 } VecRow;
 
 typedef struct Part { /* emit_par.c: a parallel loop which becomes a function of its own */
@@ -113,6 +115,7 @@ typedef struct Emit {
 /* emit_prep.c */
 Func *emit_expand(Arena *a, const Func *f);
 void emit_bases(Func *f); /* emit_base.c: of an expanded copy */
+void emit_trim(Func *f);  /* emit_trim.c: clamps that do nothing go, conversions that need no test are marked */
 void emit_analyse(Emit *E);
 bool vec_loop_ok(Emit *E, const Stmt *loop);
 
@@ -165,7 +168,8 @@ bool vec_shuffle(const Emit *E, const Expr *e, Shuffle *s);
 void put_shuffle(Emit *E, Text *t, const Shuffle *s);
 
 /* emit_rows.c */
-bool put_row(Emit *E, Text *t, const Expr *e); /* false: no instruction row means this operation */
+bool put_row(Emit *E, Text *t, const Expr *e);                            /* false: no instruction row means this operation */
+const char *vec_convert(Emit *E, const char *text, DType from, DType to); /* the C text of a vector, converted */
 
 /* emit_stmt.c */
 void put_block(Emit *E, const Stmt *block);

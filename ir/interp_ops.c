@@ -142,16 +142,19 @@ bool interp_red_op(RedOp r, BinOp *op) {
     FN1(u8_of_##s, uint8_t, T, x)                                                                                                          \
     FN1(i16_of_##s, int16_t, T, x)                                                                                                         \
     FN1(u16_of_##s, uint16_t, T, x)                                                                                                        \
-    FN1(i32_of_##s, int32_t, T, x) FN1(u32_of_##s, uint32_t, T, x) FN1(i64_of_##s, int64_t, T, x) FN1(u64_of_##s, uint64_t, T, x)          \
-        FN1(f32_of_##s, float, T, x) FN1(f64_of_##s, double, T, x) FN1(b_of_##s, uint8_t, T, x != 0)
+    FN1(i32_of_##s, int32_t, T, x)                                                                                                         \
+    FN1(u32_of_##s, uint32_t, T, x)                                                                                                        \
+    FN1(i64_of_##s, int64_t, T, x)                                                                                                         \
+    FN1(u64_of_##s, uint64_t, T, x) FN1(f32_of_##s, float, T, x) FN1(f64_of_##s, double, T, x) FN1(b_of_##s, uint8_t, T, x != 0)
 #define FROM_FLOAT(s, T, U, w, q, D)                                                                                                       \
     FN1(i8_of_##s, int8_t, T, qn_to_i8(x))                                                                                                 \
     FN1(u8_of_##s, uint8_t, T, qn_to_u8(x))                                                                                                \
     FN1(i16_of_##s, int16_t, T, qn_to_i16(x))                                                                                              \
     FN1(u16_of_##s, uint16_t, T, qn_to_u16(x))                                                                                             \
-    FN1(i32_of_##s, int32_t, T, qn_to_i32(x)) FN1(u32_of_##s, uint32_t, T, qn_to_u32(x)) FN1(i64_of_##s, int64_t, T, qn_to_i64(x))         \
-        FN1(u64_of_##s, uint64_t, T, qn_to_u64(x)) FN1(f32_of_##s, float, T, x) FN1(f64_of_##s, double, T, x)                              \
-            FN1(b_of_##s, uint8_t, T, x != 0)
+    FN1(i32_of_##s, int32_t, T, qn_to_i32(x))                                                                                              \
+    FN1(u32_of_##s, uint32_t, T, qn_to_u32(x))                                                                                             \
+    FN1(i64_of_##s, int64_t, T, qn_to_i64(x))                                                                                              \
+    FN1(u64_of_##s, uint64_t, T, qn_to_u64(x)) FN1(f32_of_##s, float, T, x) FN1(f64_of_##s, double, T, x) FN1(b_of_##s, uint8_t, T, x != 0)
 INTS(FROM_INT)
 BOOLS(FROM_INT)
 FLOATS(FROM_FLOAT)
@@ -171,6 +174,7 @@ InterpFn interp_cast_fn(DType from, DType to) { return casts[from][to]; }
 #define KIND_b1(e, cf, cd) CALLB1(e, cf, cd)
 #define KIND_t1(e, cf, cd) FN1(call_##e, uint32_t, float, cf(x))
 #define KIND_u1(e, cf, cd) FN1(call_##e, float, uint32_t, cf(x))
+#define KIND_d2(e, cf, cd) FN2(call_##e, int32_t, int32_t, cf(x, y))
 #define KIND_i1(e, cf, cd)
 #define KIND_i2(e, cf, cd)
 #define CALL(e, name, arity, cf, cd, kind) KIND_##kind##arity(e, cf, cd)
@@ -181,6 +185,7 @@ InterpFn interp_cast_fn(DType from, DType to) { return casts[from][to]; }
 #define ROW_i(e)                                                                                                                           \
     [CALL_##e] = {[DT_INT8] = call_##e##_i8,   [DT_UINT8] = call_##e##_u8,   [DT_INT16] = call_##e##_i16, [DT_UINT16] = call_##e##_u16,    \
                   [DT_INT32] = call_##e##_i32, [DT_UINT32] = call_##e##_u32, [DT_INT64] = call_##e##_i64, [DT_UINT64] = call_##e##_u64},
+#define ROW_d(e)                           [CALL_##e] = {[DT_INT32] = call_##e},
 #define ROW_t(e)                           [CALL_##e] = {[DT_FLOAT32] = call_##e},
 #define ROW_u(e)                           [CALL_##e] = {[DT_UINT32] = call_##e},
 #define CALL(e, name, arity, cf, cd, kind) ROW_##kind(e)

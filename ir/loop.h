@@ -70,7 +70,8 @@ typedef struct CallInfo {
     const char *name;
     int arity;
     const char *cf, *cd; /* what C calls for float and double */
-    char kind; /* 'f': float in, float out; 'b': float in, bool out; 'i': integer in and out; 't': float32 in, uint32 out; 'u': back */
+    char kind; /* 'f': float in, float out; 'b': float in, bool out; 'i': integer in and out; 'd': int32 in and out; 't': float32 in, uint32
+                  out; 'u': back */
 } CallInfo;
 extern const CallInfo call_info[CALL_COUNT];
 static inline DType call_result(CallFn f, DType arg) {
@@ -82,7 +83,7 @@ typedef struct Expr Expr;
 struct Expr {
     ExprKind k;
     DType t;     /* type of the value */
-    int8_t op;   /* UnOp, BinOp or CallFn */
+    int8_t op;   /* UnOp, BinOp or CallFn; E_CAST: 1 if the operand is known to be a number that `to` holds */
     int8_t narg; /* CALL arity; LOAD rank */
     DType to;    /* E_CAST: the target; may be a storage type (float16…): then t is its computing type and the value is rounded to it */
     union {

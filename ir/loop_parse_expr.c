@@ -219,7 +219,8 @@ static bool parse_call(Parser *p, CallFn fn, Val *v) {
     Val arg[4];
     if (!lp_expect(p, "(") || !parse_args(p, arg, ci->arity, ")")) return false;
     if (arg[0].loose && ci->arity > 1 && !arg[1].loose && !settle(p, &arg[0], arg[1].e->t)) return false;
-    if (!settle(p, &arg[0], ci->kind == 'i' ? DT_INT64 : ci->kind == 'u' ? DT_UINT32 : DT_FLOAT32)) return false;
+    if (!settle(p, &arg[0], ci->kind == 'i' ? DT_INT64 : ci->kind == 'd' ? DT_INT32 : ci->kind == 'u' ? DT_UINT32 : DT_FLOAT32))
+        return false;
     Expr *e = node(p, E_CALL, fn, call_result(fn, arg[0].e->t));
     e->narg = (int8_t)ci->arity;
     e->u.arg = NEW_ARRAY(p->a, Expr *, ci->arity);

@@ -76,12 +76,14 @@ static bool call_type_ok(const Expr *e, Text *why) {
             return false;
         }
         bool ok = ci->kind == 'i'   ? dtype_is_int(t)
+                  : ci->kind == 'd' ? t == DT_INT32
                   : ci->kind == 't' ? t == DT_FLOAT32
                   : ci->kind == 'u' ? t == DT_UINT32
                                     : dtype_is_float(t);
         if (!ok) {
             text_printf(why, "an argument of %s has type %s, expected %s", ci->name, dtype_name(t),
                         ci->kind == 'i'   ? "an integer"
+                        : ci->kind == 'd' ? "int32"
                         : ci->kind == 't' ? "float32"
                         : ci->kind == 'u' ? "uint32"
                                           : "a float");

@@ -160,11 +160,25 @@ static int64_t growth(Fuse *f, const Group *g, Node *n) {
     }
     return min_i64(alone, stored_bytes(f, set, m) - before);
 }
-/* A vector of the kernel's lanes would not hold as many float64: it goes into a nest of its own, with half the lanes. */
+/* A vector of the kernel's lanes would not hold as many float64: it goes into a nest of its own, with half the lanes. Some nests keep
+ * their sums in memory for that themselves; half the lanes must be worth it, for bytes as well. */
 static bool too_wide(const Fuse *f, const Group *g, const Node *n) {
+    static const char *const stores_by_halves[] = {"ConvBlocked", "ConvIntegerBlocked", "DepthwiseBlocked", "MatMulIntegerPanel",
+                                                   "MatMulPanel"};
     const Target *t = f->target;
-    return t && t->vector_bits > 0 && n->out[0]->type.dt == DT_FLOAT64 && g->anchor->op->kind == OP_KERNEL &&
-           g->anchor->out[0]->type.dt == DT_FLOAT32;
+    const Node *a = g->anchor;
+    if (!t || t->vector_bits == 0 || n->out[0]->type.dt != DT_FLOAT64 || a->op->kind != OP_KERNEL) return false;
+    bool internal = strcmp(a->op->domain, "quern") == 0;
+    for (size_t i = 0; i < sizeof stores_by_halves / sizeof *stores_by_halves && t->vector_bits >= 512; i++)
+        if (internal && strcmp(a->op->name, stores_by_halves[i]) == 0) return false;
+    return a->out[0]->type.dt == DT_FLOAT32 || (internal && a->out[0]->type.dt == DT_INT32);
+}
+/* A conversion from bytes whose one reader takes each channel once or a few times goes there: what is stored are bytes. */
+static bool read_as_bytes(const Node *n) {
+    const Tensor *t = n->out[0];
+    if (!op_is(n, "DequantizeLinear") || !t || t->nuse != 1 || t->is_output || dtype_info[n->in[0]->type.dt].bits != 8) return false;
+    const Use *u = t->uses;
+    return u->index == 0 && strcmp(u->node->op->domain, "quern") == 0 && strcmp(u->node->op->name, "DepthwiseBlocked") == 0;
 }
 /* n becomes a point of the group of the operand that is computed last. */
 static bool join(Fuse *f, Node *n) {
@@ -175,7 +189,7 @@ static bool join(Fuse *f, Node *n) {
     }
     if (!g || n->op->kind != OP_EXPR || !fusible(n) || !takes_points(g)) return false;
     if (!same_dims(&n->out[0]->type, &g->anchor->out[0]->type)) return false;
-    if (too_wide(f, g, n)) return false;
+    if (too_wide(f, g, n) || read_as_bytes(n)) return false;
     for (int i = 0; i < n->nin; i++) {
         const Tensor *t = n->in[i];
         if (group_of(f, t) != g) continue;
@@ -197,6 +211,7 @@ static int64_t reads(const Node *n, int i) {
     case OP_KERNEL:
         for (size_t k = 0; k < sizeof once / sizeof *once; k++)
             if (op_is(n, once[k])) return i == 0 ? 1 : -1;
+        if (i == 0 && n->in[0]->def && read_as_bytes(n->in[0]->def)) return 1;
         return op_is(n, "MatMul") || op_is(n, "Gemm") ? 0 : -1;
     default: return -1;
     }

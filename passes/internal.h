@@ -59,6 +59,9 @@ typedef struct SavedAttrs {
 void retarget(Run *r, const struct Target *own, SavedAttrs *saved);
 void retarget_undo(const SavedAttrs *saved);
 
+/* exact.c: sums of weights, an int32 constant, times the zero point of what they meet; NULL if that is known to be 0. */
+Tensor *times_zero(Graph *g, Node *before, Tensor *sums, Tensor *zero);
+
 /* names.c: a C identifier from a model's string, unique within `used`. */
 const char *kernel_name(Arena *a, Map *used, const char *model, const char *fallback);
 

@@ -330,8 +330,9 @@ bool pass_layout(Run *r) {
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
         if (node_dynamic(n)) continue;
-        bool done = layout_conv(&l, n) || layout_conv_transpose(&l, n) || layout_pool(&l, n) || point_node(&l, n) || concat_node(&l, n) ||
-                    reduce_node(&l, n) || nearest_node(&l, n) || resize_axis_node(&l, n) || layout_pad(&l, n) || split_node(&l, n);
+        bool done = layout_conv(&l, n) || layout_conv_integer(&l, n) || layout_conv_transpose(&l, n) || layout_pool(&l, n) ||
+                    point_node(&l, n) || concat_node(&l, n) || reduce_node(&l, n) || nearest_node(&l, n) || resize_axis_node(&l, n) ||
+                    layout_pad(&l, n) || split_node(&l, n);
         if (!done) transpose_node(&l, n);
     }
     return pass_dce(r);

@@ -35,7 +35,9 @@ bool layout_infer(Layout *l, Node *n);
 bool layout_pad(Layout *l, Node *n); /* a Pad of the plane of a tensor that is blocked: true if it was rewritten */
 /* layout_conv.c: true if the node was rewritten. */
 bool layout_conv(Layout *l, Node *n);
-void layout_budget(Layout *l); /* before the walk: which convolutions may have larger weights */
+bool layout_conv_integer(Layout *l, Node *n);
+bool layout_takes_integers(const Node *conv, int64_t lanes); /* layout_conv_integer will, once zero points are as it wants them */
+void layout_budget(Layout *l);                               /* before the walk: which convolutions may have larger weights */
 bool layout_pool(Layout *l, Node *n);
 
 /* tile_conv.c: the block of sums in registers and the strip of rows, for a convolution or a window over channels. */
@@ -47,6 +49,8 @@ typedef struct ConvExtents {
     int64_t in_h, in_w, out_h, out_w, k_h, k_w, stride;
     bool padded_rows; /* taps above or below the input */
 } ConvExtents;
+/* Channels in one step of a sum: a word of bytes, or one float. */
+static inline int64_t conv_step(DType x) { return dtype_info[x].bits == 8 ? 4 : 1; }
 ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e);
 ConvBlock conv_block_given(const Target *t, int64_t lanes, const ConvExtents *e, int64_t vecs); /* vectors of a block that is settled */
 double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e);                  /* of all, an estimate */
@@ -67,8 +71,13 @@ typedef struct Pack {
 } Pack;
 Tensor *pack_weights(Layout *l, const Tensor *w, const Pack *p);
 Tensor *pack_vector(Layout *l, const Tensor *b, int64_t count); /* [blocks, lanes] */
+/* The same of int8 weights, in words of four channels (ir/dot.h). What the input's zero point makes of the sums, taken away by all taps
+ * together [blocks, lanes], or given back by each of them [blocks, rows, columns, lanes]. */
+Tensor *pack_words(Layout *l, const Tensor *w, const Pack *p);
+Tensor *pack_zero(Layout *l, Node *n, const Tensor *w, Tensor *zero, bool back);
 /* How many groups become one so that groups are whole blocks; 0: none does. */
 int64_t merge_groups(int64_t group, int64_t channels, int64_t features, int64_t lanes);
+bool is_to_nchw(const Node *n); /* a Transpose from NHWC; n may be NULL */
 /* A convolution's input in the form that it is read in; source: that form (blocked.h). */
 Tensor *conv_source(Layout *l, Node *n, int64_t *source);
 /* layout_transpose.c */

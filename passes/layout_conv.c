@@ -44,6 +44,9 @@ static bool padded_rows(const Site *s) {
     return s->pad[0] > 0 || (s->out[0] - 1) * s->stride[0] + (s->k[0] - 1) * s->dil[0] - s->pad[0] >= s->in[0];
 }
 
+static bool never_outside(const Site *s) { /* no tap of any output reads outside */
+    return !padded_rows(s) && s->pad[1] <= 0 && (s->out[1] - 1) * s->stride[1] + (s->k[1] - 1) * s->dil[1] - s->pad[1] < s->in[1];
+}
 static void window_attributes(Layout *l, Node *n, const Site *s, int64_t channels, int64_t features, int64_t group, const ConvBlock *b) {
     node_set_i(n, BLK_CHANNELS, channels), node_set_i(n, BLK_FEATURES, features), node_set_i(n, BLK_GROUP, group);
     node_set_is(l->g, n, BLK_KERNEL, s->k, 2), node_set_is(l->g, n, BLK_STRIDES, s->stride, 2),
@@ -262,6 +265,56 @@ bool layout_conv(Layout *l, Node *n) {
     layout_result(l, n, m->out[0], false);
     return true;
 }
+/* ---- integers, four channels at a time */
+enum { FEW_CHANNELS = 4 };
+bool layout_takes_integers(const Node *n, int64_t lanes) {
+    Site s;
+    const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
+    if (x->rank != 4 || lanes % FEW_CHANNELS || x->dim[0] < 1 || x->dim[1] < 1 || w->dim[1] < 1 || w->dim[0] < 1) return false;
+    int64_t group = get_i(n, "group", 1);
+    bool whole = group == 1 || (x->dim[1] / group % lanes == 0 && w->dim[0] / group % lanes == 0);
+    return whole && site_of(n, w->dim + 2, &s) && taps_fit(&s);
+}
+/* A tensor of few channels becomes blocks of one word, all others of a vector's lanes. */
+static Tensor *words_source(Layout *l, Node *n) {
+    Tensor *x = n->in[0];
+    if (layout_of(l, x)->b) return layout_of(l, x)->b;
+    bool turned = is_to_nchw(x->def);
+    int64_t channels = x->type.dim[1];
+    if (turned) x = x->def->in[0];
+    if (channels > FEW_CHANNELS) return layout_block(l, x, turned, n);
+    Node *m = layout_node(l, "ToBlocked", n, 1, &x);
+    node_set_i(m, TOB_CHANNELS, channels), node_set_i(m, TOB_LANES, FEW_CHANNELS), node_set_i(m, TOB_NHWC, turned);
+    layout_infer(l, m);
+    return m->out[0];
+}
+bool layout_conv_integer(Layout *l, Node *n) {
+    Site s;
+    if (!op_is(n, "ConvInteger") || !is_const(n->in[1]) || n->in[1]->type.dt != DT_INT8 || (n->nin > 3 && n->in[3])) return false;
+    Tensor *zx = n->nin > 2 ? n->in[2] : NULL;
+    if (dtype_info[n->in[0]->type.dt].bits != 8 || !layout_takes_integers(n, l->lanes)) return false;
+    if (!site_of(n, n->in[1]->type.dim + 2, &s) || (layout_of(l, n->in[0])->b && layout_of(l, n->in[0])->nhwc)) return false;
+    int64_t group = get_i(n, "group", 1), c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
+    int64_t words = ceil_div(c / group, FEW_CHANNELS) * group;
+    Target t = *l->target; /* some registers are for the numbers of what follows */
+    t.vector_regs -= t.vector_regs >= 32 ? 8 : 2;
+    ConvExtents e = {words, features, group, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+    ConvBlock b = conv_block_of(&t, l->lanes, &e);
+    b.chunk = 0;
+    Tensor *in[4] = {words_source(l, n), NULL, NULL, NULL};
+    Pack p = {features, c / group, group, group, l->lanes, in[0]->type.dim[4], b.vecs};
+    in[1] = pack_words(l, n->in[1], &p);
+    int nin = 2;
+    if (zx) in[2] = pack_zero(l, n, n->in[1], zx, false);
+    if (in[2]) nin = 3;
+    if (in[2] && !never_outside(&s)) in[nin++] = pack_zero(l, n, n->in[1], zx, true);
+    Node *m = layout_node(l, "ConvIntegerBlocked", n, nin, in);
+    window_attributes(l, m, &s, c, features, group, &b);
+    layout_infer(l, m);
+    layout_result(l, n, m->out[0], false);
+    return true;
+}
+
 /* ---- weights of the whole model: those of F(4x4) are four times as large, so only the convolutions that gain most by the byte have it */
 typedef struct Upgrade {
     const Node *n;

@@ -4,8 +4,11 @@
  * to its end. Width of the panels and height of the blocks of rows come from the number of vector registers.
  *
  *   y = MatMul(x, w: float32[768,1000])   --->   y = MatMulPanel(x, float32[15,768,64], float32[1,768,48]) {cols=1000}
+ *
+ * MatMulInteger as passes/exact.c leaves it for targets with dot products: words of four rows (ir/dot.h), the zero point's part added.
  */
 #include "internal.h"
+#include "ir/dot.h"
 #include "ir/extent.h"
 #include "tune.h"
 #include <string.h>
@@ -112,11 +115,11 @@ static Cut cut_of(Run *r, const Node *n, const Product *p) {
     return best;
 }
 
-/* Columns [from, from + panels*width) of w, zeros behind the last one, as [chunk, panel][depth][width]. */
+/* Columns [from, from + panels*width) of w, of float32 or of words, zeros behind the last one, as [chunk, panel][depth][width]. */
 static Tensor *pack(Graph *g, const Tensor *w, const char *what, int64_t from, int64_t panels, int64_t width, int64_t chunks) {
     int64_t depth = w->type.dim[0] / chunks, cols = w->type.dim[1], dim[3] = {chunks * panels, depth, width}, all;
     if (!mul_ok(panels * width, w->type.dim[0], &all)) return NULL;
-    float *to = NEW_ARRAY(g->a, float, all);
+    uint32_t *to = NEW_ARRAY(g->a, uint32_t, all);
     const char *src = w->data;
     for (int64_t h = 0; h < chunks; h++)
         for (int64_t p = 0; p < panels; p++)
@@ -133,10 +136,39 @@ typedef struct Packed { /* what was made of a constant that several products sha
     Tensor *w, *tail;
 } Packed;
 
+/* A matrix of int8 as words of four rows, zeros behind the last one. */
+static Tensor *words_of(Graph *g, const Tensor *w) {
+    int64_t depth = w->type.dim[0], cols = w->type.dim[1], dim[2] = {ceil_div(depth, WORD_BYTES), cols};
+    uint32_t *to = NEW_ARRAY(g->a, uint32_t, dim[0] * cols);
+    const int8_t *from = w->data;
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t c = 0; c < cols; c++) to[k / WORD_BYTES * cols + c] |= (uint32_t)(uint8_t)from[k * cols + c] << 8 * (k % WORD_BYTES);
+    return tensor_const(g, w->name, DT_INT32, 2, dim, to);
+}
+/* x with zeros behind its last axis, up to whole words. */
+static Tensor *whole_words(Graph *g, Node *n, Tensor *x) {
+    const Type *t = &x->type;
+    int64_t pads[2 * QN_MAX_RANK] = {0}, dim[QN_MAX_RANK], last = t->rank - 1;
+    memcpy(dim, t->dim, sizeof dim);
+    dim[last] = ceil_div(t->dim[last], WORD_BYTES) * WORD_BYTES;
+    pads[2 * t->rank - 1] = dim[last] - t->dim[last];
+    if (!pads[2 * t->rank - 1]) return x;
+    Node *k = node_new(g, op_find("", "Pad"), n, n->loc, 2, (Tensor *[]){x, tensor_i64s(g, pads, 2 * t->rank)}, 1);
+    node_set_out(k, 0, tensor_new(g, NULL, t->dt, t->rank, dim));
+    return k->out[0];
+}
+/* -zero times the sums of w's columns: what the products with a zero point make of them is taken away. NULL: nothing is. */
+static Tensor *less_zero(Graph *g, Node *n, const Tensor *w, Tensor *zero) {
+    int64_t depth = w->type.dim[0], cols = w->type.dim[1];
+    int32_t *v = NEW_ARRAY(g->a, int32_t, cols);
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t c = 0; c < cols; c++) v[c] -= ((const int8_t *)w->data)[k * cols + c];
+    return times_zero(g, n, tensor_const(g, NULL, DT_INT32, 1, &cols, v), zero);
+}
 static bool packable(const Tensor *w) {
     return is_const(w) && w->type.dt == DT_FLOAT32 && w->type.rank == 2 && w->type.dim[0] > 0 && w->type.dim[1] >= 4;
 }
-static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
+static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tensor *added) { /* added to the product; may be NULL */
     Graph *g = r->g;
     const Type *o = &n->out[0]->type;
     int64_t rows = 1, cols = w->type.dim[1];
@@ -158,7 +190,7 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
         map_set(done, key, p);
     }
     if (!p->w || (c.tail && !p->tail)) return;
-    const OpDef *op = op_find("quern", "MatMulPanel");
+    const OpDef *op = op_find("quern", w->type.dt == DT_INT32 ? "MatMulIntegerPanel" : "MatMulPanel");
     Tensor *in[3] = {x, p->w, p->tail};
     Node *k = node_new(g, op, n, n->loc, p->tail ? 3 : 2, in, 1);
     node_set_i(k, op_attr_index(op, "cols"), cols);
@@ -169,8 +201,9 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w) {
     node_set_i(k, op_attr_index(op, "strip"), strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * 4));
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];
     node_set_out(k, 0, y);
-    if (op_is(n, "Gemm") && n->nin > 2 && n->in[2]) {
-        Node *add = node_new(g, op_find("", "Add"), n, n->loc, 2, (Tensor *[]){y, n->in[2]}, 1);
+    if (op_is(n, "Gemm") && n->nin > 2 && n->in[2]) added = n->in[2];
+    if (added) {
+        Node *add = node_new(g, op_find("", "Add"), n, n->loc, 2, (Tensor *[]){y, added}, 1);
         y = tensor_new(g, NULL, o->dt, o->rank, o->dim);
         node_set_out(add, 0, y);
     }
@@ -184,6 +217,17 @@ static bool plain_gemm(const Node *n) {
     if (!op_is(n, "Gemm") || attr_i(n, op_attr_index(n->op, "transA")) || attr_i(n, op_attr_index(n->op, "transB"))) return false;
     return attr_float(n, "alpha") == 1 && (n->nin < 3 || !n->in[2] || attr_float(n, "beta") == 1);
 }
+static bool integers(Run *r, Map *done, Node *n) {
+    if (!op_is(n, "MatMulInteger") || !is_const(n->in[1]) || n->in[1]->type.dt != DT_INT8 || n->in[1]->type.rank != 2) return false;
+    Tensor *w = n->in[1], *zx = n->nin > 2 ? n->in[2] : NULL, *x = n->in[0];
+    if ((n->nin > 3 && n->in[3]) || (zx && tensor_elements(zx) != 1) || dtype_info[x->type.dt].bits != 8) return false;
+    if (x->type.rank < 1 || w->type.dim[0] < 1 || w->type.dim[1] < 1 || tensor_elements(n->out[0]) < 1) return false;
+    char *key = arena_printf(r->tmp, "words %d", w->id);
+    Tensor *words = map_get(done, key);
+    if (!words) map_set(done, key, words = words_of(r->g, w));
+    replace(r, done, n, whole_words(r->g, n, x), words, zx ? less_zero(r->g, n, w, zx) : NULL);
+    return true;
+}
 bool pass_panel(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits < 128) return true;
     Map *done = map_new(r->tmp);
@@ -195,9 +239,10 @@ bool pass_panel(Run *r) {
             next = before ? before->next : r->g->first;
             continue;
         }
+        if (integers(r, done, n)) continue;
         if ((!op_is(n, "MatMul") && !plain_gemm(n)) || !packable(n->in[1])) continue;
         int64_t all = tensor_elements(n->out[0]);
-        if (n->in[0]->type.rank >= 1 && n->in[0]->type.dt == DT_FLOAT32 && all > 0) replace(r, done, n, n->in[0], n->in[1]);
+        if (n->in[0]->type.rank >= 1 && n->in[0]->type.dt == DT_FLOAT32 && all > 0) replace(r, done, n, n->in[0], n->in[1], NULL);
     }
     return true;
 }

@@ -27,7 +27,8 @@ static ConvExtents extents_of(const Node *n, bool nhwc) {
     const int64_t *out = n->attr[BLK_OUT].is, *k = n->attr[BLK_KERNEL].is, *dil = n->attr[BLK_DILATIONS].is, *pad = n->attr[BLK_PADS].is,
                   *stride = n->attr[BLK_STRIDES].is;
     int h = nhwc ? 1 : 2;
-    return (ConvExtents){.channels = attr_i(n, BLK_CHANNELS),
+    int64_t step = conv_step(x->dt);
+    return (ConvExtents){.channels = ceil_div(attr_i(n, BLK_CHANNELS) / attr_i(n, BLK_GROUP), step) * attr_i(n, BLK_GROUP),
                          .features = attr_i(n, BLK_FEATURES),
                          .group = attr_i(n, BLK_GROUP),
                          .in_h = x->dim[h],
@@ -90,8 +91,14 @@ static void attention_rows(Run *r, Node *n, const Target *t) {
 static const struct {
     const char *op;
     void (*fn)(Run *r, Node *n, const Target *t);
-} rows[] = {{"ConvTransposeBlocked", transposed_tile}, {"MatMulPanel", panel_rows},   {"ConvBlocked", conv_tile},
-            {"DepthwiseBlocked", channel_tile},        {"PoolBlocked", channel_tile}, {"WinogradBlocked", winograd_tile},
+} rows[] = {{"ConvTransposeBlocked", transposed_tile},
+            {"MatMulPanel", panel_rows},
+            {"ConvBlocked", conv_tile},
+            {"MatMulIntegerPanel", panel_rows},
+            {"ConvIntegerBlocked", conv_tile},
+            {"DepthwiseBlocked", channel_tile},
+            {"PoolBlocked", channel_tile},
+            {"WinogradBlocked", winograd_tile},
             {"FusedAttention", attention_rows}};
 
 void retarget(Run *r, const Target *own, SavedAttrs *saved) {

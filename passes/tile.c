@@ -31,11 +31,16 @@ static bool kernel_dynamic(const Kernel *k) {
         if (node_dynamic(k->nodes.v[i])) return true;
     return false;
 }
+bool tile_wide(const Kernel *k) {
+    for (int i = 0; i < k->nodes.n; i++)
+        if (k->nodes.v[i]->out[0] && k->nodes.v[i]->out[0]->type.dt == DT_FLOAT64) return true;
+    return false;
+}
 /* Where layouts were made for longer vectors, loops over a block's lanes are cut afterwards. With --precise all loops are chosen for the
  * layout's target, so that sums have one order. */
 static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     Text steps = {0};
-    TileJob job = {r->c, r->o->target, r->o, k, anchor_of(k), &steps, false};
+    TileJob job = {r->c, r->o->target, r->o, k, anchor_of(k), &steps, false, false};
     bool ok = true;
     for (size_t i = 0; job.anchor && rows[i].fn; i++) {
         if (strcmp(rows[i].op, job.anchor->op->name) != 0 || strcmp(rows[i].domain, job.anchor->op->domain) != 0) continue;
@@ -49,7 +54,7 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     while (k->arg.n < k->f->param.n) vec_push(r->g->a, &k->arg, NULL); /* copies that the steps have made */
     if (own->vector_bits) vecmath_expand(k->f);
     if (own->vector_bits && (!steps.n || job.rest)) vectorise(k->f, r->o->precise ? r->o->target : own, own);
-    if (own->vector_bits < r->o->target->vector_bits) narrow_vectors(k->f, own);
+    if (job.narrow || own->vector_bits < r->o->target->vector_bits) narrow_vectors(k->f, own);
     if (r->o->verify && !func_verify(r->c, k->f)) {
         diag_print_all(r->c->d, false);
         BUG("the nest of kernel '%s' does not verify after its schedule", k->f->name);

@@ -159,6 +159,7 @@ static void set_modes(Stmt *s) {
 bool tile_blocked(TileJob *job) {
     Func *f = job->k->f;
     set_modes(f->body);
+    job->narrow = tile_wide(job->k);
     vec_push(f->a, &f->schedule, "unroll u*");
     vec_push(f->a, &f->schedule, "vectorise vl*");
     return true;

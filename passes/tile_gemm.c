@@ -61,7 +61,7 @@ Buf *tile_move_buffer(TileJob *job, const char *name, MemSpace space) {
 typedef struct Look {
     const Var *lane;
     int weight;
-    bool ok;
+    bool ok, wide; /* wide: of elements of any size, in vectors that are cut afterwards */
 } Look;
 static int64_t coefficient(const Affine *a, const Var *v) {
     for (int i = 0; i < a->n; i++)
@@ -75,13 +75,13 @@ static void look_access(Look *l, const Buf *b, Expr *const *idx) {
         if (!expr_affine(idx[d], &a)) l->ok = false;
         else stride += coefficient(&a, l->lane) * b->stride[d];
     }
-    l->ok &= (stride == 0 || (stride == 1 && b->dt == DT_FLOAT32)) && dtype_info[b->dt].bits >= 8;
+    l->ok &= (stride == 0 || (stride == 1 && (l->wide || b->dt == DT_FLOAT32))) && dtype_info[b->dt].bits >= 8;
 }
 static Expr *look_node(void *user, Expr *e) {
     Look *l = user;
     if (e->k == E_LOAD) look_access(l, e->u.ld.buf, e->u.ld.idx);
     else if (e->k == E_CALL && strchr("ftu", call_info[e->op].kind)) l->weight += 4;
-    else if (e->k == E_CALL || (e->k == E_CAST && e->t != DT_FLOAT32 && e->t != DT_INT32 && e->t != DT_UINT32)) l->ok = false;
+    else if (e->k == E_CALL || (e->k == E_CAST && !l->wide && e->t != DT_FLOAT32 && e->t != DT_INT32 && e->t != DT_UINT32)) l->ok = false;
     else if (e->k != E_INT && e->k != E_VAR && e->k != E_FLT && e->t == DT_FLOAT32) l->weight++;
     return e;
 }
@@ -98,7 +98,7 @@ static void look_body(Stmt *s, Look *l) {
 }
 static Look look_at(Kernel *k, const char *loop) {
     Stmt *s = find_loop(k->f->body, loop);
-    Look l = {s ? s->u.loop.v : NULL, 0, s != NULL};
+    Look l = {s ? s->u.loop.v : NULL, 0, s != NULL, tile_wide(k)};
     if (s) look_body(s->u.loop.body, &l);
     return l;
 }
@@ -136,7 +136,8 @@ static bool schedule_part(TileJob *job, int part, int64_t lanes) {
     Look store = look_at(k, n);
     int64_t cols = extent(k, n);
     bool ragged = cols % lanes != 0, edged = tile_move_buffer(job, edge, MEM_STACK) != NULL;
-    if (edged && !ragged && store.ok && store.weight <= WEIGHT) {
+    job->narrow |= store.wide;
+    if (edged && !ragged && store.ok && !store.wide && store.weight <= WEIGHT) {
         text_printf(job->steps, "inline %s\n", edge);
         edged = false;
     }

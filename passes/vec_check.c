@@ -5,6 +5,7 @@
  *   y[i*8 + j] = x[j] * s[i]    along j: yes    along i: no, for y is stored 8 apart         s[] += x[j]   along j: a reduction
  */
 #include "vectorise.h"
+#include <string.h>
 
 bool vec_uses(const Expr *e, const Var *v) {
     switch (e->k) {
@@ -181,7 +182,7 @@ static bool value_ok(Check *c, const Expr *e) {
         for (int i = 0; i < e->narg; i++)
             if (!value_ok(c, e->u.arg[i]) || !element(c, e->u.arg[i]->t)) return false;
         c->s->weight += kind == 'f' ? 20 : 0;
-        return kind == 'f' || kind == 't' || kind == 'u';
+        return strchr("dftu", kind) != NULL;
     }
     default: return false;
     }

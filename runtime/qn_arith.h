@@ -94,6 +94,26 @@ static inline int32_t qn_popcount(uint64_t x) {
     for (; x; x &= x - 1) n++;
     return n;
 }
+/* The sum of the products of the bytes of two words: those of w signed, those of x unsigned or signed. */
+/* @helper qn_dot_us deps: */
+static inline int32_t qn_dot_us(int32_t x, int32_t w) {
+    int32_t sum = 0;
+    for (int i = 0; i < 32; i += 8) sum += (int32_t)((uint32_t)x >> i & 255) * (int8_t)(w >> i & 255);
+    return sum;
+}
+/* @helper qn_dot_ss deps: */
+static inline int32_t qn_dot_ss(int32_t x, int32_t w) {
+    int32_t sum = 0;
+    for (int i = 0; i < 32; i += 8) sum += (int8_t)(x >> i & 255) * (int8_t)(w >> i & 255);
+    return sum;
+}
+/* Four neighbouring bytes as a word, the first one lowest. */
+/* @helper qn_word deps: */
+static inline int32_t qn_word(const void *p) {
+    const uint8_t *b = p;
+    uint32_t w = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    return (int32_t)w;
+}
 /* Packed elements: element 0 in the low bits of byte 0. */
 /* @helper qn_load_u4 deps: */
 static inline uint8_t qn_load_u4(const uint8_t *p, int64_t i) { return (uint8_t)(p[i >> 1] >> (i & 1) * 4 & 15); }

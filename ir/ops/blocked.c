@@ -9,12 +9,17 @@
 #include "blocked_site.h"
 
 /* ---- inference: shapes were computed when the node was made */
-bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes) {
+bool infer_blocked_lists(Infer *x) {
     const Node *n = x->n;
-    const int64_t *out = n->attr[BLK_OUT].is;
     if (n->attr[BLK_OUT].n != 2 || n->attr[BLK_KERNEL].n != 2 || n->attr[BLK_STRIDES].n != 2 || n->attr[BLK_DILATIONS].n != 2 ||
         n->attr[BLK_PADS].n != 2 || n->attr[BLK_TILE].n != 3)
         return infer_error(x, "out, kernel, strides, dilations and pads need 2 values each, tile 3");
+    return true;
+}
+bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes) {
+    const Node *n = x->n;
+    const int64_t *out = n->attr[BLK_OUT].is;
+    if (!infer_blocked_lists(x)) return false;
     return infer_out(x, 0, n->in[0]->type.dt, 5, (int64_t[]){n->in[0]->type.dim[0], blocks, out[0], out[1], lanes});
 }
 bool infer_conv_blocked(Infer *x) {
@@ -164,12 +169,13 @@ static void channel_sums(Site *s, Channel *c) {
     for (int64_t t = 0; t < s->w.k; t++) channel_tap(s, c, r, t);
     lower_end(L);
 }
+static void channel_place(Site *s, void *user, Expr *const *i, Expr **at) {
+    const Channel *c = user;
+    at[0] = s->at_n, at[1] = c->block, at[2] = e_add(s->L->a, s->row, i[0]), at[3] = e_add(s->L->a, s->col, i[1]), at[4] = i[3];
+}
 static void depthwise_block(Site *s, void *user) {
-    Channel *c = user;
-    channel_sums(s, c);
-    site_open_acc(s, 0, s->cols);
-    lower_store(s->L, s->n, 0, (Expr *[]){s->at_n, c->block, site_out_row(s), site_out_col(s), s->i[3]}, lower_get(s->L, s->acc, s->i));
-    site_close(s);
+    channel_sums(s, user);
+    site_store(s, channel_place, user);
 }
 static bool channel_nests(Lower *L, Node *n, RedOp red, BlockFn fn) {
     Site s;

@@ -4,14 +4,21 @@
  *
  *   ConvBlocked(x, w, b):  for mo, e, fo:  acc[i,v,l] = b;  for cb, r in valid(e), s, c: acc[i,v,l] += x[cb,e+r,fo*F+i+s,c] *
  * w[mo,cb,r,s,c,v,l]; y[mo*V+v,e,fo*F+i,l] = acc[i,v,l]
+ *
+ * ConvIntegerBlocked's is the same on words of four channels (dot.h). Its input is not centred: b takes the zero point away as if all
+ * taps read inside, and where one does not, what it took is given back (operand `border`: one number for each tap and feature).
  */
 #include "blocked_site.h"
+#include "ir/dot.h"
 
 enum { FAR_WEIGHTS = 8192 }; /* elements which are not worth asking for in advance */
 typedef struct ConvSite {
     int weight, bias;            /* operands; bias -1: there is none */
+    int border;                  /* 0: there is none */
+    bool words;                  /* of four channels of integers; else one float at a time */
     Expr *panel, *block, *group; /* of weights; of outputs, the first of the panel; NULL: one group */
     int64_t channels, in_lanes;  /* per group; in a block of the input */
+    int64_t steps;               /* of the sum for a block and a tap: lines of weights */
     bool ahead;                  /* the next part of the weights is asked for while one is in use */
     int64_t chunk;               /* blocks of channels of a part; without sums all */
     Buf *sums;                   /* with chunks: [row of the strip][column][vector][lane] */
@@ -29,19 +36,29 @@ static Hints conv_ahead(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t) 
     HintPlan p = {.from = lower_flat(L, s->n, c->weight, (Expr *[]){c->panel, behind, zero, zero, zero, zero, zero}),
                   .part = s->part,
                   .step = tap,
-                  .lines = c->in_lanes * w->dim[5] * s->lanes * 4 / 64,
+                  .lines = c->steps * w->dim[5] * s->lanes * 4 / 64,
                   .parts = s->parts,
                   .steps = (c->from ? c->chunk : w->dim[1]) * s->h.k * s->w.k,
-                  .turns = c->in_lanes};
+                  .turns = c->steps};
     return lower_prefetch(L, s->n, c->weight, &p);
+}
+/* Four channels of x from channel 4*k of the block on. */
+static Expr *conv_word(Site *s, Expr **x, Expr *k) {
+    Arena *a = s->L->a;
+    Expr *byte[WORD_BYTES], *from = e_mul(a, k, e_int(a, WORD_BYTES));
+    for (int i = 0; i < WORD_BYTES; i++) {
+        x[4] = e_add(a, from, e_int(a, i));
+        byte[i] = lower_load(s->L, s->n, 0, x);
+    }
+    return e_word(a, byte, WORD_BYTES);
 }
 static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, const Part *p) {
     Lower *L = s->L;
     Arena *a = L->a;
     int64_t source = attr_i(s->n, BLK_SOURCE);
-    Expr *end = e_int(a, min_i64(c->in_lanes, c->channels)), *x[5];
-    if (c->channels > c->in_lanes && c->channels % c->in_lanes)
-        end = e_min(a, end, e_sub(a, e_int(a, c->channels), e_mul(a, cb, e_int(a, c->in_lanes))));
+    int64_t each = c->words ? WORD_BYTES : 1, all = ceil_div(c->channels, each), per = c->in_lanes / each;
+    Expr *end = e_int(a, min_i64(per, all)), *x[5];
+    if (all > per && all % per) end = e_min(a, end, e_sub(a, e_int(a, all), e_mul(a, cb, e_int(a, per))));
     Hints next = {0};
     if (c->ahead) next = conv_ahead(s, c, cb, r, t);
     Expr *ch = lower_loop_range(L, "c", e_int(a, 0), end);
@@ -55,9 +72,10 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
         x[2] = ih, x[3] = iw, x[4] = ch;
     } else if (source == BLK_SOURCE_NCHW) x[1] = ch, x[2] = ih, x[3] = iw;
     else x[1] = ih, x[2] = iw, x[3] = ch;
-    Expr *v = lower_load(L, s->n, 0, x);
+    Expr *v = c->words ? conv_word(s, x, ch) : lower_load(L, s->n, 0, x);
     Expr *w = lower_load(L, s->n, c->weight, (Expr *[]){c->panel, cb, r, t, ch, s->i[2], s->i[3]});
-    lower_put(L, s->acc, s->i, e_mul(a, v, w), RED_ADD);
+    CallFn dot = s->n->in[0]->type.dt == DT_UINT8 ? CALL_DOT_US : CALL_DOT_SS;
+    lower_put(L, s->acc, s->i, c->words ? e_call2(a, dot, v, w) : e_mul(a, v, w), RED_ADD);
     site_close(s);
     lower_end(L);
 }
@@ -66,6 +84,8 @@ static void conv_row(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
     if (s->edge) {
         for (int64_t t = 0; t < s->w.k; t++) {
             edge_range(&s->w, s->col0, s->cols, t, &p.from, &p.to);
+            if (c->words && t)
+                lower_call(s->L, "qn_fence", 0, NULL, 0, NULL, 0); /* or words that taps share would take the sums' registers */
             if (p.from < p.to) conv_tap(s, c, cb, r, e_int(s->L->a, t), &p);
         }
         return;
@@ -73,6 +93,49 @@ static void conv_row(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
     Expr *t = lower_loop(s->L, "s", s->w.k);
     conv_tap(s, c, cb, r, t, &p);
     lower_end(s->L);
+}
+/* What the zero point stands for at tap (r, t), given back to outputs of a part, for which that tap reads outside. */
+static void border_part(Site *s, const ConvSite *c, Expr *r, Expr *t, Part p) {
+    if (p.top >= p.bottom || p.from >= p.to) return;
+    site_open(s, p.top, p.bottom, p.from, p.to);
+    Expr *at[] = {e_add(s->L->a, c->block, s->i[2]), r, t, s->i[3]};
+    lower_put(s->L, s->acc, s->i, lower_load(s->L, s->n, c->border, at), RED_ADD);
+    site_close(s);
+}
+static void border_taps(Site *s, const ConvSite *c, Expr *lo, Expr *hi) { /* of rows that all outputs miss */
+    Expr *r = lower_loop_range(s->L, "r", lo, hi);
+    for (int64_t t = 0; t < s->w.k; t++) border_part(s, c, r, e_int(s->L->a, t), site_whole(s));
+    lower_end(s->L);
+}
+static void border_columns(Site *s, const ConvSite *c, Expr *r, int64_t top, int64_t bottom) {
+    for (int64_t t = 0; t < s->w.k && s->edge; t++) {
+        int64_t from, to;
+        edge_range(&s->w, s->col0, s->cols, t, &from, &to);
+        border_part(s, c, r, e_int(s->L->a, t), (Part){top, bottom, 0, from});
+        border_part(s, c, r, e_int(s->L->a, t), (Part){top, bottom, to, s->cols});
+    }
+}
+static void conv_border(Site *s, const ConvSite *c, bool all_rows, Expr *lo, Expr *hi) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    for (int64_t r = 0; r < s->h.k && s->row_edge; r++) {
+        int64_t top, bottom;
+        edge_range(&s->h, s->row0, s->rows, r, &top, &bottom);
+        for (int64_t t = 0; t < s->w.k; t++) {
+            border_part(s, c, e_int(a, r), e_int(a, t), (Part){0, top, 0, s->cols});
+            border_part(s, c, e_int(a, r), e_int(a, t), (Part){bottom, s->rows, 0, s->cols});
+        }
+        border_columns(s, c, e_int(a, r), top, bottom);
+    }
+    if (s->row_edge) return;
+    if (!all_rows) {
+        border_taps(s, c, e_int(a, 0), e_min(a, lo, e_int(a, s->h.k)));
+        border_taps(s, c, e_max(a, hi, e_int(a, 0)), e_int(a, s->h.k));
+    }
+    if (!s->edge) return;
+    Expr *r = all_rows ? lower_loop(L, "r", s->h.k) : lower_loop_range(L, "r", lo, hi);
+    border_columns(s, c, r, 0, s->rows);
+    lower_end(L);
 }
 static Expr *conv_start(Site *s, const ConvSite *c, Expr *v, Expr *lane) {
     if (c->bias < 0) return e_lit(s->L->a, dtype_compute(s->n->out[0]->type.dt), 0);
@@ -82,8 +145,14 @@ static Expr *conv_start(Site *s, const ConvSite *c, Expr *v, Expr *lane) {
 static Expr *placed(const ConvSite *c, Arena *a, int axis, Expr *i) {
     return e_add(a, e_mul(a, i, e_int(a, c->step[axis])), e_int(a, c->phase[axis]));
 }
-static void conv_block(Site *s, void *user) {
+static void conv_place(Site *s, void *user, Expr *const *i, Expr **at) {
     const ConvSite *c = user;
+    Arena *a = s->L->a;
+    at[0] = s->at_n, at[1] = e_add(a, c->block, i[2]), at[4] = i[3];
+    at[2] = placed(c, a, 0, e_add(a, s->row, i[0])), at[3] = placed(c, a, 1, e_add(a, s->col, i[1]));
+}
+static void conv_block(Site *s, void *user) {
+    ConvSite *c = user;
     Lower *L = s->L;
     Arena *a = L->a;
     Expr *lo, *hi, *cb;
@@ -93,6 +162,9 @@ static void conv_block(Site *s, void *user) {
     Expr *kept[] = {e_sub(a, site_out_row(s), c->first), site_out_col(s), s->i[2], s->i[3]};
     lower_put(L, s->acc, s->i, c->sums ? lower_get(L, c->sums, kept) : conv_start(s, c, s->i[2], s->i[3]), RED_NONE);
     site_close(s);
+    window_taps(L, &s->h, s->row, &lo, &hi);
+    bool all = s->rows > 1 || (s->h.k == 1 && reads_inside(&s->h, 0, 0) && reads_inside(&s->h, s->h.out - 1, 0));
+    if (c->border) conv_border(s, c, all, lo, hi);
     if (c->sums) cb = lower_loop_range(L, "cb", c->from, e_min(a, e_add(a, c->from, e_int(a, c->chunk)), e_int(a, blocks)));
     else cb = lower_loop(L, "cb", blocks);
     Part p = site_whole(s);
@@ -102,21 +174,17 @@ static void conv_block(Site *s, void *user) {
             if (p.top < p.bottom) conv_row(s, c, cb, e_int(a, r), p);
         }
     } else {
-        window_taps(L, &s->h, s->row, &lo, &hi);
-        bool all = s->rows > 1 || (s->h.k == 1 && reads_inside(&s->h, 0, 0) && reads_inside(&s->h, s->h.out - 1, 0));
         conv_row(s, c, cb, all ? lower_loop(L, "r", s->h.k) : lower_loop_range(L, "r", lo, hi), p);
         lower_end(L);
     }
     lower_end(L);
-    site_open_acc(s, 0, s->cols);
-    Expr *sum = lower_get(L, s->acc, s->i);
-    if (c->sums) {
-        Expr *to[] = {e_sub(a, site_out_row(s), c->first), site_out_col(s), s->i[2], s->i[3]};
-        lower_put(L, c->sums, to, sum, RED_NONE);
-    } else {
-        Expr *to[] = {s->at_n, e_add(a, c->block, s->i[2]), placed(c, a, 0, site_out_row(s)), placed(c, a, 1, site_out_col(s)), s->i[3]};
-        lower_store(L, s->n, 0, to, sum);
+    if (!c->sums) {
+        site_store(s, conv_place, c);
+        return;
     }
+    site_open_acc(s, 0, s->cols);
+    Expr *to[] = {e_sub(a, site_out_row(s), c->first), site_out_col(s), s->i[2], s->i[3]};
+    lower_put(L, c->sums, to, lower_get(L, s->acc, s->i), RED_NONE);
     site_close(s);
 }
 /* The sums in memory are set (store = false), or go where the results go. */
@@ -152,7 +220,8 @@ static void conv_nest(Site *s, ConvSite *c) {
     Node *n = s->n;
     const Type *w = &n->in[c->weight]->type, *o = &n->out[0]->type;
     int64_t group = attr_i(n, BLK_GROUP), strip = attr_i(n, BLK_STRIP), vecs = w->dim[5], panels = w->dim[0] / group;
-    c->channels = attr_i(n, BLK_CHANNELS) / group, c->in_lanes = w->dim[4];
+    c->channels = attr_i(n, BLK_CHANNELS) / group, c->steps = w->dim[4], c->words = w->dt == DT_INT32;
+    c->in_lanes = c->words ? n->in[0]->type.dim[4] : w->dim[4];
     int64_t blocks = o->dim[1] / group, full = blocks / vecs;
     if (strip <= 0 || strip >= s->h.out) strip = s->h.out;
     s->parts = strip * ceil_div(s->w.out, n->attr[BLK_TILE].is[1]);
@@ -176,9 +245,19 @@ static void conv_nest(Site *s, ConvSite *c) {
     }
     lower_ends(L, group > 1 ? 2 : 1);
 }
+bool infer_conv_integer_blocked(Infer *x) {
+    const Node *n = x->n;
+    const Type *in = &n->in[0]->type, *w = &n->in[1]->type;
+    const int64_t *out = n->attr[BLK_OUT].is;
+    if (w->rank != 7 || in->rank != 5 || in->dim[4] % WORD_BYTES || dtype_info[in->dt].bits != 8 || w->dt != DT_INT32)
+        return infer_error(x, "expected an input of 5 dims, the last one whole words of bytes, and weights of 7");
+    if (!infer_blocked_lists(x)) return false;
+    int64_t dim[] = {in->dim[0], ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), out[0], out[1], w->dim[6]};
+    return infer_out(x, 0, DT_INT32, 5, dim);
+}
 bool lower_conv_blocked(Lower *L, Node *n) {
     Site s;
-    ConvSite c = {.weight = 1, .bias = n->nin > 2 ? 2 : -1, .step = {1, 1}};
+    ConvSite c = {.weight = 1, .bias = n->nin > 2 ? 2 : -1, .border = n->nin > 3 ? 3 : 0, .step = {1, 1}};
     site_init(&s, L, n, n->in[1]->type.dim[6]);
     s.at_n = lower_loop(L, "n", n->out[0]->type.dim[0]);
     conv_nest(&s, &c);

@@ -5,6 +5,7 @@
  *   3 x 3, pad 1, 28 columns in blocks of 14  --->  columns 0..14 (left edge), 14..28 (right edge), rows of taps clamped
  */
 #include "blocked_site.h"
+#include "../fusion.h"
 
 void site_init(Site *s, Lower *L, Node *n, int64_t lanes) {
     *s = (Site){.L = L, .n = n, .lanes = lanes, .vecs = 1};
@@ -43,6 +44,34 @@ void site_make_acc(Site *s) {
 }
 Expr *site_out_row(const Site *s) { return e_add(s->L->a, s->row, s->i[0]); }
 Expr *site_out_col(const Site *s) { return e_add(s->L->a, s->col, s->i[1]); }
+static bool wide(const Lower *L) {
+    for (int i = 0; L->fusion && i < L->fusion->nnode; i++) {
+        const Node *n = L->fusion->node[i];
+        if (n->role == ROLE_POINT && n->out[0] && n->out[0]->type.dt == DT_FLOAT64) return true;
+    }
+    return false;
+}
+void site_store(Site *s, PlaceFn place, void *user) {
+    Lower *L = s->L;
+    Arena *a = L->a;
+    Expr *at[5];
+    if (!wide(L)) {
+        site_open_acc(s, 0, s->cols);
+        place(s, user, s->i, at);
+        lower_store(L, s->n, 0, at, lower_get(L, s->acc, s->i));
+        site_close(s);
+        return;
+    }
+    Buf *stage = buf_new(L->f, arena_printf(a, "stage%d", L->f->nbuf), s->acc->dt, 4, s->acc->dim, MEM_STACK);
+    s_append(a, L->open.v[L->open.n - 1], s_alloc(a, stage));
+    site_open_acc(s, 0, s->cols);
+    lower_put(L, stage, s->i, lower_get(L, s->acc, s->i), RED_NONE);
+    site_close(s);
+    Expr *i[] = {lower_loop(L, "i", s->rows), lower_loop(L, "j", s->cols), lower_loop(L, "v", s->vecs), site_lane(s)};
+    place(s, user, i, at);
+    lower_store(L, s->n, 0, at, lower_get(L, stage, i));
+    lower_ends(L, 4);
+}
 bool reads_inside(const Window *w, int64_t o, int64_t tap) {
     int64_t p = o * w->stride + tap * w->dil - w->lo;
     return p >= 0 && p < w->in;

@@ -26,7 +26,8 @@ typedef struct Part { /* of a block's outputs: those for which a tap reads insid
     int64_t top, bottom, from, to;
 } Part;
 
-/* The result [N, blocks, out, lanes], and the lengths of the attributes that all share. */
+/* The lengths of the attributes that all share; the result [N, blocks, out, lanes] as well. */
+bool infer_blocked_lists(Infer *x);
 bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes);
 void site_init(Site *s, Lower *L, Node *n, int64_t lanes);
 Part site_whole(const Site *s);
@@ -37,6 +38,10 @@ void site_open_acc(Site *s, int64_t from, int64_t to);
 void site_close(Site *s);
 Expr *site_out_row(const Site *s); /* of the element s->i */
 Expr *site_out_col(const Site *s);
+/* Stores the block's sums as output 0; at: where element (row, column, vector, lane) of the block goes. Where float64 follows, of which a
+ * vector holds half as many, by way of memory and a vector at a time. */
+typedef void (*PlaceFn)(Site *s, void *user, Expr *const *i, Expr **at);
+void site_store(Site *s, PlaceFn place, void *user);
 Expr *site_lane(Site *s); /* opens the loop over lanes */
 bool reads_inside(const Window *w, int64_t o, int64_t tap);
 /* Outputs of an edge block, of which there are n from the first on, whose tap reads inside. */

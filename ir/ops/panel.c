@@ -8,8 +8,10 @@
  * Rows that do not fill a block are a second set of nests behind the loop over blocks, columns that do not fill a panel a narrower
  * one. A strip of rows goes through all panels before the next one, so that it stays near. A deep product is cut in chunks of the depth,
  * one behind another in w; all but the last leave their sums in a temporary.
+ * MatMulIntegerPanel is the same on words of four elements along the depth (dot.h), without zero points.
  */
 #include "panel.h"
+#include "ir/dot.h"
 
 enum { COLS, ROWS, LANES, CHAINS, CHUNKS, STRIP };
 enum { IN_X, IN_W, IN_TAIL };
@@ -22,13 +24,16 @@ static int row_axis(const Type *o, int64_t rows) {
         if (o->dim[d] > o->dim[best]) best = d;
     return best;
 }
+/* Elements of the left operand in a step of the depth: a word of bytes, or one float. */
+static int64_t step_of(const Node *n) { return n->in[IN_W]->type.dt == DT_INT32 ? WORD_BYTES : 1; }
 bool infer_matmul_panel(Infer *x) {
     const Node *n = x->n;
     const Type *a = &n->in[IN_X]->type, *w = &n->in[IN_W]->type, *t = n->nin > IN_TAIL && n->in[IN_TAIL] ? &n->in[IN_TAIL]->type : NULL;
     int64_t dim[QN_MAX_RANK], cols = attr_i(n, COLS), lanes = attr_i(n, LANES), full;
     if (a->rank < 1 || w->rank != 3 || (t && t->rank != 3))
         return infer_error(x, "the operands have %d and %d dims, expected at least 1 and 3 (of the last panel as well)", a->rank, w->rank);
-    int64_t k = a->dim[a->rank - 1], chunks = attr_i(n, CHUNKS), depth;
+    int64_t k = a->dim[a->rank - 1] / step_of(n), chunks = attr_i(n, CHUNKS), depth;
+    if (a->dim[a->rank - 1] % step_of(n)) return infer_error(x, "the depth is %lld, expected whole words", (long long)a->dim[a->rank - 1]);
     if (chunks < 1 || chunks > w->dim[0] || w->dim[0] % chunks || (t && t->dim[0] != chunks))
         return infer_error(x, "the panels are expected to be of %lld chunks", (long long)chunks);
     if (!mul_ok(w->dim[1], chunks, &depth) || depth != k || (t && t->dim[1] != w->dim[1]))
@@ -43,7 +48,7 @@ bool infer_matmul_panel(Infer *x) {
         return infer_error(x, "%lld columns and blocks of %lld rows do not fit the panels", (long long)cols, (long long)attr_i(n, ROWS));
     for (int i = 0; i < a->rank - 1; i++) dim[i] = a->dim[i];
     dim[a->rank - 1] = cols;
-    return infer_out(x, 0, a->dt, a->rank, dim);
+    return infer_out(x, 0, w->dt, a->rank, dim);
 }
 int64_t macs_matmul_panel(const Node *n) {
     int64_t m;
@@ -64,7 +69,8 @@ static void products(const PanelPart *p, Buf *sum, const char *const *names, int
     Expr *s = lower_loop(L, panel_name(L, names[0], p->number), count), *k = e_add(a, from, s);
     if (count > 1) lower_call(L, "qn_fence", 0, NULL, 0, NULL, 0);
     Expr *i = lower_loop(L, panel_name(L, names[1], p->number), p->rows), *j = lower_loop(L, panel_name(L, names[2], p->number), p->width);
-    lower_put(L, sum, (Expr *[]){p->splits > 1 ? s : e_int(a, 0), i, j}, e_mul(a, p->x(p->user, i, k), p->w(p->user, k, j)), RED_ADD);
+    Expr *x = p->x(p->user, i, k), *w = p->w(p->user, k, j);
+    lower_put(L, sum, (Expr *[]){p->splits > 1 ? s : e_int(a, 0), i, j}, p->dot ? e_call2(a, *p->dot, x, w) : e_mul(a, x, w), RED_ADD);
     lower_ends(L, 3);
 }
 Buf *panel_sums(const PanelPart *p) {
@@ -139,8 +145,15 @@ static Expr *part_x(void *user, Expr *row, Expr *k) {
     const Part *p = user;
     Expr *at[QN_MAX_RANK];
     place(p, row, k, at);
-    at[p->n->in[IN_X]->type.rank - 1] = e_add(p->L->a, e_mul(p->L->a, p->chunk, e_int(p->L->a, p->n->in[p->input]->type.dim[1])), k);
-    return lower_load(p->L, p->n, IN_X, at);
+    Arena *a = p->L->a;
+    Expr **last = &at[p->n->in[IN_X]->type.rank - 1], *step = e_add(a, e_mul(a, p->chunk, e_int(a, p->n->in[p->input]->type.dim[1])), k);
+    Expr *byte[WORD_BYTES];
+    int64_t n = step_of(p->n);
+    for (int64_t i = 0; i < n; i++) {
+        *last = e_add(a, e_mul(a, step, e_int(a, n)), e_int(a, i));
+        byte[i] = lower_load(p->L, p->n, IN_X, at);
+    }
+    return n == 1 ? byte[0] : e_word(a, byte, WORD_BYTES);
 }
 static Expr *part_w(void *user, Expr *k, Expr *column) {
     const Part *p = user;
@@ -156,7 +169,9 @@ static void lower_part(Part *p, int64_t rows, Expr *row, Expr *block) {
     Lower *L = p->L;
     int64_t depth = p->n->in[p->input]->type.dim[1];
     int part = p->number++;
-    PanelPart one = {L, part, rows, p->width, depth, 1, dtype_compute(p->n->out[0]->type.dt), p, part_x, part_w, fetch_next, NULL};
+    CallFn dot = p->n->in[IN_X]->type.dt == DT_UINT8 ? CALL_DOT_US : CALL_DOT_SS;
+    PanelPart one = {L, part, rows, p->width, depth, 1, dtype_compute(p->n->out[0]->type.dt), p, part_x, part_w, fetch_next, NULL, NULL};
+    if (step_of(p->n) > 1) one.dot = &dot;
     p->rows = rows, p->row = row, p->block = block;
     if (p->parts) one.start = part_start;
     else one.splits = panel_splits(attr_i(p->n, CHAINS), rows * p->width / attr_i(p->n, LANES), depth);

@@ -16,6 +16,7 @@ typedef struct PanelPart {
     Expr *(*w)(void *user, Expr *k, Expr *column);
     void (*step)(void *user, Expr *k, int64_t steps);    /* NULL, or in front of the products of so many steps */
     Expr *(*start)(void *user, Expr *row, Expr *column); /* what sums begin with, only with one split; NULL: 0 */
+    const CallFn *dot;                                   /* of the values of x and w, words of four bytes; NULL: their product */
 } PanelPart;
 enum { CHAINS_MAX = 32 };
 /* So many sums that with so many vectors of each at least `chains` additions do not wait for each other; a power of two. */

@@ -250,7 +250,7 @@ static void put_block(Product *p, Buf *to, Expr *panel, Expr *row, int64_t rows)
     Cell *c = p->c;
     int64_t width = c->n->in[p->input]->type.dim[2];
     p->row = row;
-    PanelPart one = {L, c->part++, rows, width, c->hidden, 1, c->t, p, product_x, product_w, NULL, NULL};
+    PanelPart one = {L, c->part++, rows, width, c->hidden, 1, c->t, p, product_x, product_w, NULL, NULL, NULL};
     one.splits = panel_splits(attr_i(c->n, A_CHAINS), rows * width / attr_i(c->n, A_LANES), c->hidden);
     Buf *sum = panel_sums(&one);
     Expr *i = lower_loop(L, panel_name(L, "m", one.number), rows), *j = lower_loop(L, panel_name(L, "n", one.number), width);

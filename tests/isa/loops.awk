@@ -1,6 +1,6 @@
 # loops.awk: reads `objdump -d --no-show-raw-insn` and says of each function's innermost loops whether they multiply and add well.
 # A loop is the range of a jump backwards; one without another inside is innermost. Where it has several vector multiplications:
-#   "no fma"   it has no fused multiply-add though it adds as well
+#   "no fma"   it has no fused multiply-add of float32 though it adds as well
 #   "spills"   a vector of it is read from or written to the stack
 # -v allow=N: so many such accesses in a loop are not a fault.
 # -v want=REGEX: of the functions of this name, or of this name and a number, one must have such a loop.
@@ -24,9 +24,9 @@ function finish(    i, j, k, inner, fma, mul, add, stack, vec, any, base) {
         if (!inner) continue
         fma = mul = add = stack = vec = 0
         for (k = first[from[i]]; k < n && at[k] <= to[i]; k++) {
-            if (op[k] ~ /^vfn?m(add|sub)[0-9]*p|^fml[as]$|^vfn?m(acc|sac|add|sub)\./) fma++
-            else if (op[k] ~ /^v?mulps|^vfmul/ || (op[k] == "fmul" && arg[k] ~ /^v/)) mul++
-            else if (op[k] ~ /^v?addps|^vfadd/ || (op[k] == "fadd" && arg[k] ~ /^v/)) add++
+            if (op[k] ~ /^vfn?m(add|sub)[0-9]*p|^vpdpbusd|^[su]dot$|^fml[as]$|^vfn?m(acc|sac|add|sub)\./) fma++
+            else if (op[k] ~ /^v?mulps|^vfmul/ || (op[k] == "fmul" && arg[k] ~ /^v[0-9]+\.4s/)) mul++
+            else if (op[k] ~ /^v?addps|^vfadd/ || (op[k] == "fadd" && arg[k] ~ /^v[0-9]+\.4s/)) add++
             if (arg[k] ~ /%[xyz]mm|^[qv][0-9]/ || op[k] ~ /^v/) vec++
             if (arg[k] ~ /%[xyz]mm/ && op[k] !~ /broadcast/ && arg[k] !~ /\{1to/ && (arg[k] ~ /\(%rsp[,)]/ || (frame && arg[k] ~ /-0x[0-9a-f]*\(%rbp[,)]/))) stack++
             if (op[k] ~ /^(ldr|str|ldp|stp|ldur|stur)$/ && arg[k] ~ /^q/ && arg[k] ~ /\[(sp|x29)/) stack++

@@ -158,7 +158,11 @@ static void build_calls(Case *t, DType dt) {
     Buf *x = vector(f, "x", dt, N), *y = vector(f, "y", dt, N);
     for (int k = 0; k < CALL_COUNT; k++) {
         char kind = call_info[k].kind;
-        if (kind == 't' ? dt != DT_FLOAT32 : kind == 'u' ? dt != DT_UINT32 : (kind == 'i') == dtype_is_float(dt)) continue;
+        if (kind == 't'   ? dt != DT_FLOAT32
+            : kind == 'd' ? dt != DT_INT32
+            : kind == 'u' ? dt != DT_UINT32
+                          : (kind == 'i') == dtype_is_float(dt))
+            continue;
         Loop l = loop(f, N);
         out(t, &l, call_info[k].name,
             call_info[k].arity == 1 ? e_call1(t->a, (CallFn)k, at(&l, x)) : e_call2(t->a, (CallFn)k, at(&l, x), at(&l, y)));

@@ -27,13 +27,31 @@ class Net:
         value = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.01 + 0.001 * self.n])
         return self.op("ConstantOfShape", [self.ints(dims)], value=value)
 
-    def input(self, dims):
+    def byte(self, dims, v, dtype=TensorProto.INT8):
+        return self.op("ConstantOfShape", [self.ints(dims)], value=helper.make_tensor("v", dtype, [1], [v]))
+
+    def input(self, dims, dtype=TensorProto.FLOAT):
         self.n += 1
-        self.ins.append(helper.make_tensor_value_info(f"x{self.n}", TensorProto.FLOAT, dims))
+        self.ins.append(helper.make_tensor_value_info(f"x{self.n}", dtype, dims))
         return f"x{self.n}"
 
-    def output(self, t):
-        self.outs.append(helper.make_tensor_value_info(t, TensorProto.FLOAT, None))
+    def output(self, t, dtype=TensorProto.FLOAT):
+        self.outs.append(helper.make_tensor_value_info(t, dtype, None))
+
+    def quantised(self, product):
+        y = self.op("Mul", [self.op("Cast", [product], to=TensorProto.DOUBLE), self.op("ConstantOfShape", [self.ints([])], value=helper.make_tensor(
+            "v", TensorProto.DOUBLE, [1], [0.001]))])
+        one = self.op("ConstantOfShape", [self.ints([])], value=helper.make_tensor("v", TensorProto.DOUBLE, [1], [1.0]))
+        self.output(self.op("QuantizeLinear", [y, one, self.byte([], 3)]), TensorProto.INT8)
+
+    def conv_bytes(self, c, m, size, k, s=1):
+        x = self.input([1, c, size, size], TensorProto.UINT8)
+        self.quantised(self.op("ConvInteger", [x, self.byte([m, c, k, k], 1 + self.n % 5), self.byte([], 7, TensorProto.UINT8)],
+                               f"conv_{c}_{m}_{size}_{k}x{k}_s{s}", strides=[s, s], pads=[k // 2] * 4))
+
+    def gemm_bytes(self, rows, k, n):
+        x = self.input([1, rows, k], TensorProto.INT8)
+        self.quantised(self.op("MatMulInteger", [x, self.byte([k, n], 1 + self.n % 5), self.byte([], -7)], f"gemm_{rows}_{k}_{n}"))
 
     def conv(self, c, m, size, k, s=1, g=1):
         kind = "dw" if g > 1 and g == c else "conv"
@@ -82,6 +100,12 @@ def main():
     for shape in [(16, 96, 112, 1), (24, 144, 56, 1), (144, 24, 56, 1), (192, 32, 28, 1), (384, 64, 14, 1), (160, 960, 7, 1), (320, 1280, 7, 1)]:
         d.conv(*shape)
     d.save("separable")
+    b = Net()  # quantised networks
+    for shape in [(3, 32, 96, 3, 2), (16, 64, 32, 3, 2), (64, 64, 25, 1), (64, 64, 16, 3), (128, 256, 12, 1), (256, 256, 6, 3), (24, 40, 20, 5)]:
+        b.conv_bytes(*shape)
+    for shape in [(1, 640, 128), (128, 768, 768), (16, 100, 30)]:
+        b.gemm_bytes(*shape)
+    b.save("bytes")
     t = Net()  # transformers and taggers
     for shape in [(128, 768, 768), (128, 768, 640), (128, 1024, 384), (197, 192, 576), (197, 768, 768), (1, 512, 512), (1, 768, 640),
                   (16, 100, 30), (50, 64, 100)]:
