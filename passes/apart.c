@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* apart.c: do the iterations of a loop write elements of their own? The address of each access, in elements, is a sum of terms
  * k*v. Terms larger than the loop's own step move by multiples of their greatest common divisor M; what is left must stay below
- * the step, and all steps together below M: then the loop's variable is a digit of the address. This sees through buffers that
- * were flattened, which a test of one subscript at a time does not.
+ * the step, and all steps together below M: then the loop's variable is a digit of the address, whatever the values of larger terms. This
+ * sees through buffers that were flattened, which a test of one subscript at a time does not.
  *
  *   for e in 0..112: for u in 0..2: for x in 0..112: y[u*12544 + e*112 + x]      M 12544, step 112, the rest 0 to 111: apart
  */
@@ -11,6 +11,7 @@
 
 typedef struct Term {
     int64_t k, lo, hi;
+    bool any; /* of a value that nobody knows: lo and hi do not count */
 } Term;
 typedef struct Access {
     const Buf *b;
@@ -47,7 +48,7 @@ static bool add_affine(const Look *w, Affine *sum, const Affine *f, int64_t fact
             continue;
         }
         if (w->kind[f->v[i]->id] == 3 && !add_affine(w, sum, &w->let[f->v[i]->id], k)) return false;
-        if (w->kind[f->v[i]->id] == 4) return false;
+        if (w->kind[f->v[i]->id] == 4 && f->v[i]->t != DT_INT64) return false;
         int at = 0;
         while (at < sum->n && sum->v[at] != f->v[i]) at++;
         if (at == 16) return false;
@@ -79,8 +80,9 @@ static void note(Look *w, const Buf *b, Expr *const *idx, bool store) {
         const int id = sum.v[i]->id;
         if (w->kind[id] == 0) outside.v[outside.n] = sum.v[i], outside.k[outside.n++] = sum.k[i];
         else if (sum.v[i] == w->v) x.step = sum.k[i], x.pinned = w->lo[id] == w->hi[id], x.only = w->lo[id];
+        else if (w->kind[id] == 4) vec_push(w->tmp, &x.term, ((Term){sum.k[i], 0, 0, true}));
         else if (w->lo[id] == w->hi[id]) sum.c += sum.k[i] * w->lo[id];
-        else vec_push(w->tmp, &x.term, ((Term){sum.k[i], w->lo[id], w->hi[id]}));
+        else vec_push(w->tmp, &x.term, ((Term){sum.k[i], w->lo[id], w->hi[id], false}));
     }
     known = known && same_outside(w, b, &outside);
     int64_t through = 0; /* the part of the step that comes from where strips begin */
@@ -162,6 +164,7 @@ static void narrow(Look *w, const Expr *c, KeptList *kept) {
     if ((c->op != BIN_LT && c->op != BIN_LE) || c->u.a[0]->t != DT_INT64) return;
     if (!expr_affine(e_sub(w->tmp, c->u.a[1], c->u.a[0]), &f) || !add_affine(w, &sum, &f, 1) || sum.n != 1 || sum.k[0] == 0) return;
     const int id = sum.v[0]->id;
+    if (w->kind[id] == 4) return;
     int64_t at_least = c->op == BIN_LT ? 1 : 0, k = sum.k[0], bound; /* k * v + sum.c >= at_least */
     if (__builtin_sub_overflow(at_least, sum.c, &bound)) return;
     vec_push(w->tmp, kept, ((Kept){id, w->lo[id], w->hi[id]}));
@@ -233,6 +236,7 @@ static bool buffer_apart(Look *w, const Buf *b, int64_t first) {
         }
         for (int j = 0; j < x->term.n; j++) {
             if (size_of(x->term.v[j].k) > LARGE || size_of(x->term.v[j].lo) > LARGE || size_of(x->term.v[j].hi) > LARGE) return false;
+            if (x->term.v[j].any && size_of(x->term.v[j].k) <= size_of(step)) return false;
             if (size_of(x->term.v[j].k) > size_of(step)) period = gcd(size_of(x->term.v[j].k), period);
         }
     }

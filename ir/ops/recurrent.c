@@ -165,22 +165,35 @@ typedef struct Cell {
     Expr *alive;           /* step < sequence_lens[b], NULL: always */
     int part;              /* RecurrentPanel: number of the next product */
 } Cell;
+static struct Act act_of(const Node *n, int dir, int k) {
+    struct Act a = acts[act_find(act_name(n, dir, k))];
+    int i = dir * kind_of(n)->nact + k;
+    if (n->attr[A_ALPHA].n > i) a.alpha = n->attr[A_ALPHA].fs[i];
+    if (n->attr[A_BETA].n > i) a.beta = n->attr[A_BETA].fs[i];
+    return a;
+}
+/* Two directions that compute the same are the iterations of one loop. */
+static bool directions_alike(const Node *n) {
+    if (ndir(n) != 2) return false;
+    for (int k = 0; k < kind_of(n)->nact; k++) {
+        struct Act a = act_of(n, 0, k), b = act_of(n, 1, k);
+        if (a.name != b.name || a.alpha != b.alpha || a.beta != b.beta) return false;
+    }
+    return true;
+}
 static Expr *act(Lower *L, const Cell *c, int k, Expr *x) {
     static const char *const names[] = {"x", "alpha", "beta"};
-    const struct Act *a = &acts[act_find(act_name(c->n, c->dir, k))];
-    int i = c->dir * c->kd->nact + k;
-    float alpha = c->n->attr[A_ALPHA].n > i ? c->n->attr[A_ALPHA].fs[i] : a->alpha,
-          beta = c->n->attr[A_BETA].n > i ? c->n->attr[A_BETA].fs[i] : a->beta;
+    const struct Act a = act_of(c->n, c->dir, k);
     if (attr_has(c->n, A_CLIP) && attr_f(c->n, A_CLIP) > 0) {
         float clip = attr_f(c->n, A_CLIP);
         x = e_min(L->a, e_max(L->a, x, e_lit(L->a, c->t, -clip)), e_lit(L->a, c->t, clip));
     }
-    Expr *v[] = {lower_let(L, "a", x), e_lit(L->a, c->t, alpha), e_lit(L->a, c->t, beta)};
-    return lower_formula(L, a->formula, 3, names, v);
+    Expr *v[] = {lower_let(L, "a", x), e_lit(L->a, c->t, a.alpha), e_lit(L->a, c->t, a.beta)};
+    return lower_formula(L, a.formula, 3, names, v);
 }
 static Expr *gate_row(Lower *L, const Cell *c, int g, Expr *h) { return e_add(L->a, e_int(L->a, g * c->hidden), h); }
 static Expr *x_at(Lower *L, const Cell *c, int g) { /* RecurrentPanel: the input's part of a gate */
-    Expr *col = e_add(L->a, e_int(L->a, (c->dir * c->kd->gates + g) * c->hidden), c->h);
+    Expr *col = e_add(L->a, e_mul(L->a, c->d, e_int(L->a, c->kd->gates * c->hidden)), gate_row(L, c, g, c->h));
     return lower_load(L, c->n, I_X, c->layout ? (Expr *[]){c->b, c->step, col} : (Expr *[]){c->step, c->b, col});
 }
 static Expr *r_at(Lower *L, const Cell *c, Buf *r, int g) { return lower_get(L, r, (Expr *[]){c->b, gate_row(L, c, g, c->h)}); }
@@ -262,7 +275,7 @@ static void put_products(Lower *L, Cell *c, int input, Buf *state, Buf *to) {
     Product p = {L, c, input, state, NULL, NULL};
     int64_t rows = min_i64(attr_i(c->n, A_ROWS), c->batch), panels = c->n->in[input]->type.dim[0] / ndir(c->n);
     Expr *panel = lower_loop(L, panel_name(L, "p", c->part), panels);
-    p.panel = e_add(L->a, panel, e_int(L->a, c->dir * panels));
+    p.panel = e_add(L->a, panel, e_mul(L->a, c->d, e_int(L->a, panels)));
     Expr *block = lower_loop(L, panel_name(L, "mo", c->part), c->batch / rows);
     put_block(&p, to, panel, e_mul(L->a, block, e_int(L->a, rows)), rows);
     lower_end(L);
@@ -349,6 +362,30 @@ static Buf *panel_temp(Lower *L, const Cell *c, const char *name, int input) {
     const Type *w = &c->n->in[input]->type;
     return lower_temp(L, name, c->t, 2, (int64_t[]){c->batch, w->dim[0] / ndir(c->n) * w->dim[2]});
 }
+/* One direction, or both as a loop; its temporaries are its own. */
+static void put_direction(Lower *L, Cell *c, bool both) {
+    Arena *a = L->a;
+    int64_t state[2] = {c->batch, c->hidden}, gates[3] = {c->batch, c->kd->gates, c->hidden};
+    bool panel = is_panel(c->n), lstm = c->kd->gates == 4, gru = c->kd->gates == 3, lbr = gru && attr_i(c->n, A_EXTRA);
+    c->d = both ? lower_loop(L, "d", 2) : e_int(a, c->dir);
+    c->z = panel ? panel_temp(L, c, "z", I_W) : lower_temp(L, "z", c->t, 3, gates);
+    c->hs = lower_temp(L, "hs", c->t, 2, state);
+    if (lstm) c->cs = lower_temp(L, "cs", c->t, 2, state);
+    if (gru && !(panel && lbr)) c->zr = lower_temp(L, "zr", c->t, 2, state);
+    if (gru && panel && !lbr) c->rz = panel_temp(L, c, "rz", I_R);
+    states(L, c, true);
+    Expr *t = lower_loop_to(L, "t", c->steps), *back = e_sub(a, e_sub(a, c->steps, e_int(a, 1)), t);
+    if (both) c->step = lower_let(L, "step", e_select(a, e_lt(a, c->d, e_int(a, 1)), t, back));
+    else c->step = c->dir == 1 || strcmp(attr_s(c->n, A_DIR), "reverse") == 0 ? back : t;
+    if (panel) put_products(L, c, I_W, c->hs, c->z);
+    else put_z(L, c, lbr);
+    if (lstm) cell_lstm(L, c);
+    else if (gru) cell_gru(L, c);
+    else cell_rnn(L, c);
+    lower_end(L);
+    states(L, c, false);
+    if (both) lower_end(L);
+}
 bool lower_recurrent(Lower *L, Node *n) {
     const Type *t = &n->in[I_X]->type;
     bool panel = is_panel(n);
@@ -359,26 +396,7 @@ bool lower_recurrent(Lower *L, Node *n) {
               .hidden = panel ? attr_i(n, A_HIDDEN) : n->in[I_R]->type.dim[2],
               .input = t->dim[2]};
     c.steps = lower_dim(L, t, c.layout), c.samples = lower_dim(L, t, !c.layout), c.batch = t->dim[!c.layout];
-    int64_t state[2] = {c.batch, c.hidden}, gates[3] = {c.batch, c.kd->gates, c.hidden};
-    bool lstm = c.kd->gates == 4, gru = c.kd->gates == 3, lbr = gru && attr_i(n, A_EXTRA);
-    c.z = panel ? panel_temp(L, &c, "z", I_W) : lower_temp(L, "z", c.t, 3, gates);
-    c.hs = lower_temp(L, "hs", c.t, 2, state);
-    if (lstm) c.cs = lower_temp(L, "cs", c.t, 2, state);
-    if (gru && !(panel && lbr)) c.zr = lower_temp(L, "zr", c.t, 2, state);
-    if (gru && panel && !lbr) c.rz = panel_temp(L, &c, "rz", I_R);
-    for (c.dir = 0; c.dir < ndir(n); c.dir++) {
-        bool back = c.dir == 1 || strcmp(attr_s(n, A_DIR), "reverse") == 0;
-        c.d = e_int(L->a, c.dir);
-        states(L, &c, true);
-        Expr *s = lower_loop_to(L, "t", c.steps);
-        c.step = back ? e_sub(L->a, e_sub(L->a, c.steps, e_int(L->a, 1)), s) : s;
-        if (panel) put_products(L, &c, I_W, c.hs, c.z);
-        else put_z(L, &c, lbr);
-        if (lstm) cell_lstm(L, &c);
-        else if (gru) cell_gru(L, &c);
-        else cell_rnn(L, &c);
-        lower_end(L);
-        states(L, &c, false);
-    }
+    const bool both = directions_alike(n);
+    for (; c.dir < (both ? 1 : ndir(n)); c.dir++) put_direction(L, &c, both);
     return true;
 }

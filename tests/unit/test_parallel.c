@@ -124,6 +124,16 @@ static const Row rows[] = {
      "func f(x: float32[65536], writes y: float32[65536])\n  for t in 0..16\n    for z in 0..16\n      for b in 0..4\n"
      "        if b < 3\n          for j in 0..64\n            y[t * 3328 + z * 208 + b * 64 + j] = x[t * 3328 + z * 208 + j] + 1.0\n",
      2, "t"},
+    {"two directions through time: a digit below the step, which is a value that nobody knows",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for d in 0..2\n    for t in 0..64\n"
+     "      let s: int64 = select(d < 1, t, 63 - t)\n      for j in 0..512\n"
+     "        y[s * 1024 + d * 512 + j] = x[s * 1024 + d * 512 + j] * 2.0\n",
+     2, "d"},
+    {"a value that nobody knows may lead anywhere",
+     "func f(x: float32[65536], writes y: float32[65536])\n  for d in 0..2\n    for t in 0..64\n"
+     "      let s: int64 = select(d < 1, t, 63 - t)\n      for j in 0..512\n"
+     "        y[s * 512 + d * 512 + j] = x[s * 512 + j] * 2.0\n",
+     2, ""},
     {"rows in pairs, of which a test leaves out the last: they do not reach the next plane",
      "func f(x: float32[65536], writes y: float32[65536])\n  for e in 0..64\n    for u in 0..4\n      for j in 0..64\n"
      "        y[u * 8128 + e * 128 + j] = x[e * 128 + j] + 1.0\n      if e < 63\n        for k in 0..64\n"
