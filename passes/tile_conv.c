@@ -11,8 +11,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_BLOCK_TAPS = 9 }; /* blocks of several rows at the upper and lower edge write out their taps: not too many */
-enum { FAR_RATE = 5 };       /* bytes a cycle from behind the second level of cache */
+enum { MAX_BLOCK_TAPS = 9 };           /* blocks of several rows at the upper and lower edge write out their taps: not too many */
+enum { FAR_RATE = 5, NEAR_RATE = 40 }; /* bytes a cycle from behind the second level of cache, and from it */
 static int64_t level_bytes(const Target *t, const char *name, int64_t def) {
     int i = target_level(t, name);
     return i >= 0 ? t->level[i].words * t->level[i].word_bits / 8 : def;
@@ -98,7 +98,7 @@ static double strips_cycles(const Target *t, int64_t lanes, const WinogradExtent
     double products = strips * side * columns_cycles(rows * e->wide, points, 1, vecs, true) * c * ceil(f / (double)(vecs * lanes));
     double streamed = weights * (inputs + sums + weights > 0.75 * cache ? strips : 1);
     double spilled = inputs + sums > 0.9 * cache ? strips * inputs * ceil(f / (double)(vecs * lanes)) / FAR_RATE : 0;
-    return with_stream(products, streamed) + spilled;
+    return with_stream(products, streamed) + strips * weights / NEAR_RATE + spilled;
 }
 /* Transforms of a tile of one block of channels, loads and stores included: measured. */
 static double transform_cycles(int64_t lanes, const WinogradExtents *e) {

@@ -78,6 +78,63 @@ static Expr *combine(Wino *w, const double *k, Expr *const *x, int64_t n) {
     return sum;
 }
 
+static bool same_but_signs(const double *p, const double *q, int64_t n) { /* two rows, of n factors; 0: there are no two */
+    bool same = n > 0, some = false;
+    for (int64_t i = 0; i < n && same; i++) same = p[i] == q[i] || p[i] == -q[i], some |= p[i] != q[i];
+    return same && some;
+}
+static Expr *named(Wino *w, Expr *e) { return e && e->k != E_VAR ? lower_let(w->L, "s", e) : e; }
+/* The part of a row that it has in common with the next one, and the other one, as factor * sum. */
+static void shared_parts(Wino *w, const double *p, const double *q, Expr *const *x, Expr **same, Expr **other, double *factor) {
+    double s[6] = {0}, o[6] = {0};
+    bool equal = true;
+    *factor = 0;
+    for (int64_t i = 0; i < w->side; i++) {
+        if (p[i] == q[i]) s[i] = p[i];
+        else o[i] = p[i];
+        double f = o[i] < 0 ? -o[i] : o[i];
+        if (f == 0) continue;
+        equal &= *factor == 0 || *factor == f;
+        *factor = f;
+    }
+    if (!equal) *factor = 1;
+    for (int64_t i = 0; i < w->side; i++) o[i] /= *factor;
+    *same = named(w, combine(w, s, x, w->side)), *other = named(w, combine(w, o, x, w->side));
+}
+/* y[r] = sum of m[r][i] * x[i]. Rows that differ in signs alone share their sums, and columns do:
+ * a + 2b, a - 2b of (a, b);   c + d, c - d are x1 + x2, x1 - x2 in all rows. */
+static void transform(Wino *w, const double *m, int64_t rows, Expr *const *x, Expr **y) {
+    Arena *a = w->L->a;
+    int64_t n = w->side;
+    double k[36];
+    Expr *v[6];
+    for (int64_t i = 0; i < rows * n; i++) k[i] = m[i];
+    for (int64_t i = 0; i < n; i++) v[i] = x[i];
+    for (int64_t i = 0; i + 1 < n; i++) { /* columns */
+        double p[6], q[6];
+        for (int64_t r = 0; r < rows; r++) p[r] = m[r * n + i], q[r] = m[r * n + i + 1];
+        if (!same_but_signs(p, q, rows)) continue;
+        int64_t sums = 0, differences = 0;
+        for (int64_t r = 0; r < rows; r++) sums += p[r] != 0 && p[r] == q[r], differences += p[r] != q[r];
+        if (sums + differences < 3) continue; /* nothing would be shared */
+        v[i] = named(w, e_add(a, x[i], x[i + 1])), v[i + 1] = named(w, e_sub(a, x[i], x[i + 1]));
+        for (int64_t r = 0; r < rows; r++) k[r * n + i] = p[r] == q[r] ? p[r] : 0, k[r * n + i + 1] = p[r] == q[r] ? 0 : p[r];
+        i++;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        Expr *same, *other;
+        double f;
+        if (r + 1 == rows || !same_but_signs(k + r * n, k + (r + 1) * n, n)) {
+            y[r] = combine(w, k + r * n, v, n);
+            continue;
+        }
+        shared_parts(w, k + r * n, k + (r + 1) * n, v, &same, &other, &f);
+        Expr *more = f == 1 ? other : e_mul(a, other, e_lit(a, w->t, f));
+        y[r] = e_add(a, same, more), y[r + 1] = e_sub(a, same, more); /* no row is the negative of another */
+        r++;
+    }
+}
+
 /* ---- inputs */
 static Expr *in_place(Wino *w, Expr *tile, int axis, int64_t i) {
     Arena *a = w->L->a;
@@ -93,44 +150,69 @@ static Expr *in_range(Wino *w, Expr *tile, int axis, int64_t first, int64_t last
     Expr *c[] = {e_le(a, e_int(a, 0), in_place(w, tile, axis, first)), e_lt(a, in_place(w, tile, axis, last), e_int(a, w->in[axis]))};
     return all_of(a, c, 2);
 }
-static void transform_input(Wino *w, Expr *cb, Expr *ty, Expr *tx, Expr *tile, bool edge) {
+/* Where a tile reaches over the border: the part of it that lies inside, zeros around. */
+static void tile_range(Wino *w, Expr *tile, int axis, Expr **lo, Expr **hi) {
+    Arena *a = w->L->a;
+    Expr *first = in_place(w, tile, axis, 0);
+    *lo = lower_let(w->L, "lo", e_max(a, e_int(a, 0), e_sub(a, e_int(a, 0), first)));
+    *hi = lower_let(w->L, "hi", e_min(a, e_int(a, w->side), e_sub(a, e_int(a, w->in[axis]), first)));
+}
+static Buf *edge_tile(Wino *w, Expr *cb, Expr *ty, Expr *tx) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    Expr *lo[2], *hi[2];
+    Buf *d = lower_temp(L, "in", w->t, 3, (int64_t[]){w->side, w->side, w->lanes});
+    Expr *i = lower_loop(L, "i", w->side), *j = lower_loop(L, "j", w->side), *l = lane(w);
+    lower_put(L, d, (Expr *[]){i, j, l}, e_lit(a, w->t, 0), RED_NONE);
+    lower_ends(L, 3);
+    tile_range(w, ty, 0, &lo[0], &hi[0]), tile_range(w, tx, 1, &lo[1], &hi[1]);
+    i = lower_loop_range(L, "i", lo[0], hi[0]), j = lower_loop_range(L, "j", lo[1], hi[1]), l = lane(w);
+    Expr *at[] = {w->at_n, cb, e_add(a, in_place(w, ty, 0, 0), i), e_add(a, in_place(w, tx, 1, 0), j), l};
+    lower_put(L, d, (Expr *[]){i, j, l}, lower_load(L, w->n, 0, at), RED_NONE);
+    lower_ends(L, 3);
+    return d;
+}
+/* Rows first .. first + count of B'd, then of B'dB. */
+static void transform_rows(Wino *w, const Buf *edge, Expr *cb, Expr *ty, Expr *tx, Expr *tile, int64_t first, int64_t count) {
     Lower *L = w->L;
     Arena *a = L->a;
     const double *B = winograd_matrix(w->m, 'B');
     int64_t side = w->side;
-    Expr *x[6], *l;
-    Buf *d = NULL, *t = registers(w, "row", side, side);
-    if (edge) {
-        d = registers(w, "in", side, side);
-        for (int64_t k = 0; k < side * side; k++) {
-            l = lane(w);
-            lower_put(L, d, (Expr *[]){e_int(a, k / side), e_int(a, k % side), l}, e_lit(a, w->t, 0), RED_NONE);
-            lower_end(L);
-            Expr *c[] = {in_range(w, ty, 0, k / side, k / side), in_range(w, tx, 1, k % side, k % side)};
-            lower_if(L, all_of(a, c, 2));
-            l = lane(w);
-            Expr *v = lower_load(L, w->n, 0, (Expr *[]){w->at_n, cb, in_place(w, ty, 0, k / side), in_place(w, tx, 1, k % side), l});
-            lower_put(L, d, (Expr *[]){e_int(a, k / side), e_int(a, k % side), l}, v, RED_NONE);
-            lower_ends(L, 2);
-        }
-    }
+    Expr *x[6], *y[6], *l;
+    Buf *t = registers(w, "row", count, side);
     for (int64_t j = 0; j < side; j++) {
         l = lane(w);
         for (int64_t i = 0; i < side; i++) {
-            Expr *v = edge ? lower_get(L, d, (Expr *[]){e_int(a, i), e_int(a, j), l})
-                           : lower_load(L, w->n, 0, (Expr *[]){w->at_n, cb, in_place(w, ty, 0, i), in_place(w, tx, 1, j), l});
-            x[i] = lower_let(L, "d", v);
+            x[i] = NULL;
+            for (int64_t r = first; r < first + count; r++)
+                if (B[r * side + i] != 0 && !x[i])
+                    x[i] =
+                        lower_let(L, "d",
+                                  edge ? lower_get(L, (Buf *)edge, (Expr *[]){e_int(a, i), e_int(a, j), l})
+                                       : lower_load(L, w->n, 0, (Expr *[]){w->at_n, cb, in_place(w, ty, 0, i), in_place(w, tx, 1, j), l}));
         }
-        for (int64_t i = 0; i < side; i++)
-            lower_put(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}, combine(w, B + i * side, x, side), RED_NONE);
+        transform(w, B + first * side, count, x, y);
+        for (int64_t r = 0; r < count; r++) lower_put(L, t, (Expr *[]){e_int(a, r), e_int(a, j), l}, y[r], RED_NONE);
         lower_end(L);
     }
-    for (int64_t i = 0; i < side; i++) {
+    for (int64_t r = 0; r < count; r++) {
         l = lane(w);
-        for (int64_t j = 0; j < side; j++) x[j] = lower_let(L, "d", lower_get(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}));
+        for (int64_t j = 0; j < side; j++) x[j] = lower_let(L, "d", lower_get(L, t, (Expr *[]){e_int(a, r), e_int(a, j), l}));
+        transform(w, B, side, x, y);
         for (int64_t j = 0; j < side; j++)
-            lower_put(L, w->v, (Expr *[]){e_int(a, i * side + j), input_row(w, cb, tile), l}, combine(w, B + j * side, x, side), RED_NONE);
+            lower_put(L, w->v, (Expr *[]){e_int(a, (first + r) * side + j), input_row(w, cb, tile), l}, y[j], RED_NONE);
         lower_end(L);
+    }
+}
+/* Tiles whose values do not fit into registers are transformed by rows that share sums; a fence keeps compilers from loading the tile once
+ * and keeping it in memory instead. */
+static void transform_input(Wino *w, Expr *cb, Expr *ty, Expr *tx, Expr *tile, bool edge) {
+    const Buf *d = edge ? edge_tile(w, cb, ty, tx) : NULL;
+    const double *B = winograd_matrix(w->m, 'B');
+    for (int64_t i = 0, n; i < w->side; i += n) {
+        n = w->m == 2 ? w->side : 1 + same_but_signs(B + i * w->side, B + (i + 1) * w->side, i + 1 < w->side ? w->side : 0);
+        if (i) lower_call(w->L, "qn_fence", 0, NULL, 0, NULL, 0);
+        transform_rows(w, d, cb, ty, tx, tile, i, n);
     }
 }
 static void inputs(Wino *w) {
@@ -192,12 +274,27 @@ static void products(Wino *w, Expr *panel) {
 }
 
 /* ---- results */
+/* Element (i, j) of a tile, unless it lies outside the result. */
+static void store_result(Wino *w, Buf *row, Expr *ob, Expr *ty, Expr *tx, int64_t i, int64_t j) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    Expr *oy = e_add(a, e_mul(a, ty, e_int(a, w->m)), e_int(a, i)), *ox = e_add(a, e_mul(a, tx, e_int(a, w->m)), e_int(a, j)), *c[2];
+    int tests = 0;
+    if (w->high * w->m > w->out[0] && (w->high * w->m - w->out[0] >= w->m || i >= w->out[0] % w->m))
+        c[tests++] = e_lt(a, oy, e_int(a, w->out[0]));
+    if (w->out[1] % w->m && j >= w->out[1] % w->m) c[tests++] = e_lt(a, ox, e_int(a, w->out[1]));
+    if (tests) lower_if(L, all_of(a, c, tests));
+    Expr *l = lane(w), *sum = lower_get(L, row, (Expr *[]){e_int(a, 0), e_int(a, j), l});
+    if (w->n->nin > 2) sum = e_add(a, sum, lower_load(L, w->n, 2, (Expr *[]){ob, l}));
+    lower_store(L, w->n, 0, (Expr *[]){w->at_n, ob, oy, ox, l}, sum);
+    lower_ends(L, tests ? 2 : 1);
+}
 static void results(Wino *w, Expr *block) {
     Lower *L = w->L;
     Arena *a = L->a;
     const double *A = winograd_matrix(w->m, 'A');
     int64_t side = w->side;
-    Expr *x[6], *l;
+    Expr *x[6], *value[6], *l;
     Expr *y = lower_loop(L, "ty", w->rows), *tx = lower_loop(L, "tx", w->wide), *v = lower_loop(L, "mv", w->vecs);
     Expr *ty = lower_let(L, "th", e_add(a, w->first, y)), *tile = lower_let(L, "tile", e_add(a, e_mul(a, y, e_int(a, w->wide)), tx));
     Expr *ob = e_add(a, block, v);
@@ -206,26 +303,19 @@ static void results(Wino *w, Expr *block) {
         l = lane(w);
         for (int64_t k = 0; k < side; k++)
             x[k] = lower_let(L, "d", lower_get(L, w->s, (Expr *[]){e_int(a, k * side + j), sum_row(w, tile, v), l}));
-        for (int64_t i = 0; i < w->m; i++)
-            lower_put(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}, combine(w, A + i * side, x, side), RED_NONE);
+        transform(w, A, w->m, x, value);
+        for (int64_t i = 0; i < w->m; i++) lower_put(L, t, (Expr *[]){e_int(a, i), e_int(a, j), l}, value[i], RED_NONE);
         lower_end(L);
     }
-    for (int64_t i = 0; i < w->m; i++)
-        for (int64_t j = 0; j < w->m; j++) {
-            Expr *oy = e_add(a, e_mul(a, ty, e_int(a, w->m)), e_int(a, i)), *ox = e_add(a, e_mul(a, tx, e_int(a, w->m)), e_int(a, j)),
-                 *c[2];
-            int tests = 0;
-            if (w->high * w->m > w->out[0] && (w->high * w->m - w->out[0] >= w->m || i >= w->out[0] % w->m))
-                c[tests++] = e_lt(a, oy, e_int(a, w->out[0]));
-            if (w->out[1] % w->m && j >= w->out[1] % w->m) c[tests++] = e_lt(a, ox, e_int(a, w->out[1]));
-            if (tests) lower_if(L, all_of(a, c, tests));
-            l = lane(w);
-            for (int64_t k = 0; k < side; k++) x[k] = lower_get(L, t, (Expr *[]){e_int(a, i), e_int(a, k), l});
-            Expr *sum = combine(w, A + j * side, x, side);
-            if (w->n->nin > 2) sum = e_add(a, sum, lower_load(L, w->n, 2, (Expr *[]){ob, l}));
-            lower_store(L, w->n, 0, (Expr *[]){w->at_n, ob, oy, ox, l}, sum);
-            lower_ends(L, tests ? 2 : 1);
-        }
+    for (int64_t i = 0; i < w->m; i++) {
+        Buf *row = registers(w, "out", 1, w->m);
+        l = lane(w);
+        for (int64_t k = 0; k < side; k++) x[k] = lower_let(L, "d", lower_get(L, t, (Expr *[]){e_int(a, i), e_int(a, k), l}));
+        transform(w, A, w->m, x, value);
+        for (int64_t j = 0; j < w->m; j++) lower_put(L, row, (Expr *[]){e_int(a, 0), e_int(a, j), l}, value[j], RED_NONE);
+        lower_end(L);
+        for (int64_t j = 0; j < w->m; j++) store_result(w, row, ob, ty, tx, i, j);
+    }
     lower_ends(L, 3);
 }
 bool lower_winograd(Lower *L, Node *n) {
