@@ -12,6 +12,10 @@ typedef struct Blocked {
     bool nhwc;   /* the tensor's own order of axes: [N, H, W, C], else [N, C, H, W] */
     bool native; /* computed blocked, not converted for a reader */
 } Blocked;
+typedef struct Tried { /* weights of F(4x4), and what it loses: winograd_error.c */
+    const Tensor *w;
+    double error;
+} Tried;
 typedef struct Layout {
     Run *r;
     Graph *g;
@@ -20,6 +24,7 @@ typedef struct Layout {
     Vec(Blocked) of;         /* by tensor id */
     Map *consts;             /* constants per channel that were blocked before */
     Vec(const Node *) small; /* convolutions that may not have the weights of F(4x4) */
+    Vec(Tried) tried;
 } Layout;
 
 Blocked *layout_of(Layout *l, const Tensor *t); /* never NULL; valid until the next call */
@@ -62,6 +67,9 @@ typedef struct WinogradExtents {
 } WinogradExtents;
 WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, double *cycles);
 WinogradBlock winograd_block_given(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows); /* of tiles at once */
+void winograd_filter(const float *w, int64_t m, double *u);                                                 /* G w G', [m + 2][m + 2] */
+/* Of tiles of 4 x 4: the largest difference of a result, as a part of the largest result; weights [features, channels, 3, 3]. */
+double winograd_error(Arena *tmp, const float *w, int64_t features, int64_t channels);
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e);
 
 /* layout_pack.c: weights [features, channels of a group, rows, columns] in panels for in_lanes input channels at a time. */

@@ -126,7 +126,17 @@ typedef struct ConvCase {
     ConvExtents e;
     int64_t groups; /* of the model */
 } ConvCase;
-static int64_t most_winograd(const Layout *l, const ConvCase *k) { /* 0: directly alone; F(4x4) loses some bits */
+/* F(4x4) is for layers that it leaves within this part of their largest output. */
+static const double MOST_ERROR = 1e-5;
+static bool accurate(Layout *l, const ConvCase *k) {
+    const Tensor *w = k->n->in[1];
+    for (int i = 0; i < l->tried.n; i++)
+        if (l->tried.v[i].w == w) return l->tried.v[i].error <= MOST_ERROR;
+    Tried t = {w, winograd_error(l->r->tmp, w->data, k->e.features, k->e.channels)};
+    vec_push(l->r->tmp, &l->tried, t);
+    return t.error <= MOST_ERROR;
+}
+static int64_t most_winograd(Layout *l, const ConvCase *k) { /* 0: directly alone; F(4x4) loses some bits */
     const Site *s = k->s;
     if (k->groups > 1 || integral(k->n->in[1]) || s->k[0] != 3 || s->k[1] != 3 || s->stride[0] != 1 || s->stride[1] != 1 ||
         s->dil[0] != 1 || s->dil[1] != 1)
@@ -135,7 +145,7 @@ static int64_t most_winograd(const Layout *l, const ConvCase *k) { /* 0: directl
         return 0;
     for (int i = 0; i < l->small.n; i++)
         if (l->small.v[i] == k->n) return 2;
-    return l->r->o->precise ? 2 : 4;
+    return l->r->o->precise || !accurate(l, k) ? 2 : 4;
 }
 static ConvPlan estimated_plan(Layout *l, const ConvCase *k) {
     ConvPlan best = {0};
@@ -200,7 +210,7 @@ static ConvPlan conv_plan(Layout *l, const ConvCase *k) {
         if (answer == p.ask.choice[i]) best = p.of[i];
     return best;
 }
-static void transform_filter(const float *w, int64_t m, double *u) { /* G w G', [side][side] */
+void winograd_filter(const float *w, int64_t m, double *u) {
     const double *G = winograd_matrix(m, 'G');
     double t[6][3];
     for (int64_t i = 0; i < m + 2; i++)
@@ -216,7 +226,7 @@ static Tensor *pack_winograd(Layout *l, const Tensor *w, int64_t m, int64_t vecs
     double u[36];
     for (int64_t f = 0; f < features; f++)
         for (int64_t c = 0; c < channels; c++) {
-            transform_filter(from + (f * channels + c) * 9, m, u);
+            winograd_filter(from + (f * channels + c) * 9, m, u);
             float *to = v + f / width * pos * blocks * lanes * width + c * width + f % width;
             for (int64_t p = 0; p < pos; p++) to[p * blocks * lanes * width] = (float)u[p];
         }

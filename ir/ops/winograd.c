@@ -9,12 +9,16 @@
  */
 #include "blocked.h"
 
+/* F(4x4) interpolates at 0, 3/4, -3/4, 3/2, -3/2 and infinity: with 1, -1, 2 and -2 factors are shorter, but differences three times as
+ * large. All factors of B and A are exact in float32. */
 const double *winograd_matrix(int64_t m, char which) {
-    static const double b4[] = {4, 0,  -5, 0, 1, 0, 0, -4, -4, 1,  1, 0, 0, 4, -4, -1, 1, 0,
-                                0, -2, -1, 2, 1, 0, 0, 2,  -1, -2, 1, 0, 0, 4, 0,  -5, 0, 1};
-    static const double a4[] = {1, 1, 1, 1, 1, 0, 0, 1, -1, 2, -2, 0, 0, 1, 1, 4, 4, 0, 0, 1, -1, 8, -8, 1};
-    static const double g4[] = {1. / 4,  0,       0,      -1. / 6, -1. / 6,  -1. / 6, -1. / 6, 1. / 6, -1. / 6,
-                                1. / 24, 1. / 12, 1. / 6, 1. / 24, -1. / 12, 1. / 6,  0,       0,      1};
+    static const double b4[] = {81. / 64, 0,        -45. / 16, 0,       1, 0, 0, -27. / 16, -9. / 4,  3. / 4,    1, 0,
+                                0,        27. / 16, -9. / 4,   -3. / 4, 1, 0, 0, -27. / 32, -9. / 16, 3. / 2,    1, 0,
+                                0,        27. / 32, -9. / 16,  -3. / 2, 1, 0, 0, 81. / 64,  0,        -45. / 16, 0, 1};
+    static const double a4[] = {1, 1,       1,       1,      1,      0, 0, 3. / 4,   -3. / 4,   3. / 2,  -3. / 2,  0,
+                                0, 9. / 16, 9. / 16, 9. / 4, 9. / 4, 0, 0, 27. / 64, -27. / 64, 27. / 8, -27. / 8, 1};
+    static const double g4[] = {64. / 81,  0,        0,       -128. / 243, -32. / 81, -8. / 27, -128. / 243, 32. / 81, -8. / 27,
+                                32. / 243, 16. / 81, 8. / 27, 32. / 243,   -16. / 81, 8. / 27,  0,           0,        1};
     static const double b2[] = {1, 0, -1, 0, 0, 1, 1, 0, 0, -1, 1, 0, 0, 1, 0, -1};
     static const double a2[] = {1, 1, 1, 0, 0, 1, -1, -1};
     static const double g2[] = {1, 0, 0, .5, .5, .5, .5, -.5, .5, 0, 0, 1};
@@ -64,20 +68,20 @@ static Buf *registers(Wino *w, const char *name, int64_t rows, int64_t cols) {
     s_append(L->a, L->open.v[L->open.n - 1], s_alloc(L->a, b));
     return b;
 }
-/* sum of k[i] * x[i], terms with factor 0 left out */
+/* sum of k[i] * x[i], terms with factor 0 left out: those that need no product first, so that others are added to them, then positive ones
+ */
 static Expr *combine(Wino *w, const double *k, Expr *const *x, int64_t n) {
     Arena *a = w->L->a;
     Expr *sum = NULL;
-    for (int pass = 0; pass < 2; pass++) /* a positive term first */
+    for (int pass = 0; pass < 3; pass++)
         for (int64_t i = 0; i < n; i++) {
-            if (k[i] == 0 || (k[i] > 0) == (pass == 1)) continue;
+            if (k[i] == 0 || pass != (k[i] == 1 ? 0 : k[i] > 0 ? 1 : 2)) continue;
             double f = k[i] < 0 ? -k[i] : k[i];
             Expr *term = f == 1 ? x[i] : e_mul(a, x[i], e_lit(a, w->t, f));
             sum = !sum ? term : k[i] < 0 ? e_sub(a, sum, term) : e_add(a, sum, term);
         }
     return sum;
 }
-
 static bool same_but_signs(const double *p, const double *q, int64_t n) { /* two rows, of n factors; 0: there are no two */
     bool same = n > 0, some = false;
     for (int64_t i = 0; i < n && same; i++) same = p[i] == q[i] || p[i] == -q[i], some |= p[i] != q[i];
@@ -87,22 +91,17 @@ static Expr *named(Wino *w, Expr *e) { return e && e->k != E_VAR ? lower_let(w->
 /* The part of a row that it has in common with the next one, and the other one, as factor * sum. */
 static void shared_parts(Wino *w, const double *p, const double *q, Expr *const *x, Expr **same, Expr **other, double *factor) {
     double s[6] = {0}, o[6] = {0};
-    bool equal = true;
-    *factor = 0;
+    *factor = 1;
     for (int64_t i = 0; i < w->side; i++) {
         if (p[i] == q[i]) s[i] = p[i];
-        else o[i] = p[i];
-        double f = o[i] < 0 ? -o[i] : o[i];
-        if (f == 0) continue;
-        equal &= *factor == 0 || *factor == f;
-        *factor = f;
+        else o[i] = p[i], *factor = p[i] < 0 ? -p[i] : p[i];
     }
-    if (!equal) *factor = 1;
     for (int64_t i = 0; i < w->side; i++) o[i] /= *factor;
     *same = named(w, combine(w, s, x, w->side)), *other = named(w, combine(w, o, x, w->side));
 }
 /* y[r] = sum of m[r][i] * x[i]. Rows that differ in signs alone share their sums, and columns do:
- * a + 2b, a - 2b of (a, b);   c + d, c - d are x1 + x2, x1 - x2 in all rows. */
+ *
+ *   y1, y2 = 1/2 x1 + x2, -1/2 x1 + x2     --->   s = 1/2 x1; y1 = x2 + s; y2 = x2 - s */
 static void transform(Wino *w, const double *m, int64_t rows, Expr *const *x, Expr **y) {
     Arena *a = w->L->a;
     int64_t n = w->side;

@@ -131,6 +131,31 @@ START_TEST(test_conv_transpose) { /* strides, paddings, taps that a phase lacks,
     }
 }
 END_TEST
+/* F(4x4) only where it stays within 1e-5 of the largest output: weights whose products fall below the smallest normal number lose more. */
+START_TEST(test_winograd_error) {
+    static const struct {
+        const char *weights;
+        bool four;
+    } rows[] = {{"rand(1)", true}, {"splat(0.25)", true}, {"splat(1e-41)", false}, {"splat(3e38)", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Arena *a = arena_new();
+        Diags d = {.a = a};
+        Ctx c = {a, &d};
+        Text t = {0};
+        ops_init();
+        Program *p = compile(&c,
+                             arena_printf(a,
+                                          "graph g(x: float32[1,64,56,56]) -> (y)\n  w: float32[64,64,3,3] = %s\n"
+                                          "  y: float32[1,64,56,56] = Conv(x, w) {pads=[1, 1, 1, 1]}\n",
+                                          rows[i].weights),
+                             "x86_avx512");
+        for (int j = 0; j < p->k.n; j++) func_print(p->k.v[j]->f, &t);
+        ck_assert_msg((strstr(t.s, "tile 4 x") != NULL) == rows[i].four, "%s:\n%s", rows[i].weights, t.s);
+        text_free(&t);
+        arena_free(a);
+    }
+}
+END_TEST
 /* While a panel of weights is in use the next one is asked for, if there are several and they are too many for the first cache. */
 START_TEST(test_prefetch) {
     static const struct {
@@ -286,6 +311,7 @@ Suite *layout_suite(void) {
     tcase_add_test(c, test_conv_shapes);
     tcase_add_test(c, test_conv_transpose);
     tcase_add_test(c, test_prefetch);
+    tcase_add_test(c, test_winograd_error);
     tcase_add_test(c, test_budget);
     tcase_add_test(c, test_neighbours);
     tcase_add_test(c, test_one_element);
