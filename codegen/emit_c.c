@@ -135,7 +135,7 @@ static void emit_part(Text *out, const Emit *whole, const Part *p, const EmitFun
 }
 void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc *o, EmitNeeds *needs) {
     Arena *a = arena_new();
-    Func *copy = emit_expand(a, f);
+    Func *copy = emit_expand(a, f, s->vectors);
     if (s->vectors) emit_bases(copy);
     Emit e = {.a = a, .f = copy, .style = *s};
     const char *name = o->canonical ? "f" : o->name ? o->name : f->name, *comment = o->comment ? o->comment : f->comment;

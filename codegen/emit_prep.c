@@ -86,11 +86,35 @@ static void expand_into(Arena *a, Stmt *out, Stmt *s) {
     default: s_append(a, out, s); break;
     }
 }
-Func *emit_expand(Arena *a, const Func *f) {
+/* Hints that are not printed, lest what they alone use is. */
+static void drop_hints(Stmt *s) {
+    switch (s->k) {
+    case S_BLOCK: {
+        int n = 0;
+        for (int i = 0; i < s->u.block.n; i++) {
+            Stmt *t = s->u.block.v[i];
+            if (t->k == S_CALL && strcmp(t->u.call.name, "qn_prefetch") == 0) continue;
+            drop_hints(t);
+            s->u.block.v[n++] = t;
+        }
+        s->u.block.n = n;
+        break;
+    }
+    case S_FOR: drop_hints(s->u.loop.body); break;
+    case S_IF:
+        drop_hints(s->u.cond.then);
+        if (s->u.cond.other) drop_hints(s->u.cond.other);
+        break;
+    default: break;
+    }
+}
+Func *emit_expand(Arena *a, const Func *f, bool hints) {
     Func *g = NEW(a, Func);
     *g = *f;
     g->a = a;
-    g->body = expand_block(a, s_copy(a, f->body));
+    Stmt *body = s_copy(a, f->body);
+    if (!hints) drop_hints(body);
+    g->body = expand_block(a, body);
     emit_trim(g);
     return g;
 }

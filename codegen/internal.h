@@ -113,9 +113,9 @@ typedef struct Emit {
 } Emit;
 
 /* emit_prep.c */
-Func *emit_expand(Arena *a, const Func *f);
-void emit_bases(Func *f); /* emit_base.c: of an expanded copy */
-void emit_trim(Func *f);  /* emit_trim.c: clamps that do nothing go, conversions that need no test are marked */
+Func *emit_expand(Arena *a, const Func *f, bool hints); /* hints: that a later part of a constant will be read */
+void emit_bases(Func *f);                               /* emit_base.c: of an expanded copy */
+void emit_trim(Func *f); /* emit_trim.c: clamps that do nothing go, conversions that need no test are marked */
 void emit_analyse(Emit *E);
 bool vec_loop_ok(Emit *E, const Stmt *loop);
 

@@ -377,7 +377,7 @@ static void select_cases(Corpus *q) {
 int main(int argc, char **argv) {
     Corpus q = {
         .a = arena_new(), .work = "/tmp/quern-corpus", .cc = "cc", .cflags = "-std=c99 -O1 -Wall -Wextra -Werror -pedantic", .every = 1};
-    q.known = map_new(q.a);
+    q.known = map_new(q.a), q.within = map_new(q.a);
     const struct {
         const char *name;
         const char **to;
@@ -398,6 +398,7 @@ int main(int argc, char **argv) {
     }
     select_cases(&q);
     for (int i = 0; i < q.c.n; i++) snprintf(q.c.v[i].id, sizeof q.c.v[i].id, "m%05d", i);
+    status_apply(&q);
     if (mkdir(q.work, 0777) && errno != EEXIST) return perror(q.work), 1;
     run_all(&q);
     return corpus_finish(&q);

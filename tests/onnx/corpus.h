@@ -20,6 +20,7 @@ typedef struct Case {
     bool same;                /* … which has the same bytes: this one is not run again */
     uint64_t hash;            /* of all its files */
     char id[24];
+    double within; /* what outputs of a model may differ by, if the status file says so; 0: the usual */
     Stage stage;
     char *why;
 } Case;
@@ -28,7 +29,7 @@ typedef struct Corpus {
     Vec(Case) c, same; /* same: cases whose bytes another one has */
     const char *work, *cc, *cflags, *only, *report, *target, *conformance;
     int every;
-    Map *known;
+    Map *known, *within; /* of the status file: reasons; double */
 } Corpus;
 
 /* judge.c: runs one data set through a model's entry point and compares; a message when the stage is not PASS. */
@@ -40,5 +41,6 @@ ExemptKind exempt(const Case *k, const char **why);
 
 /* report.c */
 void status_read(Corpus *q, const char *path);
+void status_apply(Corpus *q); /* to the cases, once they are known */
 int corpus_finish(Corpus *q); /* prints the table and writes what was asked for; the exit status */
 #endif

@@ -68,6 +68,7 @@ static Compared compare_lax(const Case *k, const json_t *m, DType t, int64_t n, 
     Tolerance tol = tolerance_default(&(Graph){0}, t, -1, -1);
     bool recurrent =
         strstr(k->dir, "lstm") || strstr(k->dir, "gru") || strstr(k->dir, "rnn") || json_is_true(json_object_get(m, "recurrent"));
+    if (k->within > 0) tol = (Tolerance){k->within, 0};
     if (recurrent && tol.atol == 1e-4) tol = (Tolerance){1e-3, 1e-3};
     return compare_values(t, n, got, want, tol);
 }

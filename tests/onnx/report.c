@@ -2,8 +2,10 @@
 /* report.c: what is said about all cases: failures one by one, a table per category, and docs/conformance.md, a line per case.
  *
  * The status file lists cases known to fail, one `NAME/…/case reason` a line (`*` for any NAME but models): they count as skipped, and a
- * listed case that passes is a failure, so that the list can only shrink. Besides these, a case is let off only as an exception of judge.c,
- * or by one rule: a case of an older corpus whose files differ from the newer's of the same name, when the newer one passes.
+ * listed case that passes is a failure, so that the list can only shrink. `models/NAME within 4 reason` lets the outputs of a model differ
+ * by so much from the stored ones: deep quantised networks, where one step of a layer becomes several of the result. Besides these, a case
+ * is let off only as an exception of judge.c, or by one rule: a case of an older corpus whose files differ from the newer's of the same
+ * name, when the newer one passes.
  */
 #include "corpus.h"
 #include <stdio.h>
@@ -21,9 +23,18 @@ void status_read(Corpus *q, const char *path) {
         if (line[0] == '#' || end == line) continue;
         char *why = end + strspn(end, " \t\n");
         why[strcspn(why, "\n")] = 0;
-        map_set(q->known, arena_strndup(q->a, line, (size_t)(end - line)), arena_strdup(q->a, why));
+        const char *name = arena_strndup(q->a, line, (size_t)(end - line));
+        double *within = NEW(q->a, double);
+        if (strncmp(line, "models/", 7) == 0 && sscanf(why, "within %lf", within) == 1) map_set(q->within, name, within);
+        else map_set(q->known, name, arena_strdup(q->a, why));
     }
     if (f) fclose(f);
+}
+void status_apply(Corpus *q) {
+    for (int i = 0; i < q->c.n; i++) {
+        const double *within = map_get(q->within, arena_printf(q->a, "%s/%s", q->c.v[i].category, q->c.v[i].name));
+        if (within) q->c.v[i].within = *within;
+    }
 }
 static const char *full_name(const Corpus *q, const Case *k) { return arena_printf(q->a, "%s/%s", k->category, k->name); }
 static Verdict judge(const Corpus *q, const Case *k, const char **why) {

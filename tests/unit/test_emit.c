@@ -147,6 +147,45 @@ START_TEST(test_shared) {
     case_close(&t);
 }
 END_TEST
+/* A value that only a hint uses is printed where the hint is. */
+START_TEST(test_hints) {
+    Case t;
+    case_open(&t);
+    const char *nest = "func f(x: float32[64]) -> writes y: float32[4]\n  for i in 0..4\n    let next: int64 = min(i * 16, 48)\n"
+                       "    call qn_prefetch(next)(x)\n    y[i] = x[i]\n";
+    for (int vectors = 0; vectors < 2; vectors++) {
+        Text out = {0};
+        emit_func(&out, parse(&t, "test", nest), &(EmitStyle){.vectors = vectors}, false, NULL);
+        ck_assert_msg((strstr(out.s, "next") != NULL) == vectors, "%s", out.s);
+        ck_assert_msg((strstr(out.s, "__builtin_prefetch") != NULL) == vectors, "%s", out.s);
+        text_free(&out);
+    }
+    case_close(&t);
+}
+END_TEST
+/* Clamps that cannot do anything are not printed, nor is a test of a number that a conversion holds. */
+START_TEST(test_trimmed) {
+    static const struct {
+        const char *value, *has, *lacks;
+    } rows[] = {
+        {"int8(min(max(rint(min(max(float64(s[0]) * 0.5:float64, 0.0:float64), 254.0:float64)) - 128.0:float64, -128.0:float64), "
+         "127.0:float64))",
+         "(int8_t)(", "qn_to_i8"},
+        {"int8(min(max(rint(float64(s[0]) * 0.5:float64), -128.0:float64), 127.0:float64))", "(int8_t)", "qn_to_i8"},
+        {"int8(min(max(d[0], -128.0:float64), 127.0:float64))", "qn_to_i8(", "(int8_t)("}, /* may be no number */
+        {"int8(float64(s[0]))", "qn_to_i8(", "(int8_t)("},
+        {"int8(min(max(float64(s[0]), -128.5:float64), 127.0:float64))", "qn_to_i8(", "(int8_t)("},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Case t;
+        case_open(&t);
+        const char *nest = arena_printf(t.a, "func f(s: int32[1], d: float64[1]) -> writes y: int8[1]\n  y[0] = %s\n", rows[i].value);
+        const char *s = emitted(&t, nest, false, NULL, NULL);
+        ck_assert_msg(strstr(s, rows[i].has) && !strstr(s, rows[i].lacks), "%s", s);
+        case_close(&t);
+    }
+}
+END_TEST
 START_TEST(test_names) {
     static const struct {
         const char *model, *want;
@@ -196,6 +235,8 @@ Suite *emit_suite(void) {
     tcase_add_test(c, test_signature);
     tcase_add_test(c, test_comment);
     tcase_add_test(c, test_shared);
+    tcase_add_test(c, test_hints);
+    tcase_add_test(c, test_trimmed);
     tcase_add_test(c, test_names);
     suite_add_tcase(s, c);
     return s;
