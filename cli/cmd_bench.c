@@ -206,6 +206,7 @@ static void print_text(Ctx *c, const Report *p) {
            percent(p->roofline, r->least));
     if (m->threads == 1) printf("; processor time: median %.6g ms, %.1f %%", r->cpu * 1e3, percent(p->roofline, r->cpu));
     puts("");
+    if (g->g->extent.n) puts("some extents are known at run time only: MACs, bytes and shares are those of the largest");
     if (!p->table) return;
     double sum = 0;
     for (int i = 0; i < g->k.n; i++) sum += r->layer[3 * i];

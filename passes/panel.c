@@ -168,16 +168,23 @@ static Tensor *less_zero(Graph *g, Node *n, const Tensor *w, Tensor *zero) {
 static bool packable(const Tensor *w) {
     return is_const(w) && w->type.dt == DT_FLOAT32 && w->type.rank == 2 && w->type.dim[0] > 0 && w->type.dim[1] >= 4;
 }
+/* Of what is known at run time only the rows may be, and places have to be sums of multiples all the same. */
+static bool rows_alone(const Node *n) {
+    const Type *a = &n->in[0]->type, *o = &n->out[0]->type;
+    if (!op_is(n, "MatMul") || a->rank < 2 || type_flat(a) || type_flat(o)) return false;
+    return !(a->ext && a->ext[a->rank - 1]) && !(o->ext && o->ext[o->rank - 1]);
+}
 static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tensor *added) { /* added to the product; may be NULL */
     Graph *g = r->g;
     const Type *o = &n->out[0]->type;
+    bool fixed = !node_dynamic(n);
     int64_t rows = 1, cols = w->type.dim[1];
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
     Product q = product_of(r->o->target, rows, cols, w->type.dim[0]);
     const Cut cut = cut_of(r, n, &q);
     const PanelChoice c = cut.c;
-    int64_t chunks = cut.chunks, outer = 1;
+    int64_t chunks = fixed ? cut.chunks : 1, outer = 1;
     for (int d = 0; d < o->rank - 2 && outer == 1; d++) outer = o->dim[d];
     int64_t pieces = outer > 1 ? outer : rows / c.block, all = tensor_elements(x) / chunks;
     const char *key = arena_printf(r->tmp, "%d %lld %lld %lld", w->id, (long long)c.width, (long long)c.tail, (long long)chunks);
@@ -198,8 +205,9 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
     node_set_i(k, op_attr_index(op, "chains"), panel_chains(r));
     node_set_i(k, op_attr_index(op, "chunks"), chunks);
-    node_set_i(k, op_attr_index(op, "strip"), strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * 4));
+    node_set_i(k, op_attr_index(op, "strip"), fixed ? strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * 4) : 0);
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];
+    y->type = *o;
     node_set_out(k, 0, y);
     if (op_is(n, "Gemm") && n->nin > 2 && n->in[2]) added = n->in[2];
     if (added) {
@@ -233,7 +241,7 @@ bool pass_panel(Run *r) {
     Map *done = map_new(r->tmp);
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
-        if (node_dynamic(n)) continue;
+        if (node_dynamic(n) && !rows_alone(n)) continue;
         Node *before = n->prev;
         if (panel_recurrent(r, n)) { /* goes on with the product it has put there */
             next = before ? before->next : r->g->first;

@@ -44,7 +44,7 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     bool ok = true;
     for (size_t i = 0; job.anchor && rows[i].fn; i++) {
         if (strcmp(rows[i].op, job.anchor->op->name) != 0 || strcmp(rows[i].domain, job.anchor->op->domain) != 0) continue;
-        if (!kernel_dynamic(k) && rows[i].fn(&job) && steps.n) ok = sched_run(r->c, k->f, steps.s);
+        if ((!kernel_dynamic(k) || rows[i].fn == tile_matmul_panel) && rows[i].fn(&job) && steps.n) ok = sched_run(r->c, k->f, steps.s);
         break;
     }
     if (!ok) {

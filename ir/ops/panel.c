@@ -11,6 +11,7 @@
  * MatMulIntegerPanel is the same on words of four elements along the depth (dot.h), without zero points.
  */
 #include "panel.h"
+#include "../extent.h"
 #include "ir/dot.h"
 
 enum { COLS, ROWS, LANES, CHAINS, CHUNKS, STRIP };
@@ -29,7 +30,8 @@ static int64_t step_of(const Node *n) { return n->in[IN_W]->type.dt == DT_INT32 
 bool infer_matmul_panel(Infer *x) {
     const Node *n = x->n;
     const Type *a = &n->in[IN_X]->type, *w = &n->in[IN_W]->type, *t = n->nin > IN_TAIL && n->in[IN_TAIL] ? &n->in[IN_TAIL]->type : NULL;
-    int64_t dim[QN_MAX_RANK], cols = attr_i(n, COLS), lanes = attr_i(n, LANES), full;
+    Expr *dim[QN_MAX_RANK];
+    int64_t cols = attr_i(n, COLS), lanes = attr_i(n, LANES), full;
     if (a->rank < 1 || w->rank != 3 || (t && t->rank != 3))
         return infer_error(x, "the operands have %d and %d dims, expected at least 1 and 3 (of the last panel as well)", a->rank, w->rank);
     int64_t k = a->dim[a->rank - 1] / step_of(n), chunks = attr_i(n, CHUNKS), depth;
@@ -46,9 +48,9 @@ bool infer_matmul_panel(Infer *x) {
         t ? cols > full && cols - full <= t->dim[2] : cols > full - w->dim[2] && cols <= full && (w->dim[0] == chunks || cols == full);
     if (!fits || attr_i(n, ROWS) < 1 || attr_i(n, STRIP) < 0 || attr_i(n, CHAINS) < 1 || attr_i(n, CHAINS) > CHAINS_MAX)
         return infer_error(x, "%lld columns and blocks of %lld rows do not fit the panels", (long long)cols, (long long)attr_i(n, ROWS));
-    for (int i = 0; i < a->rank - 1; i++) dim[i] = a->dim[i];
-    dim[a->rank - 1] = cols;
-    return infer_out(x, 0, w->dt, a->rank, dim);
+    type_extents(x->g, a, dim);
+    dim[a->rank - 1] = e_int(x->g->a, cols);
+    return infer_extents(x, 0, w->dt, a->rank, dim);
 }
 int64_t macs_matmul_panel(const Node *n) {
     int64_t m;
@@ -111,6 +113,7 @@ typedef struct Part { /* a block of rows, from `row` on, times one panel */
     Expr *strip;                     /* NULL: all rows are one */
     int outer;                       /* the axis that strips are cut from */
     Expr *chunk;
+    bool some;  /* the number of rows is known at run time only */
     bool last;  /* the last chunk: results are stored */
     Buf *parts; /* sums so far; NULL: there is one chunk */
     int number; /* of the next part */
@@ -129,7 +132,7 @@ static void fetch_next(void *user, Expr *k, int64_t steps) {
     Arena *a = L->a;
     const Type *w = &p->n->in[p->input]->type;
     int64_t depth = w->dim[1], wide = p->width / LINE, lines = depth * wide;
-    if (p->blocks < 2 || w->dim[0] < 2 || p->width % LINE) return;
+    if ((p->blocks < 2 && !p->some) || w->dim[0] < 2 || p->width % LINE) return;
     Expr *line = e_div(a, e_mul(a, e_add(a, e_mul(a, p->block, e_int(a, depth)), k), e_int(a, wide)), e_int(a, p->blocks));
     Expr *at = e_mul(a, e_add(a, e_mul(a, e_add(a, p->panel, e_int(a, 1)), e_int(a, lines)), line), e_int(a, LINE));
     int64_t share = ceil_div(wide * steps, p->blocks), end = w->dim[0] * lines * LINE - share * LINE;
@@ -189,6 +192,21 @@ static void lower_part(Part *p, int64_t rows, Expr *row, Expr *block) {
     else lower_put(L, p->parts, at, panel_total(&one, sum, i, j), RED_NONE);
     lower_ends(L, 2);
 }
+/* As many rows as there are at run time: in blocks, those that are left over in fours and one by one. */
+static void some_rows(Part *p, Expr *all, int64_t block) {
+    enum { FEW = 4 };
+    Lower *L = p->L;
+    Arena *a = L->a;
+    Expr *from = e_int(a, 0);
+    p->blocks = 1, p->some = true; /* each block asks for all of the next panel */
+    for (int64_t rows = block; rows; rows = rows > FEW ? FEW : rows > 1 ? 1 : 0) {
+        Expr *count = lower_let(L, panel_name(L, "count", p->number), e_div(a, e_sub(a, all, from), e_int(a, rows)));
+        Expr *m = lower_loop_to(L, panel_name(L, "mo", p->number), count);
+        lower_part(p, rows, e_add(a, from, e_mul(a, m, e_int(a, rows))), e_int(a, 0));
+        lower_end(L);
+        if (rows > 1) from = lower_let(L, panel_name(L, "from", p->number), e_add(a, from, e_mul(a, count, e_int(a, rows))));
+    }
+}
 typedef enum Which { ALL, ONE_STRIP, LAST_ROWS } Which; /* which rows: LAST_ROWS fill no block */
 /* The panel that is open, times the rows. */
 static void lower_rows(Part *p, Which which) {
@@ -199,12 +217,17 @@ static void lower_rows(Part *p, Which which) {
     for (int d = 0; d < o->rank - 1; d++) {
         if (d == p->axis) continue;
         bool cut = which == ONE_STRIP && d == p->outer;
-        Expr *i = lower_loop(L, arena_printf(a, "b%d_%d", d, p->number), cut ? strip : o->dim[d]);
+        Expr *i = lower_loop_to(L, arena_printf(a, "b%d_%d", d, p->number), cut ? e_int(a, strip) : lower_dim(L, o, d));
         p->lead[d] = cut ? e_add(a, e_mul(a, p->strip, e_int(a, strip)), i) : i;
         loops++;
     }
     int64_t all = p->axis >= 0 ? o->dim[p->axis] : 1, block = min_i64(attr_i(p->n, ROWS), all), rest = all % block;
     bool cut = which == ONE_STRIP && p->outer == p->axis;
+    if (p->axis >= 0 && o->ext && o->ext[p->axis]) {
+        some_rows(p, lower_dim(L, o, p->axis), block);
+        lower_ends(L, (int)loops);
+        return;
+    }
     p->blocks = cut ? strip : ceil_div(all, block);
     if (which != LAST_ROWS) {
         Expr *m = lower_loop(L, panel_name(L, "mo", p->number), cut ? strip : all / block);

@@ -5,8 +5,10 @@
  *   y = Concat(Relu(x: float32[n<=4,3]), Relu(z: float32[m<=5,3]))    at n = 2, m = 3   --->   y: float32[5,3]
  */
 #include "ir/extent.h"
+#include "codegen/target_yaml.h"
 #include "passes/passes.h"
 #include <check.h>
+#include <math.h>
 #include <string.h>
 
 Suite *extents_suite(void);
@@ -18,7 +20,7 @@ typedef struct Case {
     Program *p;
 } Case;
 /* Axis 0 of each input is a free dimension of the given bounds. */
-static void case_open(Case *t, const char *text, int64_t lo, int64_t hi) {
+static void case_open_for(Case *t, const char *text, int64_t lo, int64_t hi, const char *target) {
     t->a = arena_new();
     t->d = (Diags){.a = t->a};
     t->c = (Ctx){t->a, &t->d};
@@ -30,10 +32,11 @@ static void case_open(Case *t, const char *text, int64_t lo, int64_t hi) {
         y->ext[0] = extent_symbol(g, g->in.v[i]->name, lo, hi, g->in.v[i], 0);
         y->dim[0] = hi;
     }
-    t->p = passes_run(&t->c, g, &(PassOptions){.verify = true});
+    t->p = passes_run(&t->c, g, &(PassOptions){.verify = true, .target = target ? target_load(&t->c, target) : NULL});
     if (!t->p) diag_print_all(&t->d, false);
     ck_assert_ptr_nonnull(t->p);
 }
+static void case_open(Case *t, const char *text, int64_t lo, int64_t hi) { case_open_for(t, text, lo, hi, NULL); }
 static void case_close(Case *t) { arena_free(t->a); }
 
 START_TEST(test_concat) { /* its operands cannot be windows of the result: where they begin shows at run time */
@@ -51,6 +54,31 @@ START_TEST(test_concat) { /* its operands cannot be windows of the result: where
             for (int64_t i = 0; i < (n + m) * 3; i++) ck_assert_float_eq(y[i], i < n * 3 ? x[i] : z[i - n * 3] > 0 ? z[i - n * 3] : 0);
         }
     case_close(&t);
+}
+END_TEST
+START_TEST(test_product) { /* rows in blocks, those left over in fours and one by one; columns that fill no panel */
+    enum { MOST = 31, DEPTH = 21, COLS = 70 };
+    static const char *const text = "graph g(x: float32[31,21]) -> (y)\n  w: float32[21,70] = rand(1)\n  b: float32[70] = rand(2)\n"
+                                    "  p: ? = MatMul(x, w)\n  y: ? = Add(p, b)\n";
+    static const char *const targets[] = {"x86_avx512", "x86_avx2"};
+    float x[MOST * DEPTH], y[MOST * COLS], want[MOST * COLS];
+    for (int i = 0; i < MOST * DEPTH; i++) x[i] = (float)(i * 37 % 101) / 50 - 1;
+    for (int k = 0; k < 2; k++) {
+        Case t, plain;
+        case_open_for(&t, text, 1, MOST, targets[k]);
+        case_open(&plain, text, 1, MOST);
+        bool panel = false;
+        for (int i = 0; i < t.p->k.n; i++)
+            for (int j = 0; j < t.p->k.v[i]->nodes.n; j++) panel |= strcmp(t.p->k.v[i]->nodes.v[j]->op->name, "MatMulPanel") == 0;
+        ck_assert(panel);
+        for (int64_t n = 1; n <= MOST; n++) {
+            const int64_t *dims[] = {(int64_t[]){n, DEPTH}};
+            ck_assert(program_interpret_dims(&plain.c, plain.p, (const void *[]){x}, dims, (void *[]){want}, NULL));
+            ck_assert(program_interpret_dims(&t.c, t.p, (const void *[]){x}, dims, (void *[]){y}, NULL));
+            for (int64_t i = 0; i < n * COLS; i++) ck_assert_msg(fabsf(y[i] - want[i]) < 1e-4f, "%d rows, element %d", (int)n, (int)i);
+        }
+        case_close(&t), case_close(&plain);
+    }
 }
 END_TEST
 START_TEST(test_bounds) { /* what is outside is refused before anything is written */
@@ -149,6 +177,7 @@ Suite *extents_suite(void) {
     Suite *s = suite_create("extents");
     TCase *c = tcase_create("run time");
     tcase_add_test(c, test_concat);
+    tcase_add_test(c, test_product);
     tcase_add_test(c, test_bounds);
     tcase_add_test(c, test_count);
     tcase_add_test(c, test_strings);
