@@ -11,7 +11,7 @@
 #     --json FILE      everything measured
 #     --add FILE       what an earlier run wrote with --json: its rows come first; repeatable, without folders nothing is measured
 #     --write FILE     puts the table between the marker lines of FILE (docs/performance.md; made if absent)
-# Environment: QUERN (the binary; default: built into build/), CC, BENCHNCNN and NCNN_PARAMS, ONNX2C, EMX_ONNX_CGEN, NN512.
+# Environment: QUERN_ORT_ISA=avx2 (ONNX Runtime sees a processor without AVX-512; Linux, Intel), QUERN (the binary; default: built into build/), CC, BENCHNCNN and NCNN_PARAMS, ONNX2C, EMX_ONNX_CGEN, NN512.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$root/out/compare

@@ -32,4 +32,5 @@ extern const Runner runner_emitted, runner_ort;
 /* Prints "error TEXT" for the parent and ends. */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *memory(size_t bytes); /* zeros at a multiple of 64 */
+void narrow_to_avx2(void);  /* narrow.c: from here on CPUID shows no AVX-512 */
 #endif

@@ -82,7 +82,9 @@ static void run(Model *m) {
          in_value, (size_t)m->nin, out_name, (size_t)m->nout, out_value);
 }
 static void open_model(Model *m) {
-    const char *path = getenv("QUERN_ORT_LIBRARY");
+    const char *path = getenv("QUERN_ORT_LIBRARY"), *isa = getenv("QUERN_ORT_ISA");
+    if (isa && strcmp(isa, "avx2") != 0) fail("QUERN_ORT_ISA is '%s', expected avx2", isa);
+    if (isa) narrow_to_avx2();
     void *lib = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     if (!lib) fail("%s", path ? dlerror() : "QUERN_ORT_LIBRARY is not set");
     const ApiBase *(*base)(void);
