@@ -3,6 +3,7 @@
  *
  *   FusedConv(x, w, b, z; activation Relu)   ->   Relu(Conv(x, w, b) + z)
  */
+#include "../extent.h"
 #include "rewrite.h"
 #include <math.h>
 #include <string.h>
@@ -176,10 +177,12 @@ bool rewrite_embed_layer_norm(Ctx *c, Graph *g, Node *n) {
         return diag_error(c->d, n->loc, "input_ids have %d dims, expected 2 (batch, sequence)", ids->rank);
     if (!r_in(r, WORDS) || !r_in(r, POSITIONS) || !r_in(r, GAMMA) || !r_in(r, BETA))
         return diag_error(c->d, n->loc, "word_embedding, position_embedding, gamma or beta is left out");
-    int64_t length = ids->dim[1], *at = NEW_ARRAY(g->a, int64_t, length), none[2] = {ids->dim[0], 0}, one = 1;
-    for (int64_t i = 0; i < length; i++) at[i] = i;
-    Tensor *pos = r_in(r, POSITION_IDS) ? n->in[POSITION_IDS] : tensor_i64s(g, at, length);
-    Tensor *x = r_op2(r, "Add", r_op2(r, "Gather", n->in[WORDS], n->in[IDS]), r_op2(r, "Gather", n->in[POSITIONS], pos));
+    Expr *batch = type_extent(g, ids, 0), *length = type_extent(g, ids, 1);
+    Tensor *zero = tensor_i64s(g, (int64_t[]){0}, 1), *pos;
+    int64_t one = 1;
+    if (r_in(r, POSITION_IDS)) pos = r_op2(r, "Gather", n->in[POSITIONS], n->in[POSITION_IDS]);
+    else pos = build(g, n, "Slice", 4, (Tensor *[]){n->in[POSITIONS], zero, extents_tensor(g, n, 1, &length), zero});
+    Tensor *x = r_op2(r, "Add", r_op2(r, "Gather", n->in[WORDS], n->in[IDS]), pos);
     if (r_in(r, SEGMENT_TABLE)) { /* without ids all are in segment 0 */
         Tensor *segment = r_in(r, SEGMENTS) ? n->in[SEGMENTS] : tensor_scalar(g, DT_INT64, 0);
         x = r_op2(r, "Add", x, r_op2(r, "Gather", n->in[SEGMENT_TABLE], segment));
@@ -192,7 +195,7 @@ bool rewrite_embed_layer_norm(Ctx *c, Graph *g, Node *n) {
                 r_op2(r, "ReduceSum", r_cast(r, r_op2(r, "Equal", m, tensor_scalar(g, m->type.dt, 1)), DT_INT32), tensor_i64s(g, &one, 1));
             r_set_i(count, "keepdims", 0);
         } else {
-            count = r_op2(r, "Expand", tensor_scalar(g, DT_INT32, 0), tensor_i64s(g, none, 1));
+            count = r_op2(r, "Expand", tensor_scalar(g, DT_INT32, 0), extents_tensor(g, n, 1, &batch));
         }
         r_done(r, 1, count);
     }

@@ -3,6 +3,7 @@
  *
  *   Scaler(x) {offset=[1], scale=[2]}   ->   (x - 1) * 2         LinearRegressor(x)   ->   Gemm(x, coefficients', intercepts)
  */
+#include "../extent.h"
 #include "ml.h"
 #include <math.h>
 #include <stdlib.h>
@@ -66,6 +67,10 @@ Tensor *ml_strings(Graph *g, int64_t n, const char *const *v) {
 /* ---- operands */
 Tensor *ml_matrix(Ctx *c, R r, int i, DType dt, int64_t *rows, int64_t *features) {
     const Type *t = &r.n->in[i]->type;
+    if (t->rank >= 1 && t->rank <= 2 && t->ext && t->ext[t->rank - 1]) {
+        diag_error(c->d, r.n->loc, "the number of features of input %d is known at run time only; fix axis %d with --dim", i, t->rank - 1);
+        return NULL;
+    }
     if (t->rank < 1 || t->rank > 2 || !type_known(t)) {
         diag_error(c->d, r.n->loc, "input %d has %d axes; rows and features are expected", i, t->rank);
         return NULL;
@@ -393,7 +398,7 @@ bool rewrite_category_mapper(Ctx *c, Graph *g, Node *n) {
 bool infer_find_key(Infer *x) {
     const Type *t = &x->n->in[0]->type, *k = &x->n->in[1]->type;
     if (k->rank != 1 || k->dim[0] < 1 || k->dim[0] > INT32_MAX) return infer_error(x, "a list of keys is expected");
-    return infer_out(x, 0, DT_INT64, t->rank, t->dim);
+    return infer_like(x, 0, DT_INT64, t);
 }
 bool lower_find_key(Lower *L, Node *n) {
     Arena *a = L->a;

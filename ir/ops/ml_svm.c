@@ -4,6 +4,7 @@
  *
  *   SVMRegressor(x) {RBF}   ->   Exp(-gamma * |x - v|^2) @ coefficients + rho
  */
+#include "../extent.h"
 #include "ml.h"
 #include <math.h>
 #include <string.h>
@@ -161,13 +162,13 @@ bool infer_pair_probabilities(Infer *x) {
     for (int i = 1; i < 3; i++) ok = ok && x->n->in[i]->type.rank == 1 && x->n->in[i]->type.dim[0] == t->dim[1];
     for (int i = 0; i < 3; i++) ok = ok && x->n->in[i]->type.dt == DT_FLOAT32;
     if (!ok) return infer_error(x, "scores of all pairs of %lld classes are expected, and two parameters for each", (long long)k);
-    return infer_out(x, 0, DT_FLOAT32, 2, (int64_t[]){t->dim[0], k});
+    return infer_extents(x, 0, DT_FLOAT32, 2, (Expr *[]){type_extent(x->g, t, 0), e_int(x->g->a, k)});
 }
 bool lower_pair_probabilities(Lower *L, Node *n) {
     int64_t k = attr_i(n, 0), room[2] = {2 * k + 1, k};
     Buf *buf[5] = {lower_tensor(L, n->in[0]), lower_tensor(L, n->in[1]), lower_tensor(L, n->in[2]),
                    lower_temp(L, "room", DT_FLOAT32, 2, room), lower_tensor(L, n->out[0])};
-    Expr *arg[2] = {lower_int(L, n->in[0]->type.dim[0]), lower_int(L, k)};
+    Expr *arg[2] = {lower_dim(L, &n->in[0]->type, 0), lower_int(L, k)};
     lower_call(L, "qn_pair_probabilities", 2, arg, 5, buf, 1u << 3 | 1u << 4);
     return true;
 }

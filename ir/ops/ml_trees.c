@@ -4,6 +4,7 @@
  *
  *   TreeEnsembleRegressor(x)   ->   y = Trees(x, roots, nodes, splits, members, first, target, weight); Add(y, base)
  */
+#include "../extent.h"
 #include "ml.h"
 #include <math.h>
 #include <stdlib.h>
@@ -390,7 +391,7 @@ bool infer_trees(Infer *x) {
     tab.entries = n->in[6]->type.dim[0], tab.features = t->dim[1];
     const char *wrong = tables_wrong(x->c->a, &tab, n->in[3], n->in[4]);
     if (wrong) return infer_error(x, "%s; the input has %lld features", wrong, (long long)tab.features);
-    return infer_out(x, 0, t->dt, 2, (int64_t[]){t->dim[0], tab.targets});
+    return infer_extents(x, 0, t->dt, 2, (Expr *[]){type_extent(x->g, t, 0), e_int(x->g->a, tab.targets)});
 }
 bool lower_trees(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type;
@@ -399,7 +400,7 @@ bool lower_trees(Lower *L, Node *n) {
     for (int i = 0; i < 8; i++) buf[i] = lower_tensor(L, n->in[i]);
     buf[8] = lower_temp(L, "sums", DT_FLOAT64, 1, &targets);
     buf[9] = lower_tensor(L, n->out[0]);
-    Expr *arg[6] = {lower_int(L, t->dim[0]),
+    Expr *arg[6] = {lower_dim(L, t, 0),
                     lower_int(L, t->dim[1]),
                     lower_int(L, n->in[1]->type.dim[0]),
                     lower_int(L, targets),

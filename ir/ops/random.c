@@ -4,6 +4,7 @@
  *
  *   Bernoulli(p)   ->   Cast(Less(RandomUnit(), p))         RandomNormal() {mean=1, scale=2}   ->   RandomUnit() {normal=1} * 2 + 1
  */
+#include "../extent.h"
 #include "rewrite.h"
 #include <string.h>
 
@@ -12,11 +13,15 @@ bool infer_random_unit(Infer *x) {
     const Node *n = x->n;
     const Attr *d = &n->attr[UNIT_DIMS];
     if (d->n > QN_MAX_RANK) return infer_error(x, "there are %lld extents; at most %d are supported", (long long)d->n, QN_MAX_RANK);
-    return infer_out(x, 0, attr_i(n, UNIT_DOUBLE) ? DT_FLOAT64 : DT_FLOAT32, (int)d->n, d->is);
+    DType t = attr_i(n, UNIT_DOUBLE) ? DT_FLOAT64 : DT_FLOAT32;
+    Type o = n->out[0]->type;
+    if (o.ext && o.rank == d->n) return infer_like(x, 0, t, &o); /* as it was made */
+    return infer_out(x, 0, t, (int)d->n, d->is);
 }
 bool lower_random_unit(Lower *L, Node *n) {
     Buf *y = lower_tensor(L, n->out[0]);
-    Expr *arg[4] = {lower_int(L, tensor_elements(n->out[0])), lower_int(L, attr_i(n, UNIT_KEY)), lower_int(L, attr_i(n, UNIT_NORMAL) != 0),
+    const Type *o = &n->out[0]->type;
+    Expr *arg[4] = {lower_extent(L, type_count(L->g, o, 0, o->rank)), lower_int(L, attr_i(n, UNIT_KEY)), lower_int(L, attr_i(n, UNIT_NORMAL) != 0),
                     lower_int(L, n->out[0]->type.dt == DT_FLOAT64)};
     lower_call(L, "qn_random", 4, arg, 1, &y, 1);
     return true;
@@ -35,11 +40,12 @@ static int64_t key_of(R r, int attr) {
         before += strcmp(p->op->name, "RandomUnit") == 0 && p->loc.index == r.n->loc.index;
     return (int64_t)(((uint64_t)(before + 1) << 32) + (uint64_t)(uint32_t)r.n->loc.index);
 }
-/* Numbers of a shape, in float32, or float64 when that is wanted. */
-static Tensor *unit(R r, int rank, const int64_t *dim, DType want, bool normal, int seed) {
+/* Numbers of a shape (that of `like`, where it is given), in float32, or float64 when that is wanted. */
+static Tensor *unit(R r, int rank, const int64_t *dim, const Type *like, DType want, bool normal, int seed) {
     Node *u = node_new(r.g, op_find("quern", "RandomUnit"), r.n, r.n->loc, 0, NULL, 1);
     node_set_out(u, 0, tensor_new(r.g, NULL, DT_NONE, -1, NULL));
     node_set_is(r.g, u, UNIT_DIMS, dim, rank);
+    if (like && like->ext) u->out[0]->type = *like, u->out[0]->type.dt = want == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32;
     node_set_i(u, UNIT_DOUBLE, want == DT_FLOAT64);
     node_set_i(u, UNIT_KEY, key_of(r, seed));
     node_set_i(u, UNIT_NORMAL, normal);
@@ -65,7 +71,7 @@ bool rewrite_random(Ctx *c, Graph *g, Node *n) {
     if (like && !type_known(t)) return diag_error(c->d, n->loc, "the extents of the input are not known");
     if (shape && shape->n > QN_MAX_RANK)
         return diag_error(c->d, n->loc, "shape has %lld extents; at most %d are supported", (long long)shape->n, QN_MAX_RANK);
-    Tensor *u = unit(r, like ? t->rank : (int)shape->n, like ? t->dim : shape->is, dt, normal, attr_named(n, "seed"));
+    Tensor *u = unit(r, like ? t->rank : (int)shape->n, like ? t->dim : shape->is, t, dt, normal, attr_named(n, "seed"));
     double a = (double)attr_f(n, attr_named(n, normal ? "mean" : "low")),
            b = (double)attr_f(n, attr_named(n, normal ? "scale" : "high")) - (normal ? 0 : a);
     DType ct = dt == DT_FLOAT64 ? dt : DT_FLOAT32;
@@ -79,7 +85,7 @@ bool rewrite_bernoulli(Ctx *c, Graph *g, Node *n) {
     DType dt, ct = t->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32;
     if (!wanted_type(c, n, t->dt, false, &dt)) return false;
     if (!type_known(t)) return diag_error(c->d, n->loc, "the extents of the input are not known");
-    Tensor *hit = r_op2(r, "Less", unit(r, t->rank, t->dim, ct, false, attr_named(n, "seed")), r_cast(r, n->in[0], ct));
+    Tensor *hit = r_op2(r, "Less", unit(r, t->rank, t->dim, t, ct, false, attr_named(n, "seed")), r_cast(r, n->in[0], ct));
     if (dt == DT_BOOL) hit = r_op1(r, "Identity", hit);
     else hit = r_cast(r, hit, dt);
     r_done(r, 0, hit);
@@ -98,7 +104,7 @@ bool rewrite_multinomial(Ctx *c, Graph *g, Node *n) {
         return diag_error(c->d, n->loc, "sample_size is %lld; at least 1 is expected", (long long)samples);
     Tensor *axis = tensor_i64s(g, (int64_t[]){1}, -1), *last = tensor_i64s(g, (int64_t[]){2}, 1);
     Tensor *upto = r_op2(r, "CumSum", r_op1(r, "Softmax", r_cast(r, n->in[0], DT_FLOAT64)), axis);
-    Tensor *u = unit(r, 2, (int64_t[]){t->dim[0], samples}, DT_FLOAT64, false, attr_named(n, "seed"));
+    Tensor *u = unit(r, 2, (int64_t[]){t->dim[0], samples}, NULL, DT_FLOAT64, false, attr_named(n, "seed"));
     Tensor *above =
         r_op2(r, "GreaterOrEqual", r_op2(r, "Unsqueeze", u, last), r_op2(r, "Unsqueeze", upto, tensor_i64s(g, (int64_t[]){1}, 1)));
     Tensor *count = r_op2(r, "ReduceSum", r_cast(r, above, DT_INT32), last);
@@ -117,15 +123,17 @@ bool rewrite_dropout(Ctx *c, Graph *g, Node *n) {
     if (ratio && const_f(ratio, &share)) off |= share == 0;
     if (!(share >= 0 && share < 1) && !off) return diag_error(c->d, n->loc, "ratio is %g; at least 0 and less than 1 is expected", share);
     if (!off && !type_known(x)) return diag_error(c->d, n->loc, "the extents of the input are not known");
+    Expr *e[QN_MAX_RANK];
+    type_extents(g, x, e);
     if (off) {
         if (r_out(r, 0)) r_done(r, 0, r_op1(r, "Identity", n->in[0]));
-        if (r_out(r, 1)) r_done(r, 1, r_op2(r, "Expand", tensor_scalar(g, DT_BOOL, 1), tensor_i64s(g, x->dim, x->rank)));
+        if (r_out(r, 1)) r_done(r, 1, r_op2(r, "Expand", tensor_scalar(g, DT_BOOL, 1), extents_tensor(g, n, x->rank, e)));
         return true;
     }
     DType ct = x->dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32;
     Tensor *p = ratio ? r_cast(r, ratio, ct) : tensor_scalar(g, ct, share), *one = tensor_scalar(g, ct, 1);
     if (ratio && ratio->type.rank) p = r_reshape(r, p, 0, NULL);
-    Node *u = unit(r, x->rank, x->dim, ct, false, -1)->def;
+    Node *u = unit(r, x->rank, x->dim, x, ct, false, -1)->def;
     if (attr_has(n, 0)) node_set_i(u, UNIT_KEY, (int64_t)(attr_i(n, 0) & INT64_MAX));
     Tensor *keep = r_op2(r, "GreaterOrEqual", u->out[0], p), *scale = r_op2(r, "Div", one, r_op2(r, "Sub", one, p));
     if (!known) {

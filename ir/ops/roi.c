@@ -4,10 +4,14 @@
  *
  *   RoiAlign:  for r, ph, pw:  for each sample of the bin:  for c: acc[c] += bilinear(x[batch[r],c], y, x);  store acc / samples
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
-static Expr *clamp_int(Lower *L, Expr *i, int64_t n) { return e_max(L->a, e_min(L->a, i, e_int(L->a, n - 1)), e_int(L->a, 0)); }
+static Expr *clamp_int(Lower *L, Expr *i, Expr *n) { return e_max(L->a, e_min(L->a, i, e_sub(L->a, n, e_int(L->a, 1))), e_int(L->a, 0)); }
+static Expr *real(Lower *L, DType t, Expr *n) {
+    int64_t v;
+    return e_is_int(n, &v) ? e_lit(L->a, t, (double)v) : e_cast(L->a, t, n);
+}
 static Expr *named(Lower *L, const char *name, const char *formula, int n, const char *const *names, Expr *const *v) {
     return lower_let(L, name, lower_formula(L, formula, n, names, v));
 }
@@ -20,13 +24,19 @@ static bool check_image(Infer *x, int columns) {
     return true;
 }
 
+static bool regions_out(Infer *x, int64_t h, int64_t w) {
+    const Type *t = &x->n->in[0]->type;
+    Expr *e[4] = {type_extent(x->g, &x->n->in[1]->type, 0), type_extent(x->g, t, 1), e_int(x->g->a, h), e_int(x->g->a, w)};
+    return infer_extents(x, 0, t->dt, 4, e);
+}
+
 /* ---- MaxRoiPool: regions are (batch, x1, y1, x2, y2), rounded to whole elements */
 enum { MR_SHAPE, MR_SCALE };
 bool infer_max_roi_pool(Infer *x) {
     const Attr *s = &x->n->attr[MR_SHAPE];
     if (!check_image(x, 5)) return false;
     if (s->n != 2 || s->is[0] < 1 || s->is[1] < 1) return infer_error(x, "pooled_shape is expected to be two positive numbers");
-    return infer_out(x, 0, x->n->in[0]->type.dt, 4, (int64_t[]){x->n->in[1]->type.dim[0], x->n->in[0]->type.dim[1], s->is[0], s->is[1]});
+    return regions_out(x, s->is[0], s->is[1]);
 }
 typedef struct Span {
     Expr *start, *bin; /* first element; elements per bin */
@@ -43,10 +53,10 @@ static Span roi_span(Lower *L, Node *n, Expr *r, int lo, int64_t bins) {
     return (Span){from, lower_let(L, "bin", e_div(a, len, e_lit(a, ct, (double)bins)))};
 }
 /* Elements [*lo, *hi) of bin p, inside the image. */
-static void roi_range(Lower *L, const Span *s, Expr *p, int64_t n, Expr **lo, Expr **hi) {
+static void roi_range(Lower *L, const Span *s, Expr *p, Expr *n, Expr **lo, Expr **hi) {
     static const char *const names[] = {"p", "bin", "start", "n"};
     Arena *a = L->a;
-    Expr *v[] = {e_cast(a, s->bin->t, p), s->bin, s->start, e_lit(a, s->bin->t, (double)n)};
+    Expr *v[] = {e_cast(a, s->bin->t, p), s->bin, s->start, real(L, s->bin->t, n)};
     *lo = lower_let(L, "lo", e_cast(a, DT_INT64, lower_formula(L, "clamp(floor(p*bin) + start, 0, n)", 4, names, v)));
     *hi = lower_let(L, "hi", e_cast(a, DT_INT64, lower_formula(L, "clamp(ceil((p + 1)*bin) + start, 0, n)", 4, names, v)));
 }
@@ -55,12 +65,12 @@ bool lower_max_roi_pool(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type, *o = &n->out[0]->type;
     DType ct = dtype_compute(t->dt);
     Expr *r = lower_loop_to(L, "r", lower_dim(L, o, 0)), *y0, *y1, *x0, *x1;
-    Expr *batch = lower_let(L, "batch", clamp_int(L, e_cast(a, DT_INT64, lower_load(L, n, 1, (Expr *[]){r, e_int(a, 0)})), t->dim[0]));
+    Expr *batch = lower_let(L, "batch", clamp_int(L, e_cast(a, DT_INT64, lower_load(L, n, 1, (Expr *[]){r, e_int(a, 0)})), lower_dim(L, t, 0)));
     Span sw = roi_span(L, n, r, 1, o->dim[3]), sh = roi_span(L, n, r, 2, o->dim[2]);
     Expr *c = lower_loop_to(L, "c", lower_dim(L, o, 1)), *ph = lower_loop_to(L, "ph", lower_dim(L, o, 2));
-    roi_range(L, &sh, ph, t->dim[2], &y0, &y1);
+    roi_range(L, &sh, ph, lower_dim(L, t, 2), &y0, &y1);
     Expr *pw = lower_loop_to(L, "pw", lower_dim(L, o, 3));
-    roi_range(L, &sw, pw, t->dim[3], &x0, &x1);
+    roi_range(L, &sw, pw, lower_dim(L, t, 3), &x0, &x1);
     Buf *top = lower_temp(L, "top", ct, 0, NULL);
     lower_put(L, top, NULL, e_lower_bound(a, ct), RED_NONE);
     Expr *y = lower_loop_range(L, "y", y0, y1), *x = lower_loop_range(L, "x", x0, x1);
@@ -77,17 +87,17 @@ enum { RA_COORD, RA_MODE, RA_HEIGHT, RA_WIDTH, RA_SAMPLING, RA_SCALE };
 enum { SAMPLES_MAX = 1 << 16 };
 bool infer_roi_align(Infer *x) {
     const Node *n = x->n;
-    const Type *t = &n->in[0]->type, *r = &n->in[1]->type, *b = &n->in[2]->type;
+    const Type *r = &n->in[1]->type, *b = &n->in[2]->type;
     const char *c = attr_s(n, RA_COORD), *m = attr_s(n, RA_MODE);
     if (!check_image(x, 4)) return false;
-    if (b->rank != 1 || b->dim[0] != r->dim[0])
+    if (b->rank != 1 || !infer_same_extent(x, type_extent(x->g, b, 0), type_extent(x->g, r, 0)))
         return infer_error(x, "there are expected to be %lld batch indices, one a region", (long long)r->dim[0]);
     if (strcmp(c, "half_pixel") != 0 && strcmp(c, "output_half_pixel") != 0)
         return infer_error(x, "coordinate_transformation_mode is '%s'; half_pixel or output_half_pixel is expected", c);
     if (strcmp(m, "avg") != 0 && strcmp(m, "max") != 0) return infer_error(x, "mode is '%s'; avg or max is expected", m);
     if (attr_i(n, RA_HEIGHT) < 1 || attr_i(n, RA_WIDTH) < 1 || attr_i(n, RA_SAMPLING) < 0 || attr_i(n, RA_SAMPLING) > SAMPLES_MAX)
         return infer_error(x, "output_height, output_width or sampling_ratio is out of range");
-    return infer_out(x, 0, t->dt, 4, (int64_t[]){r->dim[0], t->dim[1], attr_i(n, RA_HEIGHT), attr_i(n, RA_WIDTH)});
+    return regions_out(x, attr_i(n, RA_HEIGHT), attr_i(n, RA_WIDTH));
 }
 typedef struct Align {         /* one axis of a region */
     Expr *start, *bin, *count; /* position, elements per bin, samples per bin */
@@ -114,17 +124,17 @@ static Align align_axis(Lower *L, Node *n, Expr *r, int lo, int64_t bins) {
 typedef struct Tap {
     Expr *inside, *lo, *hi, *w; /* reads (1-w)*[lo] + w*[hi] */
 } Tap;
-static Tap align_tap(Lower *L, const Align *x, Expr *p, Expr *i, int64_t n) {
+static Tap align_tap(Lower *L, const Align *x, Expr *p, Expr *i, Expr *n) {
     static const char *const names[] = {"start", "bin", "p", "i", "count"};
     Arena *a = L->a;
     DType t = x->start->t;
     Tap r;
     Expr *pos = named(L, "pos", "start + p*bin + (i + 0.5)*bin/count", 5, names,
                       (Expr *[]){x->start, x->bin, e_cast(a, t, p), e_cast(a, t, i), e_cast(a, t, x->count)});
-    r.inside = e_bin(a, BIN_LAND, e_le(a, e_lit(a, t, -1), pos), e_le(a, pos, e_lit(a, t, (double)n)));
-    pos = lower_let(L, "pos", e_max(a, e_min(a, pos, e_lit(a, t, (double)(n - 1))), e_lit(a, t, 0)));
+    r.inside = e_bin(a, BIN_LAND, e_le(a, e_lit(a, t, -1), pos), e_le(a, pos, real(L, t, n)));
+    pos = lower_let(L, "pos", e_max(a, e_min(a, pos, real(L, t, e_sub(a, n, e_int(a, 1)))), e_lit(a, t, 0)));
     r.lo = lower_let(L, "low", clamp_int(L, e_cast(a, DT_INT64, pos), n));
-    r.hi = lower_let(L, "high", e_min(a, e_add(a, r.lo, e_int(a, 1)), e_int(a, n - 1)));
+    r.hi = lower_let(L, "high", e_min(a, e_add(a, r.lo, e_int(a, 1)), e_sub(a, n, e_int(a, 1))));
     r.w = lower_let(L, "part", e_sub(a, pos, e_cast(a, t, r.lo)));
     return r;
 }
@@ -137,7 +147,7 @@ static void add_sample(Lower *L, Node *n, Buf *acc, Expr *batch, const Tap *y, c
         Expr *q = e_mul(a, i & 2 ? y->w : e_sub(a, one, y->w), i & 1 ? x->w : e_sub(a, one, x->w));
         w[i] = lower_let(L, "w", e_cast(a, ct, e_select(a, inside, q, e_lit(a, q->t, 0))));
     }
-    Expr *c = lower_loop(L, "c", n->in[0]->type.dim[1]);
+    Expr *c = lower_loop_to(L, "c", lower_dim(L, &n->in[0]->type, 1));
     for (int i = 0; i < 4; i++)
         v[i] = e_mul(a, w[i], lower_load(L, n, 0, (Expr *[]){batch, c, i & 2 ? y->hi : y->lo, i & 1 ? x->hi : x->lo}));
     if (max) lower_put(L, acc, &c, e_max(a, e_max(a, v[0], v[1]), e_max(a, v[2], v[3])), RED_MAX);
@@ -150,7 +160,7 @@ bool lower_roi_align(Lower *L, Node *n) {
     DType ct = dtype_compute(t->dt);
     bool max = strcmp(attr_s(n, RA_MODE), "max") == 0;
     Expr *r = lower_loop_to(L, "r", lower_dim(L, o, 0));
-    Expr *batch = lower_let(L, "batch", clamp_int(L, e_cast(a, DT_INT64, lower_load(L, n, 2, &r)), t->dim[0]));
+    Expr *batch = lower_let(L, "batch", clamp_int(L, e_cast(a, DT_INT64, lower_load(L, n, 2, &r)), lower_dim(L, t, 0)));
     Align ax = align_axis(L, n, r, 0, o->dim[3]), ay = align_axis(L, n, r, 1, o->dim[2]);
     Expr *samples = lower_let(L, "samples", e_max(a, e_mul(a, ax.count, ay.count), e_int(a, 1)));
     Expr *ph = lower_loop_to(L, "ph", lower_dim(L, o, 2)), *pw = lower_loop_to(L, "pw", lower_dim(L, o, 3));
@@ -161,9 +171,9 @@ bool lower_roi_align(Lower *L, Node *n) {
     lower_put(L, acc, &c, start, RED_NONE);
     lower_end(L);
     Expr *iy = lower_loop_range(L, "iy", e_int(a, 0), ay.count);
-    Tap y = align_tap(L, &ay, ph, iy, t->dim[2]);
+    Tap y = align_tap(L, &ay, ph, iy, lower_dim(L, t, 2));
     Expr *ix = lower_loop_range(L, "ix", e_int(a, 0), ax.count);
-    Tap x = align_tap(L, &ax, pw, ix, t->dim[3]);
+    Tap x = align_tap(L, &ax, pw, ix, lower_dim(L, t, 3));
     add_sample(L, n, acc, batch, &y, &x, max);
     lower_ends(L, 2);
     c = lower_loop_to(L, "c", lower_dim(L, o, 1));

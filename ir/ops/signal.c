@@ -4,7 +4,7 @@
  *
  *   DFT:  for others, k:  re = im = 0, r = 0;  for j: re += x[j]*cos[r], im -= x[j]*sin[r], r = (r + k) mod N;  y[k] = re, im
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 static Expr *scalar_f64(Lower *L, Node *n, int input) {
@@ -143,7 +143,8 @@ static int64_t dft_length(const Node *n, int64_t extent) { return dft_to_real(n)
 bool infer_dft(Infer *x) {
     const Node *n = x->n;
     const Type *t = &n->in[0]->type;
-    int64_t axis = -2, len = 0, dim[QN_MAX_RANK], count;
+    int64_t axis = -2, len = 0, count;
+    Expr *e[QN_MAX_RANK];
     bool known = true, fixed = true;
     int k = 0;
     if (t->rank < 2 || t->dim[t->rank - 1] < 1 || t->dim[t->rank - 1] > 2)
@@ -159,8 +160,13 @@ bool infer_dft(Infer *x) {
         if (k == t->rank - 1) return infer_error(x, "the axis is the last one, which holds the real and imaginary parts");
         if (!operand(n, 1)) len = dft_length(n, t->dim[k]);
         if (len < 1 || len > INT32_MAX) return infer_error(x, "the length is %lld; 1 to %d is expected", (long long)len, INT32_MAX);
-        for (int i = 0; i < t->rank; i++) dim[i] = i == k ? dft_extent(n, len) : i == t->rank - 1 ? 2 - dft_to_real(n) : t->dim[i];
-        return infer_out(x, 0, t->dt, t->rank, dim);
+        type_extents(x->g, t, e);
+        Arena *a = x->g->a;
+        Expr *whole = operand(n, 1) ? e_int(a, len) : dft_to_real(n) ? e_mul(a, e_sub(a, e[k], e_int(a, 1)), e_int(a, 2)) : e[k];
+        bool half = attr_i(n, DFT_ONESIDED) && !attr_i(n, DFT_INVERSE);
+        e[k] = half ? extent_add(x->g, extent_floor_div(x->g, extent_simplify(x->g, whole), 2), e_int(a, 1)) : whole;
+        e[t->rank - 1] = e_int(a, 2 - dft_to_real(n));
+        return infer_extents(x, 0, t->dt, t->rank, e);
     }
     if (!infer_declared(x, 0, t->dt, "the axis or dft_length")) return false;
     const Type *o = &n->out[0]->type;
@@ -203,10 +209,10 @@ static void dft_along(Lower *L, Node *n, int axis) {
     bool inverse = attr_i(n, DFT_INVERSE), real = dft_to_real(n), half = attr_i(n, DFT_ONESIDED) && !inverse;
     DType ct = dtype_compute(t->dt);
     int64_t most = half ? 2 * o->dim[axis] : o->dim[axis];
-    Expr *len = operand(n, 1) ? scalar_int(L, n, 1) : e_int(a, dft_length(n, t->dim[axis]));
+    Expr *in = lower_dim(L, t, axis), *len = operand(n, 1) ? scalar_int(L, n, 1) : real ? e_mul(a, e_sub(a, in, e_int(a, 1)), e_int(a, 2)) : in;
     if (operand(n, 1) && !operand(n, 1)->data) len = e_max(a, e_min(a, len, e_int(a, most)), e_int(a, 1));
     Roots r = roots(L, len, max_i64(most, 1), ct);
-    Expr *idx[QN_MAX_RANK], *count = e_min(a, real ? e_add(a, e_div(a, r.len, e_int(a, 2)), e_int(a, 1)) : r.len, e_int(a, t->dim[axis])),
+    Expr *idx[QN_MAX_RANK], *count = e_min(a, real ? e_add(a, e_div(a, r.len, e_int(a, 2)), e_int(a, 1)) : r.len, in),
                             *v[2];
     count = lower_let(L, "count", count);
     for (int i = 0; i < last; i++) idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, o, i));
@@ -256,6 +262,7 @@ bool infer_stft(Infer *x) {
         fixed = fixed && known;
     } else {
         len = w ? w->dim[0] : t->dim[1];
+        if (w ? w->ext != NULL : t->ext && t->ext[1]) return infer_error(x, "the length of a frame is known at run time only; give frame_length");
     }
     bool complex = !plain && t->dim[2] == 2, half = attr_i(n, 0) && !complex;
     if (!fixed) {
@@ -264,12 +271,15 @@ bool infer_stft(Infer *x) {
         return (o->rank == 4 && o->dim[0] == t->dim[0] && o->dim[2] < INT32_MAX / 2 && o->dim[3] == 2) ||
                infer_error(x, "the output is expected to be declared as batch x frames x bins x 2");
     }
-    if (step < 1 || len < 1 || len > t->dim[1] || len > INT32_MAX)
+    Arena *a = x->g->a;
+    Expr *whole = type_extent(x->g, t, 1);
+    if (step < 1 || len < 1 || len > INT32_MAX || !infer_require(x, e_le(a, e_int(a, len), whole)))
         return infer_error(x, "frame_step is %lld and frame_length %lld, for a signal of %lld", (long long)step, (long long)len,
                            (long long)t->dim[1]);
     if (w && w->dim[0] != len)
         return infer_error(x, "the window has %lld elements; %lld are expected", (long long)w->dim[0], (long long)len);
-    return infer_out(x, 0, t->dt, 4, (int64_t[]){t->dim[0], (t->dim[1] - len) / step + 1, half ? len / 2 + 1 : len, 2});
+    Expr *frames = extent_add(x->g, extent_floor_div(x->g, extent_add(x->g, whole, e_int(a, -len)), step), e_int(a, 1));
+    return infer_extents(x, 0, t->dt, 4, (Expr *[]){type_extent(x->g, t, 0), frames, e_int(a, half ? len / 2 + 1 : len), e_int(a, 2)});
 }
 typedef struct Frame {
     Node *n;
@@ -281,7 +291,7 @@ static void frame_sample(Lower *L, void *user, Expr *j, Expr **re, Expr **im) {
     const Type *t = &f->n->in[0]->type;
     const Tensor *window = operand(f->n, ST_WINDOW);
     Expr *at[3] = {f->batch, e_add(a, f->from, j), NULL}, *v[2] = {NULL, NULL}, *w = NULL;
-    Expr *inside = e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at[1]), e_lt(a, at[1], e_int(a, t->dim[1])));
+    Expr *inside = e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at[1]), e_lt(a, at[1], lower_dim(L, t, 1)));
     if (window) inside = e_bin(a, BIN_LAND, inside, e_lt(a, j, e_int(a, window->type.dim[0])));
     if (window) w = lower_load(L, f->n, ST_WINDOW, &j);
     for (int i = 0; i < (t->rank == 2 ? 1 : (int)t->dim[2]); i++) {
