@@ -88,6 +88,8 @@ bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, cons
 /* Binds free input dimensions from values (in order of the graph inputs). */
 bool model_bind_dims(Ctx *c, Options *o, const char *path, const Value *in, int nin);
 bool model_bind_outputs(Ctx *c, Options *o, const char *path, const Value *out, int nout);
+bool model_bind_values(Ctx *c, Options *o, const char *path, const Value *in, int nin);
+bool model_values_fit(const Graph *g, const Value *in, int nin); /* in the bounds that were given for the elements of inputs */
 
 /* exec.c: emitted code runs in a child process, so a crash there is a message here. */
 typedef struct Exec {
@@ -110,6 +112,7 @@ typedef struct DataSet {
     Vec(Value) in, out;
     const char *dir;
 } DataSet;
+bool model_bind_set(Ctx *c, Options *o, const DataSet *set);              /* model.c: all that a data set says about extents */
 bool dataset_read(Ctx *c, const char *dir, const Graph *g, DataSet *out); /* g: the model's types; NULL: tensors */
 bool dataset_same_shapes(const DataSet *a, const DataSet *b);             /* of the inputs: the two share one build */
 bool dataset_find(Ctx *c, const char *dir, char ***sets, int *n);         /* DIR itself or DIR/test_data_set_N */

@@ -57,8 +57,7 @@ static bool find_data(Ctx *c, Options *o, DataSet *set) {
     probe.free_dims = true;
     Graph *g = o->data.n ? onnx_import(c, o->model, &probe) : NULL;
     if (!g) return !o->data.n;
-    return dataset_find(c, o->data.v[0], &dirs, &n) && dataset_read(c, dirs[0], g, set) &&
-           model_bind_dims(c, o, o->model, set->in.v, set->in.n);
+    return dataset_find(c, o->data.v[0], &dirs, &n) && dataset_read(c, dirs[0], g, set) && model_bind_set(c, o, set);
 }
 static const void **input_data(Ctx *c, const Graph *g, DataSet *set) {
     const void **in = NEW_ARRAY(c->a, const void *, g->in.n + 1);

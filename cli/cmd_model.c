@@ -141,7 +141,8 @@ int cmd_run(Ctx *c, Options *o) {
     Graph *g = onnx_import(c, o->model, &probe);
     if (!g) return EXIT_REFUSED;
     Value *in = NEW_ARRAY(c->a, Value, g->in.n + 1);
-    if (!read_named_inputs(c, o, in, g) || !model_bind_dims(c, o, o->model, in, g->in.n)) return EXIT_REFUSED;
+    if (!read_named_inputs(c, o, in, g) || !model_bind_dims(c, o, o->model, in, g->in.n) || !model_bind_values(c, o, o->model, in, g->in.n))
+        return EXIT_REFUSED;
     Runner r = {0};
     int status = EXIT_REFUSED;
     if (!runner_open(c, o, &r)) goto done;
@@ -241,9 +242,10 @@ static bool fits_program(const Runner *r, DataSet *set) {
     for (int i = 0; ok && i < g->in.n; i++) ok = value_fit(&set->in.v[i], port_type(g->in.v[i]));
     return ok;
 }
-/* Whether the run-time extents of the outputs are within the bounds that an earlier set gave. */
-static bool outputs_fit(const Runner *r, const DataSet *set) {
+/* Whether what extents follow from, and the run-time extents of the outputs, are within the bounds that an earlier set gave. */
+static bool bounds_fit(const Runner *r, const DataSet *set) {
     const Graph *g = r->p ? r->p->g : NULL;
+    if (g && !model_values_fit(g, set->in.v, set->in.n)) return false;
     for (int i = 0; g && i < g->out.n && i < set->out.n; i++) {
         const Type *t = &g->out.v[i]->type, *v = &set->out.v[i].type;
         for (int k = 0; t->ext && t->rank == v->rank && k < t->rank; k++)
@@ -270,12 +272,11 @@ int cmd_verify(Ctx *c, Options *o) {
         for (int k = 0; k < n; k++) {
             DataSet *set = NEW(c->a, DataSet);
             bool ok = dataset_read(c, dirs[k], g, set);
-            if (ok && !(last && outputs_fit(&r, set) && (dataset_same_shapes(last, set) || fits_program(&r, set)))) {
+            if (ok && !(last && bounds_fit(&r, set) && (dataset_same_shapes(last, set) || fits_program(&r, set)))) {
                 runner_close(&r);
                 r = (Runner){0};
                 Options mine = user;
-                ok = model_bind_dims(c, &mine, o->model, set->in.v, set->in.n) &&
-                     model_bind_outputs(c, &mine, o->model, set->out.v, set->out.n) && runner_open(c, &mine, &r);
+                ok = model_bind_set(c, &mine, set) && runner_open(c, &mine, &r);
                 last = ok ? set : NULL;
                 if (!ok) {
                     runner_close(&r);

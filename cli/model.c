@@ -93,3 +93,34 @@ bool model_bind_outputs(Ctx *c, Options *o, const char *path, const Value *out, 
     }
     return true;
 }
+
+/* Integers that extents may follow from are bounded by the largest one in the data, where the user gave no --max. */
+enum { FEW = 64 };
+static int64_t largest(const Value *v, int64_t n) {
+    int64_t most = 0;
+    for (int64_t e = 0; e < n; e++) most = max_i64(most, dtype_get_i(v->type.dt, v->data, e));
+    return most;
+}
+bool model_bind_values(Ctx *c, Options *o, const char *path, const Value *in, int nin) {
+    ImportOptions probe = o->import;
+    probe.free_dims = true;
+    Graph *g = onnx_import(c, path, &probe);
+    for (int i = 0; g && i < g->in.n && i < nin; i++) {
+        const char *name = g->in.v[i]->name;
+        int64_t n;
+        bool given = in[i].type.wrap || !in[i].data || !dtype_is_int(in[i].type.dt) || !type_elements(&in[i].type, &n) || n > FEW;
+        for (int k = 0; k < o->import.max.n && !given; k++) given = strcmp(o->import.max.v[k].name, name) == 0;
+        if (!given) vec_push(c->a, &o->import.max, ((MaxBinding){name, largest(&in[i], n)}));
+    }
+    return g != NULL;
+}
+bool model_values_fit(const Graph *g, const Value *in, int nin) {
+    int64_t n;
+    for (int i = 0; i < g->in.n && i < nin; i++)
+        if (g->in.v[i]->has_max && in[i].data && type_elements(&in[i].type, &n) && largest(&in[i], n) > g->in.v[i]->max) return false;
+    return true;
+}
+bool model_bind_set(Ctx *c, Options *o, const DataSet *set) {
+    return model_bind_dims(c, o, o->model, set->in.v, set->in.n) && model_bind_values(c, o, o->model, set->in.v, set->in.n) &&
+           model_bind_outputs(c, o, o->model, set->out.v, set->out.n);
+}

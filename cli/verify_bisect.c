@@ -30,7 +30,7 @@ static bool agrees(const Bisect *b, const char *list, const char *no_rule) {
     for (int i = 0; i < o.import.dims.n; i++) vec_push(a, &import.dims, o.import.dims.v[i]);
     o.import = import;
     Runner r = {0};
-    bool ok = model_bind_dims(&c, &o, o.model, b->set->in.v, b->set->in.n) && runner_open(&c, &o, &r) && verify_set(&c, &o, &r, b->set);
+    bool ok = model_bind_set(&c, &o, b->set) && runner_open(&c, &o, &r) && verify_set(&c, &o, &r, b->set);
     runner_close(&r);
     arena_free(a);
     return ok;

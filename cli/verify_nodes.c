@@ -116,7 +116,7 @@ static bool bind(Ctx *c, Options *o, const DataSet *set) {
     for (int i = 0; i < o->import.dims.n; i++)
         if (!o->import.dims.v[i].range) vec_push(c->a, &import.dims, o->import.dims.v[i]);
     o->import = import;
-    return model_bind_dims(c, o, o->model, set->in.v, set->in.n);
+    return model_bind_set(c, o, set);
 }
 /* All tensors (or one) of the program that these passes make, interpreted. NULL: it could not be built. */
 static Map *interpret_with(Ctx *c, const Options *user, const DataSet *set, const char *passes, bool plain, const char *only) {

@@ -19,6 +19,7 @@ bool dims_index(Importer *im) {
         if (b->range && b->lo > b->value)
             ok = diag_error(im->c->d, file_loc(im), "--dim %s=%lld..%lld: the lower bound is above the upper one", b->name,
                             (long long)b->lo, (long long)b->value);
+        if (b->range && b->lo == b->value) b->range = false; /* nothing is left for run time */
         if (old && (old->value != b->value || old->range != b->range || old->lo != b->lo))
             ok = diag_error(im->c->d, file_loc(im), "--dim %s is given as %lld and as %lld; give it once", b->name, (long long)old->value,
                             (long long)b->value);

@@ -21,8 +21,8 @@ bool infer_random_unit(Infer *x) {
 bool lower_random_unit(Lower *L, Node *n) {
     Buf *y = lower_tensor(L, n->out[0]);
     const Type *o = &n->out[0]->type;
-    Expr *arg[4] = {lower_extent(L, type_count(L->g, o, 0, o->rank)), lower_int(L, attr_i(n, UNIT_KEY)), lower_int(L, attr_i(n, UNIT_NORMAL) != 0),
-                    lower_int(L, n->out[0]->type.dt == DT_FLOAT64)};
+    Expr *arg[4] = {lower_extent(L, type_count(L->g, o, 0, o->rank)), lower_int(L, attr_i(n, UNIT_KEY)),
+                    lower_int(L, attr_i(n, UNIT_NORMAL) != 0), lower_int(L, n->out[0]->type.dt == DT_FLOAT64)};
     lower_call(L, "qn_random", 4, arg, 1, &y, 1);
     return true;
 }

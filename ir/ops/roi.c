@@ -65,7 +65,8 @@ bool lower_max_roi_pool(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type, *o = &n->out[0]->type;
     DType ct = dtype_compute(t->dt);
     Expr *r = lower_loop_to(L, "r", lower_dim(L, o, 0)), *y0, *y1, *x0, *x1;
-    Expr *batch = lower_let(L, "batch", clamp_int(L, e_cast(a, DT_INT64, lower_load(L, n, 1, (Expr *[]){r, e_int(a, 0)})), lower_dim(L, t, 0)));
+    Expr *batch =
+        lower_let(L, "batch", clamp_int(L, e_cast(a, DT_INT64, lower_load(L, n, 1, (Expr *[]){r, e_int(a, 0)})), lower_dim(L, t, 0)));
     Span sw = roi_span(L, n, r, 1, o->dim[3]), sh = roi_span(L, n, r, 2, o->dim[2]);
     Expr *c = lower_loop_to(L, "c", lower_dim(L, o, 1)), *ph = lower_loop_to(L, "ph", lower_dim(L, o, 2));
     roi_range(L, &sh, ph, lower_dim(L, t, 2), &y0, &y1);

@@ -209,11 +209,12 @@ static void dft_along(Lower *L, Node *n, int axis) {
     bool inverse = attr_i(n, DFT_INVERSE), real = dft_to_real(n), half = attr_i(n, DFT_ONESIDED) && !inverse;
     DType ct = dtype_compute(t->dt);
     int64_t most = half ? 2 * o->dim[axis] : o->dim[axis];
-    Expr *in = lower_dim(L, t, axis), *len = operand(n, 1) ? scalar_int(L, n, 1) : real ? e_mul(a, e_sub(a, in, e_int(a, 1)), e_int(a, 2)) : in;
+    Expr *in = lower_dim(L, t, axis), *len = operand(n, 1) ? scalar_int(L, n, 1)
+                                             : real        ? e_mul(a, e_sub(a, in, e_int(a, 1)), e_int(a, 2))
+                                                           : in;
     if (operand(n, 1) && !operand(n, 1)->data) len = e_max(a, e_min(a, len, e_int(a, most)), e_int(a, 1));
     Roots r = roots(L, len, max_i64(most, 1), ct);
-    Expr *idx[QN_MAX_RANK], *count = e_min(a, real ? e_add(a, e_div(a, r.len, e_int(a, 2)), e_int(a, 1)) : r.len, in),
-                            *v[2];
+    Expr *idx[QN_MAX_RANK], *count = e_min(a, real ? e_add(a, e_div(a, r.len, e_int(a, 2)), e_int(a, 1)) : r.len, in), *v[2];
     count = lower_let(L, "count", count);
     for (int i = 0; i < last; i++) idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, o, i));
     DftRow row = {n, idx, axis, t->rank, r, real};
@@ -262,7 +263,8 @@ bool infer_stft(Infer *x) {
         fixed = fixed && known;
     } else {
         len = w ? w->dim[0] : t->dim[1];
-        if (w ? w->ext != NULL : t->ext && t->ext[1]) return infer_error(x, "the length of a frame is known at run time only; give frame_length");
+        if (w ? w->ext != NULL : t->ext && t->ext[1])
+            return infer_error(x, "the length of a frame is known at run time only; give frame_length");
     }
     bool complex = !plain && t->dim[2] == 2, half = attr_i(n, 0) && !complex;
     if (!fixed) {

@@ -166,19 +166,6 @@ static uint64_t emitted_hash(Ctx *c, const Corpus *q, const Case *k) {
     }
     return h;
 }
-static bool bound_values(Ctx *c, Options *o, const DataSet *set) {
-    ImportOptions probe = o->import;
-    probe.free_dims = true;
-    Graph *g = onnx_import(c, o->model, &probe);
-    for (int i = 0; g && i < g->in.n && i < set->in.n; i++) {
-        const Value *v = &set->in.v[i];
-        int64_t n, most = 0;
-        if (!dtype_is_int(v->type.dt) || !type_elements(&v->type, &n) || n > 64) continue;
-        for (int64_t e = 0; e < n; e++) most = max_i64(most, dtype_get_i(v->type.dt, v->data, e));
-        vec_push(c->a, &o->import.max, ((MaxBinding){g->in.v[i]->name, most}));
-    }
-    return g != NULL;
-}
 /* The whole road once. */
 static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
     Options o = {.atol = -1, .rtol = -1, .threads = 1, .model = k->model, .name = k->id, .target = q->target};
@@ -189,7 +176,7 @@ static Stage emit_once(Ctx *c, Corpus *q, Case *k) {
     ImportOptions probe = {.free_dims = true};
     Graph *g = k->light ? NULL : onnx_import(c, o.model, &probe);
     if (!k->light && (!g || !dataset_read(c, k->set[0], g, &set))) return g ? UNSUPPORTED : REFUSED;
-    if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n) || (k->bounded && !bound_values(c, &o, &set)) ||
+    if (!model_bind_dims(c, &o, o.model, set.in.v, set.in.n) || (k->bounded && !model_bind_values(c, &o, o.model, set.in.v, set.in.n)) ||
         (k->bounded > 1 && !model_bind_outputs(c, &o, o.model, set.out.v, set.out.n)))
         return REFUSED;
     Program *p = model_build(c, &o, o.model);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_control.c: If, Loop and Scan that cannot be compiled: each is refused with the node and what is wrong, none hangs.
+ *
+ *   Loop(no trip count, condition true) {condition' = condition}   --->   error: the loop does not end
+ */
+#include "frontend_run.h"
+#include "passes/passes.h"
+
+Suite *control_suite(void);
+
+typedef struct Case {
+    Run r;
+    OnnxModel *m;
+    OnnxGraph one, two; /* bodies */
+} Case;
+static void begin(Case *t, int opset) {
+    run_init(&t->r);
+    t->m = om_new(t->r.a, 8, opset);
+    t->one = t->two = (OnnxGraph){.a = t->r.a};
+    om_input(&t->m->g, "x", DT_FLOAT32, 2, DIMS(2, 3), NULL);
+    om_input(&t->m->g, "c", DT_BOOL, 0, NULL, NULL);
+}
+/* Imports and compiles; the program, or NULL. */
+static Program *finish(Case *t) {
+    om_output(&t->m->g, "y", DT_NONE, -1, NULL, NULL);
+    return run_model(&t->r, t->m) ? passes_run(&t->r.c, t->r.g, &(PassOptions){.verify = true}) : NULL;
+}
+static void refused(Case *t, const char *why) {
+    Program *p = finish(t);
+    ck_assert_msg(!p, "accepted, but '%s' was expected", why);
+    ck_said(&t->r, why);
+    run_free(&t->r);
+}
+static Onnx__NodeProto *branches(Case *t) {
+    Onnx__NodeProto *n = om_node(&t->m->g, "If", "c", "y");
+    om_attr_g(t->r.a, n, "then_branch", &t->one);
+    om_attr_g(t->r.a, n, "else_branch", &t->two);
+    return n;
+}
+static void branch(OnnxGraph *g, const char *op, const char *in) {
+    om_node(g, op, in, "o");
+    om_output(g, "o", DT_NONE, -1, NULL, NULL);
+}
+
+START_TEST(branch_without_capture) {
+    Case t;
+    begin(&t, 17);
+    branch(&t.one, "Relu", "nowhere");
+    branch(&t.two, "Relu", "x");
+    branches(&t);
+    refused(&t, "'nowhere'");
+}
+END_TEST
+START_TEST(branch_is_missing) {
+    Case t;
+    begin(&t, 17);
+    branch(&t.one, "Relu", "x");
+    om_attr_g(t.r.a, om_node(&t.m->g, "If", "c", "y"), "then_branch", &t.one);
+    refused(&t, "attribute 'else_branch' is missing");
+}
+END_TEST
+START_TEST(branches_of_other_types) {
+    Case t;
+    begin(&t, 17);
+    branch(&t.one, "Relu", "x");
+    branch(&t.two, "Shape", "x");
+    branches(&t);
+    refused(&t, "the branches give float32[2,3] and int64[2]");
+}
+END_TEST
+START_TEST(branches_of_other_ranks) {
+    Case t;
+    begin(&t, 17);
+    branch(&t.one, "Relu", "x");
+    om_node(&t.two, "ReduceMax", "x", "o");
+    om_attr_i(t.r.a, t.two.node.v[0], "keepdims", 0);
+    om_output(&t.two, "o", DT_NONE, -1, NULL, NULL);
+    branches(&t);
+    refused(&t, "the same element type and rank are expected");
+}
+END_TEST
+START_TEST(branch_of_an_unknown_domain) {
+    Case t;
+    begin(&t, 17);
+    branch(&t.one, "Magic", "x");
+    t.one.node.v[0]->domain = "who.knows";
+    branch(&t.two, "Relu", "x");
+    branches(&t);
+    refused(&t, "who.knows");
+}
+END_TEST
+START_TEST(single_elements_of_other_ranks) { /* these broadcast alike */
+    Case t;
+    begin(&t, 17);
+    const int64_t axes[] = {0}, shape[] = {1};
+    om_init(&t.m->g, "k", DT_INT64, 1, DIMS(1), axes, 8);
+    om_init(&t.m->g, "s", DT_INT64, 1, DIMS(1), shape, 8);
+    om_input(&t.m->g, "v", DT_FLOAT32, 1, DIMS(1), NULL);
+    om_node(&t.one, "Squeeze", "v k", "o"), om_output(&t.one, "o", DT_NONE, -1, NULL, NULL);
+    om_node(&t.two, "Reshape", "v s", "o"), om_output(&t.two, "o", DT_NONE, -1, NULL, NULL);
+    om_node(&t.m->g, "Add", "i x", "y");
+    Onnx__NodeProto *n = om_node(&t.m->g, "If", "c", "i");
+    om_attr_g(t.r.a, n, "then_branch", &t.one);
+    om_attr_g(t.r.a, n, "else_branch", &t.two);
+    Onnx__NodeProto *add = t.m->g.node.v[0];
+    t.m->g.node.v[0] = n, t.m->g.node.v[1] = add;
+    Program *p = finish(&t);
+    ck_assert_msg(p != NULL, "refused:\n%s", said_all(&t.r));
+    run_free(&t.r);
+}
+END_TEST
+
+/* ---- loops */
+static void loop_body(Case *t, bool growing) {
+    om_input(&t->one, "i", DT_INT64, 0, NULL, NULL);
+    om_input(&t->one, "go", DT_BOOL, 0, NULL, NULL);
+    om_input(&t->one, "s", DT_FLOAT32, -1, NULL, NULL);
+    om_node(&t->one, "Identity", "go", "on");
+    Onnx__NodeProto *n = om_node(&t->one, growing ? "Concat" : "Add", "s s", "s2");
+    if (growing) om_attr_i(t->r.a, n, "axis", 0);
+    om_output(&t->one, "on", DT_BOOL, 0, NULL, NULL);
+    om_output(&t->one, "s2", DT_FLOAT32, -1, NULL, NULL);
+}
+START_TEST(loop_without_end) {
+    Case t;
+    begin(&t, 17);
+    om_init(&t.m->g, "yes", DT_BOOL, 0, NULL, "\1", 1);
+    loop_body(&t, false);
+    om_attr_g(t.r.a, om_node(&t.m->g, "Loop", "- yes x", "y"), "body", &t.one);
+    refused(&t, "the loop does not end");
+}
+END_TEST
+START_TEST(loop_that_grows_without_end) { /* found before its state has used up the memory */
+    Case t;
+    begin(&t, 17);
+    om_init(&t.m->g, "yes", DT_BOOL, 0, NULL, "\1", 1);
+    loop_body(&t, true);
+    om_attr_g(t.r.a, om_node(&t.m->g, "Loop", "- yes x", "y"), "body", &t.one);
+    refused(&t, "(Concat)");
+}
+END_TEST
+START_TEST(long_loop_that_grows) {
+    Case t;
+    begin(&t, 17);
+    om_input(&t.m->g, "m", DT_INT64, 0, NULL, NULL);
+    loop_body(&t, true);
+    om_attr_g(t.r.a, om_node(&t.m->g, "Loop", "m c x", "y"), "body", &t.one);
+    refused(&t, "keeps the types of its states");
+}
+END_TEST
+START_TEST(loop_body_of_too_few_outputs) {
+    Case t;
+    begin(&t, 17);
+    loop_body(&t, false);
+    t.one.out.n = 1;
+    om_attr_g(t.r.a, om_node(&t.m->g, "Loop", "- c x", "y"), "body", &t.one);
+    refused(&t, "the condition, the states and one per scan output are expected");
+}
+END_TEST
+START_TEST(loop_body_of_too_few_inputs) {
+    Case t;
+    begin(&t, 17);
+    loop_body(&t, false);
+    om_attr_g(t.r.a, om_node(&t.m->g, "Loop", "- c x x", "y"), "body", &t.one);
+    refused(&t, "the body takes 3 inputs; the node has 4");
+}
+END_TEST
+static Onnx__NodeProto *scan(Case *t, int opset, const char *in) {
+    begin(t, opset);
+    om_input(&t->m->g, "w", DT_FLOAT32, 2, DIMS(4, 3), NULL);
+    om_input(&t->one, "p", DT_FLOAT32, -1, NULL, NULL), om_input(&t->one, "q", DT_FLOAT32, -1, NULL, NULL);
+    branch(&t->one, "Add", "p q");
+    Onnx__NodeProto *n = om_node(&t->m->g, "Scan", in, "y");
+    om_attr_g(t->r.a, n, "body", &t->one);
+    return n;
+}
+START_TEST(scan_of_other_lengths) {
+    Case t;
+    Onnx__NodeProto *n = scan(&t, 17, "x w");
+    om_attr_i(t.r.a, n, "num_scan_inputs", 2);
+    refused(&t, "scan inputs have the lengths 2 and 4");
+}
+END_TEST
+START_TEST(scan_of_too_many_inputs) {
+    Case t;
+    Onnx__NodeProto *n = scan(&t, 17, "x x");
+    om_attr_i(t.r.a, n, "num_scan_inputs", 7);
+    refused(&t, "num_scan_inputs is 7");
+}
+END_TEST
+START_TEST(scan_of_opset_8_without_batch) {
+    Case t;
+    Onnx__NodeProto *n = scan(&t, 8, "- x w");
+    om_attr_i(t.r.a, n, "num_scan_inputs", 2);
+    refused(&t, "of equal and constant extents are expected");
+}
+END_TEST
+
+Suite *control_suite(void) {
+    Suite *s = suite_create("control");
+    TCase *c = tcase_create("control");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, branch_without_capture);
+    tcase_add_test(c, branch_is_missing);
+    tcase_add_test(c, branches_of_other_types);
+    tcase_add_test(c, branches_of_other_ranks);
+    tcase_add_test(c, branch_of_an_unknown_domain);
+    tcase_add_test(c, single_elements_of_other_ranks);
+    tcase_add_test(c, loop_without_end);
+    tcase_add_test(c, loop_that_grows_without_end);
+    tcase_add_test(c, long_loop_that_grows);
+    tcase_add_test(c, loop_body_of_too_few_outputs);
+    tcase_add_test(c, loop_body_of_too_few_inputs);
+    tcase_add_test(c, scan_of_other_lengths);
+    tcase_add_test(c, scan_of_too_many_inputs);
+    tcase_add_test(c, scan_of_opset_8_without_batch);
+    suite_add_tcase(s, c);
+    return s;
+}
