@@ -79,11 +79,21 @@ bool qdq_constant(Tensor *t, double *v, int64_t i) {
 
 /* ---- products */
 static int64_t reach(DType dt, int64_t zero) { return max_i64(dtype_max(dt) - zero, zero - dtype_min(dt)); }
-/* Whether no sum of `terms` products can leave 31 bits. */
+/* Whether no sum of `terms` products can leave 31 bits: whatever the integers are, or with the weights as they are. */
 static bool sums_fit(const Product *p, int64_t terms) {
-    int64_t x = reach(p->x.q->type.dt, qdq_zero(&p->x, 0)), w = 0, one;
+    int64_t x = reach(p->x.q->type.dt, qdq_zero(&p->x, 0)), w = 0, one, all;
     for (int64_t i = 0; i < p->wide; i++) w = max_i64(w, reach(p->w.q->type.dt, qdq_zero(&p->w, i)));
-    return mul_ok(x, w, &one) && (one == 0 || terms <= INT32_MAX / one);
+    if (mul_ok(x, w, &one) && (one == 0 || terms <= INT32_MAX / one)) return true;
+    const Tensor *q = p->w.q;
+    if (!op_is(p->n, "Conv") || !is_const(q) || q != p->n->in[1]->def->in[0] || !type_elements(&q->type, &all) || q->type.dim[0] < 1)
+        return false;
+    for (int64_t i = 0, each = all / q->type.dim[0], sum = 0; i < all; i++) {
+        if (i % each == 0) sum = 0;
+        int64_t v = dtype_get_i(q->type.dt, q->data, i) - qdq_zero(&p->w, i / each);
+        sum += v < 0 ? -v : v;
+        if (sum > INT32_MAX / max_i64(x, 1)) return false;
+    }
+    return true;
 }
 bool qdq_product(Node *n, Product *p) {
     bool conv = op_is(n, "Conv"), gemm = op_is(n, "Gemm");

@@ -51,7 +51,7 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
         diag_print_all(r->c->d, false);
         BUG("the schedule of kernel '%s' (%s) is not legal:\n%s", k->f->name, job.anchor->op->name, steps.s);
     }
-    while (k->arg.n < k->f->param.n) vec_push(r->g->a, &k->arg, NULL); /* copies that the steps have made */
+    while (k->arg.n < k->f->param.n) vec_push(r->g->a, &k->arg, NULL);               /* copies that the steps have made */
     bool vectors = own->vector_bits || (r->o->precise && r->o->target->vector_bits); /* with --precise as on the layout's target */
     if (vectors) vecmath_expand(k->f);
     if (vectors && (!steps.n || job.rest)) vectorise(k->f, r->o->precise ? r->o->target : own, own);
