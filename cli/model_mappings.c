@@ -8,27 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *load_quietly(Ctx *c, const char *file) {
+bool mappings_of_model(Ctx *c, const char *file) { /* one that cannot be read, but has the word, is told about later */
     Diags none = {.a = c->a};
     Ctx quiet = {c->a, &none};
-    return explore_load(&quiet, file);
-}
-bool mappings_of_model(Ctx *c, const char *file) {
-    json_t *j = load_quietly(c, file);
+    size_t bytes;
+    char *text = file_read_whole(&quiet, file, 1 << 28, &bytes);
+    json_t *j = text ? explore_parse(&quiet, file, text, bytes) : NULL;
     bool many = json_object_get(j, "mappings") || json_object_get(j, "layers");
+    if (text && !j) many = strncmp(text, "mappings:", 9) == 0 || strstr(text, "\nmappings:") || strstr(text, "\"layers\"");
     json_decref(j);
     return many;
 }
-static bool add(Ctx *c, Options *o, const ExploreLayers *layers, const char *name, const json_t *mapping) {
-    Loc loc = {o->x.mapping, -1, NULL, NULL};
+static bool add(Ctx *c, Options *o, const ExploreLayers *layers, const char *name, const char *where, const json_t *mapping) {
+    Loc loc = explore_place(c, o->x.mapping, where, "");
     const ExploreLayer *l = NULL;
     for (int i = 0; i < layers->list.n && !l; i++)
         if (strcmp(layers->list.v[i].name, name) == 0) l = &layers->list.v[i];
-    if (!l)
-        return diag_error(c->d, loc, "%s: %s has no convolution or matrix product of that name; `quern inspect` lists them", name,
-                          o->model);
-    const Mapping *m = explore_mapping(c, o->x.mapping, name, mapping, l->problem, o->machine);
-    if (!m || !mapping_check(c, loc, m, NULL)) return diag_error(c->d, loc, "%s: its mapping is not legal on %s", name, o->machine->name);
+    if (!l) return diag_error(c->d, loc, "%s has no convolution or matrix product called '%s'; `quern inspect` lists them", o->model, name);
+    const Mapping *m = explore_mapping(c, o->x.mapping, where, mapping, l->problem, o->machine);
+    if (!m || !mapping_check(c, loc, m, NULL)) return false;
     vec_push(c->a, &o->pass.mapping, ((LayerMapping){l->name, loc, m}));
     return true;
 }
@@ -44,10 +42,11 @@ bool model_mappings(Ctx *c, Options *o) {
     if (ok && !json_is_object(named) && !json_is_array(list))
         ok = diag_error(c->d, (Loc){o->x.mapping, -1, NULL, NULL}, "found no `mappings`, expected an object {LAYER: MAPPING}");
     o->pass.mapping.n = 0;
-    if (ok && json_is_object(named)) json_object_foreach(named, k, row) ok &= add(c, o, &layers, k, row);
+    if (ok && json_is_object(named))
+        json_object_foreach(named, k, row) ok &= add(c, o, &layers, k, arena_printf(c->a, "mappings: %s", k), row);
     if (ok && !named) json_array_foreach(list, i, row) {
             const char *name = json_string_value(json_object_get(row, "case"));
-            ok &= add(c, o, &layers, name ? name : "", json_object_get(row, "mapping"));
+            ok &= add(c, o, &layers, name ? name : "", arena_printf(c->a, "layers[%zu]: mapping", i), json_object_get(row, "mapping"));
         }
     json_decref(j);
     return ok;

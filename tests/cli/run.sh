@@ -266,9 +266,9 @@ END
 status 0 'a ragged mapping by hand' '$quern verify $model --mapping $work/maps.yaml --data $root/tests/data/digits'
 prints 'MappedSum Convolution110' 'the mapped layer is there' '$quern compile $model --mapping $work/maps.yaml -o $work/o && cat $work/o/digits.c'
 printf 'mappings: {nothing: "DRAM[M2]"}\n' > "$work/maps.yaml"
-prints 'no convolution or matrix product of that name' 'a mapping of no layer' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
+prints 'no convolution or matrix product called' 'a mapping of no layer' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
 printf 'mappings: {Times212: "DRAM[M2]"}\n' > "$work/maps.yaml"
-prints 'the factors of M multiply to 2; its extent is 10' 'a mapping with wrong factors' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
+prints 'maps.yaml:1:22: error: the factors of M multiply to 2; its extent is 10' 'a mapping with wrong factors' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
 status 1 'a mapping with wrong factors' '$quern compile $model --mapping $work/maps.yaml -o $work/o'
 
 # ---- extents that are known at run time
