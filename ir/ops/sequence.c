@@ -219,6 +219,13 @@ static Tensor *ends_of(Seq *q, int axis) {
     r_set_i(y, "axis", 0);
     return r_op2(q->r, "CumSum", y, tensor_i64s(g, (int64_t[]){0}, -1));
 }
+/* Element i where it may be absent: what takes its place then has extents that fit the others', and is cut off. */
+static Tensor *fitting(Seq *q, int i, int axis) {
+    Tensor *first = q->s.v[0], *t = q->s.v[i];
+    bool same = first->type.rank == t->type.rank;
+    for (int k = 0; same && k < t->type.rank; k++) same = k == axis || extent_same(&first->type, k, &t->type, k);
+    return same || i < q->s.lo ? t : choose(q, r_op2(q->r, "Less", i64(q, i), q->s.length), t, first);
+}
 enum { CONCAT_AXIS, CONCAT_NEW };
 bool rewrite_concat_from_sequence(Ctx *c, Graph *g, Node *n) {
     Seq q;
@@ -234,7 +241,8 @@ bool rewrite_concat_from_sequence(Ctx *c, Graph *g, Node *n) {
         if (q.s.v[i]->type.rank != rank - fresh)
             return diag_error(c->d, n->loc, "element %d has rank %d, element 0 has rank %d; the same is expected", i, q.s.v[i]->type.rank,
                               rank - fresh);
-        v[i] = fresh ? r_op2(q.r, "Unsqueeze", q.s.v[i], at) : q.s.v[i];
+        v[i] = fitting(&q, i, fresh ? -1 : axis);
+        if (fresh) v[i] = r_op2(q.r, "Unsqueeze", v[i], at);
     }
     Tensor *y = build(g, n, "Concat", q.s.n, v);
     r_set_i(y, "axis", axis);

@@ -4,6 +4,7 @@
 data whose expected outputs NumPy computes here. Run it from anywhere; needs python3-onnx (1.12 or later) and python3-numpy.
 """
 import os
+import random
 import shutil
 
 import numpy as np
@@ -235,3 +236,99 @@ case("scan_capture", [node("SequenceConstruct", ["u", "v"], ["s"]), node("Scan",
 v = f32(3)
 case("map_as_it_is", [node("Identity", ["m"], ["y"])], [("m", map_type("object", F))], [("y", map_type("object", F))],
      [([Map(["a", "bcd", ""], v)], [Map(["a", "bcd", ""], v)])])
+
+
+# ---- random graphs of sequences. What is computed here was compared with ONNX Runtime 1.30.0 for the seeds 0 to 199 (all but the sequences that
+# are outputs, which its package for Node cannot fetch).
+class Graph:
+    def __init__(self, seed):
+        self.r, self.rng = random.Random(seed), np.random.default_rng(seed)
+        self.nodes, self.inputs, self.inits, self.outputs = [], [], [], []  # (name, type, value); the second of inits: (name, value)
+        self.tensors, self.seqs, self.count = [], [], 0
+        for k in range(3):
+            a = self.rng.standard_normal((self.r.choice([2, 2, 2, 1, 4]), 3)).astype("float32")
+            self.inputs.append((f"x{k}", tensor_type(F, list(a.shape)), a))
+            self.tensors.append((f"x{k}", a))
+
+    def fresh(self, p):
+        self.count += 1
+        return f"{p}{self.count}"
+
+    def place(self, v):
+        n = self.fresh("p")
+        if self.r.random() < .5:
+            self.inits.append((n, i64(v)))
+        else:
+            self.inputs.append((n, tensor_type(I, []), i64(v)))
+        return n
+
+    def sequence(self, op, inputs, value, **attributes):
+        n = self.fresh("s")
+        self.nodes.append(node(op, inputs, [n], **attributes))
+        self.seqs.append((n, value))
+
+    def output(self, op, inputs, value, **attributes):
+        n = self.fresh("y")
+        self.nodes.append(node(op, inputs, [n], **attributes))
+        self.outputs.append((n, tensor_type(str(value.dtype), [None] * value.ndim), value))
+        return n
+
+    def make(self):
+        t, axis = self.r.choice(self.tensors), self.r.randrange(2)
+        kind, d = self.r.randrange(4), t[1].shape[axis]
+        if kind == 0:
+            some = [self.r.choice(self.tensors) for _ in range(self.r.randrange(1, 4))]
+            self.sequence("SequenceConstruct", [n for n, _ in some], [a for _, a in some])
+        elif kind == 1:
+            size = self.r.randrange(1, 3)
+            self.sequence("SplitToSequence", [t[0], self.place(size)],
+                          [np.take(t[1], range(i, min(i + size, d)), axis) for i in range(0, d, size)], axis=axis)
+        elif kind == 2:
+            self.sequence("SequenceEmpty", [], [], dtype=T.FLOAT)
+        else:
+            self.sequence("SplitToSequence", [t[0]], [np.take(t[1], [i], axis) for i in range(d)], axis=axis)
+
+    def step(self):
+        kind, (s, v) = self.r.randrange(8), self.r.choice(self.seqs)
+        v, last = list(v), self.r.random() < .3
+        if kind < 3:
+            t = self.r.choice(self.tensors)
+            at = len(v) if last or not v else self.r.randrange(-len(v), len(v) + 1)
+            v.insert(at, t[1])
+            self.sequence("SequenceInsert", [s, t[0]] + ([] if last else [self.place(at)]), v)
+        elif kind == 3 and v:
+            at = -1 if last else self.r.randrange(-len(v), len(v))
+            v.pop(at)
+            self.sequence("SequenceErase", [s] + ([] if last else [self.place(at)]), v)
+        elif kind == 4 and v:
+            at = self.r.randrange(-len(v), len(v))
+            n = self.output("SequenceAt", [s, self.place(at)], v[at])
+            if v[at].ndim == 2 and v[at].shape[1] == 3:
+                self.tensors.append((n, v[at]))
+        elif kind == 5 and v:
+            if len({a.shape[1:] for a in v}) == 1:
+                self.output("ConcatFromSequence", [s], np.concatenate(v), axis=0)
+            if len({a.shape for a in v}) == 1:
+                axis = self.r.choice([0, -1, 1])
+                self.output("ConcatFromSequence", [s], np.stack(v, axis), axis=axis, new_axis=1)
+        elif kind == 6:
+            self.make()
+        elif kind == 7:
+            other, go = self.r.choice(self.seqs), self.r.random() < .5
+            c = self.fresh("c")
+            self.inputs.append((c, tensor_type("bool", []), np.array(go)))
+            branch = [H.make_graph([node("Identity", [n], [n + "_"])], "branch", [], [value_info(n + "_", seq_type(tensor_type(F, None)))])
+                      for n in (s, other[0])]
+            self.sequence("If", [c], v if go else other[1], then_branch=branch[0], else_branch=branch[1])
+
+
+for seed in (1, 5, 8, 13, 21, 34, 49, 51, 58, 65):
+    g = Graph(seed)
+    g.make()
+    for _ in range(12):
+        g.step()
+    for name, value in g.seqs[-2:]:
+        g.output("SequenceLength", [name], i64(len(value)))
+        g.outputs.append((name, seq_type(tensor_type(F, None)), value))
+    case(f"random_{seed}", g.nodes, [e[:2] for e in g.inputs], [e[:2] for e in g.outputs], [([e[2] for e in g.inputs], [e[2] for e in g.outputs])],
+         g.inits)
