@@ -14,7 +14,9 @@ typedef struct Port {
     Tensor *t, *dims;
     const char *name;
     Leaves leaf;
-    int next;        /* leaf */
+    int next;     /* leaf */
+    Expr *extent; /* the last one, at dims word `word` */
+    int64_t word;
     int64_t head[4]; /* of ListItem: optional, kind, bits of values, bits of keys */
 } Port;
 static void head_of(const Type *t, int64_t *head) {
@@ -32,12 +34,13 @@ static void set_head(Graph *g, Node *n, const int64_t *head) { node_set_is(g, n,
 /* The extent at dims word `word`, which is from lo to hi. */
 static Expr *port_extent(Port *p, int64_t lo, int64_t hi, int64_t word) {
     if (lo == hi) return NULL;
+    if (p->extent && p->word == word) return p->extent; /* of a map's keys, then of its values */
     const char *name = arena_printf(p->g->a, "%s_%lld", p->dims->name, (long long)word);
-    return e_var(p->g->a, extent_element(p->g, p->before, name, lo, hi, p->dims, word)->v);
+    p->word = word;
+    return p->extent = e_var(p->g->a, extent_element(p->g, p->before, name, lo, hi, p->dims, word)->v);
 }
 static Tensor *port_leaf(Port *p) {
     const Leaf *l = &p->leaf.v[p->next];
-    Node *n = node_new(p->g, op_find("quern", "ListItem"), p->before, NO_LOC, 2, (Tensor *[]){p->t, p->dims}, 1);
     Tensor *y = tensor_new(p->g, arena_printf(p->g->a, "%s_%d", p->name, p->next), DT_NONE, -1, NULL);
     Expr *ext[QN_MAX_RANK] = {NULL};
     bool dynamic = false;
@@ -48,6 +51,7 @@ static Tensor *port_leaf(Port *p) {
         y->type.ext = NEW_ARRAY(p->g->a, Expr *, l->type.rank);
         memcpy(y->type.ext, ext, sizeof *ext * (size_t)l->type.rank);
     }
+    Node *n = node_new(p->g, op_find("quern", "ListItem"), p->before, NO_LOC, 2, (Tensor *[]){p->t, p->dims}, 1); /* behind its extents */
     set_head(p->g, n, p->head);
     node_set_i(n, op_attr_index(n->op, "leaf"), p->next++);
     node_set_out(n, 0, y);

@@ -240,12 +240,9 @@ static bool do_cast(Strings *s, Node *n) {
 }
 /* A string tensor out of an input that is none: a pool of its own, as an input is. */
 static bool do_list_item(Strings *s, Node *n) {
-    Tensor *t = n->out[0], *r = tensor_new(s->g, NULL, DT_INT64, t->type.rank, t->type.dim);
+    Tensor *t = n->out[0], *r = like(s, &t->type, DT_INT64);
     int64_t count = tensor_elements(t), text;
     int number = 0;
-    if (t->type.ext)
-        return diag_error(s->c->d, n->loc, "the strings in '%s' have extents that are known at run time only; fix them with --dim",
-                          n->in[0]->name);
     if (!mul_ok(count, s->longest, &text) || !add_ok(text, 8 * (count + 1), &t->bytes) || t->bytes > INT32_MAX)
         return diag_error(s->c->d, n->loc, "the strings of '%s' may take more than 2 GiB; give a smaller --max-string", n->in[0]->name);
     if (!pool_new(s, t, n->loc, &number)) return false;
@@ -296,7 +293,7 @@ static bool do_list_pack(Strings *s, Node *n) {
                                   y->name);
             Call c = {.op = "StringPack", .in = {t}, .nin = 1};
             Node *p = call_new(s, n, &c, k.pools, 1);
-            Tensor *packed = tensor_new(s->g, NULL, DT_STRING, t->type.rank, t->type.dim);
+            Tensor *packed = like(s, &t->type, DT_STRING);
             node_set_i(p, 2, room);
             node_set_out(p, 0, packed);
             packed->bytes = room;

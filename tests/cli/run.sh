@@ -91,6 +91,8 @@ for i in '' --interpret '--target host' --per-node; do
 done
 status 0 'verify, a loop over a sequence of any length' "\$quern verify \$lists/loop_until/model.onnx --data \$lists/loop_until --dim 's[]=1..4' --dim k=1..4"
 status 0 'verify, a map of any size' "\$quern verify \$lists/cast_map_dense/model.onnx --data \$lists/cast_map_dense --dim 'm[]=1..9'"
+status 0 'verify, strings in sequences of any length' "\$quern verify \$lists/strings_joined/model.onnx --data \$lists/strings_joined --dim 's[]=2..4' --dim 's[][0]=0..4'"
+status 0 'verify, a map from strings of any size' "\$quern verify \$lists/dict_vectorizer_strings/model.onnx --data \$lists/dict_vectorizer_strings --dim 'm[]=0..6'"
 prints "add --dim 's[]=1'" 'a sequence of unknown length' '$quern compile $lists/map_ragged/model.onnx -o $work/o'
 prints "at most 4096" 'a sequence too long' "\$quern compile \$lists/odd_bytes/model.onnx -o \$work/o --dim 's[]=5000'"
 prints 'the model expects' 'verify, elements of another shape' "\$quern verify \$lists/map_ragged/model.onnx --data \$lists/map_ragged --dim 's[]=0..4' --dim 's[][0]=7'"

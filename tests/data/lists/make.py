@@ -237,6 +237,11 @@ v = f32(3)
 case("map_as_it_is", [node("Identity", ["m"], ["y"])], [("m", map_type("object", F))], [("y", map_type("object", F))],
      [([Map(["a", "bcd", ""], v)], [Map(["a", "bcd", ""], v)])])
 
+s = [text(e) for e in (["one", "zwei", ""], ["three"])]
+case("strings_joined", [node("SequenceAt", ["s", "k"], ["y"]), node("ConcatFromSequence", ["s"], ["z"], axis=0)],
+     [("s", seq_type(tensor_type("object", [None])))], [("y", tensor_type("object", [None])), ("z", tensor_type("object", [None]))],
+     [([v], [v[1], np.concatenate(v)]) for v in (s, [s[1], s[1], s[0]])], [("k", i64(1))])
+
 
 # ---- random graphs of sequences. What is computed here was compared with ONNX Runtime 1.30.0 for the seeds 0 to 199 (all but the sequences that
 # are outputs, which its package for Node cannot fetch).
