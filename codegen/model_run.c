@@ -345,22 +345,29 @@ static void put_extents(const Model *m, Text *t) {
         text_printf(t, "    if (%s < %lld) return %s_E_SHAPE;\n    if (%s > %lld) return %s_E_BOUND;\n", m->extent[i], (long long)x->lo,
                     m->id, m->extent[i], (long long)x->hi, m->id);
     }
-    for (int i = 0; i < g->in.n; i++) { /* 1: more than there may be, 3: not what is expected; the last word: how many elements there are */
-        const Tensor *d = g->in.v[i]->dims;
+    bool lists = false;
+    for (int i = 0; i < g->in.n; i++) lists |= m->in_dims[i] != NULL;
+    if (lists) text_puts(t, "    {\n");
+    for (int i = 0; i < g->in.n; i++) {
         int64_t n, *want;
         if (!m->in_dims[i]) continue;
         want = wrap_table(m->a, g->in.v[i]->packed, &n);
-        text_puts(t, "    {\n        static const int64_t want[] = {");
+        text_printf(t, "        static const int64_t want%d[] = {", i);
         for (int64_t k = 0; k < n; k++) text_printf(t, "%s%lld", !k ? "" : k % 20 ? ", " : ",\n            ", (long long)want[k]);
-        const char *at = m->arena_name[d->id] ? arena_printf(m->a, "(int64_t *)(a + AT_%s)", m->arena_name[d->id]) : NULL;
         text_puts(t, "};\n");
-        if (!at) text_printf(t, "        int64_t list[%lld];\n", (long long)d->type.dim[0]), at = "list";
-        text_printf(t,
-                    "        switch (qn_list_take(want, %s, %s)) {\n        case 0: break;\n        case 1: return %s_E_BOUND;\n        "
-                    "default: return "
-                    "%s_E_SHAPE;\n        }\n        if (!%s && (%s)[%lld]) return %s_E_INPUT;\n    }\n",
-                    m->in_dims[i], at, m->id, m->id, m->in[i], at, (long long)d->type.dim[0] - 1, m->id);
     }
+    for (int pass = 0; pass < 2; pass++) /* nothing is written before all are known to be right */
+        for (int i = 0; i < g->in.n; i++) {
+            const char *at = m->in_dims[i] ? m->arena_name[g->in.v[i]->dims->id] : NULL;
+            if (m->in_dims[i] && pass == 0)
+                text_printf(t,
+                            "        switch (qn_list_take(want%d, %s, %s != NULL, NULL)) {\n        case 0: break;\n        case 1: return "
+                            "%s_E_BOUND;\n"
+                            "        case 2: return %s_E_INPUT;\n        default: return %s_E_SHAPE;\n        }\n",
+                            i, m->in_dims[i], m->in[i], m->id, m->id, m->id);
+            if (at && pass == 1) text_printf(t, "        qn_list_take(want%d, %s, 1, (int64_t *)(a + AT_%s));\n", i, m->in_dims[i], at);
+        }
+    if (lists) text_puts(t, "    }\n");
     for (int i = 0; i < g->extent.n; i++)
         if (g->extent.v[i]->input && m->arena_name[g->extent.v[i]->t->id])
             text_printf(t, "    *(int64_t *)(a + AT_%s) = %s;\n", m->arena_name[g->extent.v[i]->t->id], m->extent[i]);

@@ -56,4 +56,4 @@ InterpCall interp_find_call(const char *name) {
     return NULL;
 }
 bool call_is_hint(const char *name) { return interp_find_call(name) == hint; }
-int interp_list_take(const int64_t *want, const int64_t *given, int64_t *to) { return qn_list_take(want, given, to); }
+int interp_list_take(const int64_t *want, const int64_t *given, bool have, int64_t *to) { return qn_list_take(want, given, have, to); }

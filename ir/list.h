@@ -57,5 +57,5 @@ bool wrap_leaves(Arena *a, const Type *t, Leaves *v, int64_t *words,
 int64_t tensor_dim_words(const Tensor *t); /* int64 words of its list of dims at the interface */
 /* What qn_list_take (runtime/ops/qn_lists.h) has to know of an input. */
 int64_t *wrap_table(Arena *a, const Type *t, int64_t *n);
-int interp_list_take(const int64_t *want, const int64_t *given, int64_t *to);
+int interp_list_take(const int64_t *want, const int64_t *given, bool have, int64_t *to);
 #endif

@@ -98,7 +98,7 @@ static bool port_open(Ctx *c, Graph *g, Tensor *t) {
     t->packed = packed;
     t->type = (Type){.dt = DT_NONE};
     type_set(&t->type, DT_UINT8, 1, &bytes);
-    t->dims = p.dims = tensor_new(g, arena_printf(g->a, "%s_dims", t->name), DT_INT64, 1, (int64_t[]){words + 1});
+    t->dims = p.dims = tensor_new(g, arena_printf(g->a, "%s_dims", t->name), DT_INT64, 1, &words);
     t->dims->kept = true;
     Tensor *hole = tensor_new(g, NULL, DT_NONE, -1, NULL);
     tensor_replace(g, t, hole, false); /* its users, until the list is there */

@@ -27,12 +27,14 @@ static void *storage(Arena *tmp, const Memory *m, const Tensor *t) {
     }
 }
 
-static bool take_list(Ctx *c, Memory *m, const Tensor *t, const int64_t *given) {
+static bool take_list(Ctx *c, Memory *m, const Tensor *t, const int64_t *given, bool have) {
     int64_t n, *want = wrap_table(c->a, t->packed, &n), *to = NEW_ARRAY(c->a, int64_t, t->dims->type.dim[0]);
-    int r = interp_list_take(want, given, to);
+    int r = interp_list_take(want, given, have, to);
     if (r)
         return diag_error(c->d, NO_LOC, "the dims list of input '%s' %s", t->name,
-                          r == 1 ? "exceeds a bound" : "is not what the model expects");
+                          r == 1   ? "exceeds a bound"
+                          : r == 2 ? "names values, but there are none"
+                                   : "is not what the model expects");
     if (t->dims->nuse) memcpy(m->arena + t->dims->addr, to, (size_t)tensor_bytes(t->dims));
     return true;
 }
@@ -42,7 +44,7 @@ static bool take_dims(Ctx *c, const Program *p, Memory *m, const int64_t *const 
     int64_t *v = NEW_ARRAY(c->a, int64_t, g->extent.n + 1);
     for (int i = 0; i < g->in.n; i++) {
         const Tensor *t = g->in.v[i];
-        if (t->packed && !take_list(c, m, t, dims ? dims[i] : NULL)) return false;
+        if (t->packed && !take_list(c, m, t, dims ? dims[i] : NULL, m->in[i] != NULL)) return false;
         for (int k = 0; k < t->type.rank && dims && dims[i] && !t->packed; k++) {
             const Extent *x = t->type.ext && t->type.ext[k] ? extent_find(g, t->type.ext[k]->u.v) : NULL;
             bool first = x && x->input == t && x->axis == k;

@@ -10,11 +10,11 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The dims list of an input, as it was given, into `to`: completed, and at its end the number of elements. `want`: whether optional, kind
- * (0 to 2), least and largest length; per element the rank, and per axis the least and the largest extent. 0, or 1: more than
- * there may be, 3: not what is expected. */
+/* The dims list of an input, as it was given: whether it is right, and into `to`, unless that is NULL, completed. `want`: whether optional,
+ * kind (0 to 2), least and largest length; per element the rank, and per axis the least and the largest extent. have: there are bytes. 0,
+ * or 1: more than there may be, 2: bytes are missing, 3: not what is expected. */
 /* @helper qn_list_take deps: */
-static int qn_list_take(const int64_t *want, const int64_t *given, int64_t *to) {
+static int qn_list_take(const int64_t *want, const int64_t *given, int have, int64_t *to) {
     const int64_t optional = want[0], kind = want[1], least = want[2], most = want[3];
     int64_t here = 1, n = 1, total = 0;
     if (!given) return 3;
@@ -22,35 +22,31 @@ static int qn_list_take(const int64_t *want, const int64_t *given, int64_t *to) 
     if (optional) {
         here = *given++;
         if (here != 0 && here != 1) return 3;
-        *to++ = here;
+        if (to) *to++ = here;
     }
     if (kind) {
         n = here ? *given++ : least;
         if (n < least || (n > most && least == most)) return 3;
         if (n > most) return 1;
-        *to++ = n;
+        if (to) *to++ = n;
     }
-    if (kind == 2) {
-        *to = here ? 2 * n : 0;
-        return 0;
-    }
-    for (int64_t i = 0; i < most; i++) {
+    if (kind == 2 && here) total = n;
+    for (int64_t i = 0; i < most && kind < 2; i++) {
         const int there = here && i < n;
         const int64_t rank = *want++;
         int64_t count = 1;
         if (there && *given++ != rank) return 3;
-        *to++ = rank;
+        if (to) *to++ = rank;
         for (int64_t k = 0; k < rank; k++) {
             const int64_t lo = *want++, hi = *want++, v = there ? *given++ : lo;
             if (v < lo || (v > hi && lo == hi)) return 3;
             if (v > hi) return 1;
-            *to++ = v;
+            if (to) *to++ = v;
             count *= v;
         }
         if (there) total += count;
     }
-    *to = total;
-    return 0;
+    return total && !have ? 2 : 0;
 }
 
 /* The bytes of a tensor of n elements; of strings the last offset, which is where they end. */

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MAX_TENSORS = 64, MAX_RANK = 16 };
+enum { MAX_TENSORS = 64, MAX_RANK = 64 /* and words of a dims list */ };
 typedef int InvokeFn(void *, const void *const *, const int64_t *const *, void *const *, int64_t *const *);
 typedef int BindFn(void *, const void *, size_t);
 typedef int ThreadsFn(void *, int);
@@ -26,6 +26,7 @@ typedef struct Tensor {
     size_t bytes, elem;
     int64_t dim[MAX_RANK];
     int rank;
+    int list; /* a sequence: dim is its dims list, of rank words, which has to be there in every call */
     const char *dtype;
     void *data; /* of the reference run */
 } Tensor;
@@ -76,6 +77,19 @@ static size_t element_bytes(const char *dtype) {
         if (!strcmp(dtype, two[i])) return 2;
     return !strcmp(dtype, "float32") || !strcmp(dtype, "int32") || !strcmp(dtype, "uint32") ? 4 : 1;
 }
+/* Of a sequence with as many elements as it may have, all of the same shape. */
+static void sequence_dims(Tensor *t, int length) {
+    int64_t shape[MAX_RANK];
+    int n = 0, rank = t->rank;
+    if (1 + length * (1 + rank) > MAX_RANK) exit(printf("abi: the dims list of a sequence is too long\n") ? 2 : 2);
+    memcpy(shape, t->dim, sizeof shape);
+    t->dim[n++] = length;
+    for (int i = 0; i < length; i++) {
+        t->dim[n++] = rank;
+        for (int d = 0; d < rank; d++) t->dim[n++] = shape[d];
+    }
+    t->rank = n;
+}
 static int read_tensors(const json_t *list, Tensor *t) {
     int n = (int)json_array_size(list);
     if (n > MAX_TENSORS) exit(printf("abi: more than %d tensors\n", MAX_TENSORS) ? 2 : 2);
@@ -86,6 +100,8 @@ static int read_tensors(const json_t *list, Tensor *t) {
         t[i].bytes = (size_t)json_integer_value(json_object_get(e, "max_bytes"));
         t[i].rank = (int)json_array_size(shape);
         for (int d = 0; d < t[i].rank && d < MAX_RANK; d++) t[i].dim[d] = json_integer_value(json_array_get(shape, (size_t)d));
+        t[i].list = json_object_get(e, "type") != NULL;
+        if (t[i].list) sequence_dims(&t[i], (int)json_integer_value(json_object_get(e, "max_length")));
     }
     return n;
 }
@@ -109,6 +125,15 @@ static void open_arena(const Model *m, char *arena, int garbage) {
     if (m->bind && m->bind(arena, m->weights, m->weights_bytes)) check(0, "bind accepts its own weights");
 }
 
+/* A call with no more dims than have to be there. */
+static int call_again(const Model *m, void *arena, const void *const *ip, void *const *op) {
+    int64_t dims[MAX_TENSORS][MAX_RANK], *dp[MAX_TENSORS];
+    const int64_t *idp[MAX_TENSORS];
+    int in = 0, out = 0;
+    for (int i = 0; i < m->nin; i++) in |= m->in[i].list, idp[i] = m->in[i].list ? m->in[i].dim : NULL;
+    for (int i = 0; i < m->nout; i++) out |= m->out[i].list, dp[i] = m->out[i].list ? dims[i] : NULL;
+    return m->invoke(arena, m->nin ? ip : NULL, in ? idp : NULL, op, out ? dp : NULL);
+}
 /* One call with every buffer guarded. odd: buffers begin one element behind a page's start. */
 static int guarded_run(const Model *m, int at_end, int odd, int garbage, int keep) {
     Guarded arena = guarded(m->arena, 1, 64), in[MAX_TENSORS], out[MAX_TENSORS], weights = {0};
@@ -122,7 +147,7 @@ static int guarded_run(const Model *m, int at_end, int odd, int garbage, int kee
         in[i] = guarded(m->in[i].bytes + shift, at_end, m->in[i].elem);
         fill(&m->in[i], in[i].data + shift, (uint32_t)i + 1);
         ip[i] = m->in[i].bytes ? in[i].data + shift : NULL;
-        idp[i] = i % 2 ? NULL : m->in[i].dim;
+        idp[i] = i % 2 && !m->in[i].list ? NULL : m->in[i].dim;
         read_only(&in[i]);
     }
     for (int i = 0; i < m->nout; i++) {
@@ -130,7 +155,7 @@ static int guarded_run(const Model *m, int at_end, int odd, int garbage, int kee
         out[i] = guarded(m->out[i].bytes + shift, at_end, m->out[i].elem);
         memset(out[i].data, garbage, out[i].bytes);
         op[i] = m->out[i].bytes ? out[i].data + shift : NULL;
-        dp[i] = i % 2 ? NULL : dims[i];
+        dp[i] = i % 2 && !m->out[i].list ? NULL : dims[i];
         memset(dims[i], 0xEE, sizeof dims[i]);
     }
     open_arena(m, arena.data, garbage);
@@ -148,7 +173,7 @@ static int guarded_run(const Model *m, int at_end, int odd, int garbage, int kee
             same &= m->out[i].bytes == 0 || memcmp(m->out[i].data, op[i], m->out[i].bytes) == 0;
             for (int d = 0; dp[i] && d < m->out[i].rank; d++) same &= dims[i][d] == m->out[i].dim[d];
         }
-        if (k == 0) r = m->invoke(arena.data, m->nin ? ip : NULL, NULL, op, NULL);
+        if (k == 0) r = call_again(m, arena.data, ip, op);
     }
     m->release(arena.data);
     for (int i = 0; i < m->nin; i++) done(&in[i]);
@@ -257,7 +282,7 @@ static void plain_open(Plain *p, const Model *m) {
 static int plain_call(Plain *p) {
     int same = 1;
     for (int i = 0; i < p->m->nout; i++) memset(p->op[i], 0x66, p->m->out[i].bytes);
-    if (p->m->invoke(p->arena, (const void *const *)p->ip, NULL, p->op, NULL)) return 0;
+    if (call_again(p->m, p->arena, (const void *const *)p->ip, p->op)) return 0;
     for (int i = 0; i < p->m->nout; i++) same &= !memcmp(p->m->out[i].data, p->op[i], p->m->out[i].bytes);
     return same;
 }

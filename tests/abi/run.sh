@@ -70,19 +70,24 @@ wide=$work/wide.onnx
     printf '\132\025\012\001x\022\020\012\016\010\001\022\012\012\003\010\200\010\012\003\010\260\011'
     printf '\142\025\012\001y\022\020\012\016\010\001\022\012\012\003\010\260\011\012\003\010\200\010'
 } >"$wide"
-set -- "$@" "$large" "$wide"
+lists=$here/../data/lists/map_ragged/model.onnx # a sequence as input and output
+first=$1
+set -- "$@" "$large" "$wide" "$lists"
 for model; do
     [ -f "$model" ] || continue
     modes='c 1,asm 1,file 1,c 2,asm 3,file 2,c 40'
     [ "$model" != "$large" ] || modes='asm 1,asm 2,file 2'
     [ "$model" != "$wide" ] || modes='c 1,c 2'
+    [ "$model" != "$lists" ] || modes='c 1,file 1'
     echo "$modes" | tr , '\n' >"$work/modes"
     while read -r mode threads; do
         number=$((number + 1))
         id=m$number out=$work/m$number
-        step "$model: compile --weights $mode --threads $threads" "$quern" compile "$model" -o "$out" --name $id --weights "$mode" --threads "$threads"
+        set -- "$model" --name $id --weights "$mode" --threads "$threads"
+        [ "$model" != "$lists" ] || set -- "$@" --dim 's[]=3' --dim 's[][0]=5'
+        step "$model: compile --weights $mode --threads $threads" "$quern" compile "$@" -o "$out"
         [ -f "$out/$id.json" ] || continue
-        step "$model: again" "$quern" compile "$model" -o "$out.again" --name $id --weights "$mode" --threads "$threads"
+        step "$model: again" "$quern" compile "$@" -o "$out.again"
         step "$model: the same bytes" same_bytes "$out" "$out.again"
         step "$model: no paths" no_paths "$out"/*
         # shellcheck disable=SC2086
@@ -126,7 +131,7 @@ echo 'int main(void) { return 0; }' >"$work/all.c"
 step 'all models in one program' "$cc" -o "$work/all" "$work/all.c" $objects -lm -pthread
 # An output folder that cannot be one; a full disk.
 echo x >"$work/file"
-step 'a file instead of a folder is refused' sh -c "! '$quern' compile '$1' -o '$work/file' 2>/dev/null"
-step 'a full disk leaves nothing' sh -c "ulimit -f 1; '$quern' compile '$1' -o '$work/full' --name x 2>/dev/null; [ \$? = 1 ] && [ ! -e '$work/full' ]"
+step 'a file instead of a folder is refused' sh -c "! '$quern' compile '$first' -o '$work/file' 2>/dev/null"
+step 'a full disk leaves nothing' sh -c "ulimit -f 1; '$quern' compile '$first' -o '$work/full' --name x 2>/dev/null; [ \$? = 1 ] && [ ! -e '$work/full' ]"
 echo "abi: $passed passed, $failed failed"
 [ $failed = 0 ] && [ $passed -gt 0 ]
