@@ -1,7 +1,8 @@
 # loops.awk: reads `objdump -d --no-show-raw-insn` and says of each function's innermost loops whether they multiply and add well.
 # A loop is the range of a jump backwards; one without another inside is innermost. Where it has several vector multiplications:
 #   "no fma"   it has no fused multiply-add of float32 though it adds as well
-#   "spills"   a vector of it is read from or written to the stack
+#   "spills"   a vector of it is read from or written to the stack; not where it stores TILE or more vectors elsewhere, as
+#              transforms of tiles do, which keep tiles of the border in arrays there: sums are stored behind their loop
 # -v allow=N: so many such accesses in a loop are not a fault.
 # -v want=REGEX: of the functions of this name, or of this name and a number, one must have such a loop.
 # Prints the faults, then "loops: N with multiply-adds, M faults". Knows x86-64, AArch64 and RISC-V.
@@ -15,20 +16,22 @@ function fault(what, at) {
     printf "%s: %s, loop at %x\n", name, what, at
     faults++
 }
-function finish(    i, j, k, inner, fma, mul, add, stack, vec, any, base) {
+BEGIN { TILE = 16 }
+function finish(    i, j, k, inner, fma, mul, add, stack, vec, stores, any, base) {
     any = 0
     for (i = 0; i < nloop; i++) {
         inner = 1
         for (j = 0; j < nloop && inner; j++)
             if (j != i && from[j] >= from[i] && to[j] <= to[i] && (from[j] > from[i] || to[j] < to[i])) inner = 0
         if (!inner) continue
-        fma = mul = add = stack = vec = 0
+        fma = mul = add = stack = vec = stores = 0
         for (k = first[from[i]]; k < n && at[k] <= to[i]; k++) {
             if (op[k] ~ /^vfn?m(add|sub)[0-9]*p|^vpdpbusd|^[su]dot$|^fml[as]$|^vfn?m(acc|sac|add|sub)\./) fma++
             else if (op[k] ~ /^v?mulps|^vfmul/ || (op[k] == "fmul" && arg[k] ~ /^v[0-9]+\.4s/)) mul++
             else if (op[k] ~ /^v?addps|^vfadd/ || (op[k] == "fadd" && arg[k] ~ /^v[0-9]+\.4s/)) add++
             if (arg[k] ~ /%[xyz]mm|^[qv][0-9]/ || op[k] ~ /^v/) vec++
             if (arg[k] ~ /%[xyz]mm/ && op[k] !~ /broadcast/ && arg[k] !~ /\{1to/ && (arg[k] ~ /\(%rsp[,)]/ || (frame && arg[k] ~ /-0x[0-9a-f]*\(%rbp[,)]/))) stack++
+            else if (op[k] ~ /^vmov[au]/ && arg[k] ~ /^%[xyz]mm[0-9]+,.*\)$/) stores++
             if (op[k] ~ /^(ldr|str|ldp|stp|ldur|stur)$/ && arg[k] ~ /^q/ && arg[k] ~ /\[(sp|x29)/) stack++
             if (op[k] ~ /^v[ls](e[0-9]+|[0-9]r)\.?/ && arg[k] ~ /\(sp\)/) stack++
         }
@@ -36,7 +39,7 @@ function finish(    i, j, k, inner, fma, mul, add, stack, vec, any, base) {
             any = 1
             good++
         }
-        if (fma >= 4 && 2 * fma >= vec && stack > allow) fault("spills " stack " vectors", from[i])
+        if (fma >= 4 && 2 * fma >= vec && stack > allow && stores < TILE) fault("spills " stack " vectors", from[i])
         if (fma == 0 && mul >= 4 && add >= 4) fault("no fma", from[i])
     }
     if (name != "" && want != "" && name ~ want) { # NAME and NAME_2 are kernels of one node
