@@ -151,6 +151,9 @@ START_TEST(test_lists_refused) { /* dims lists that do not say what was compiled
     ck_assert(!call(&t, (const void *[]){data}, NULL, (void *[]){y}, (int64_t *[]){yd}));
     ck_assert(call(&t, (const void *[]){data}, (const int64_t *[]){(int64_t[]){0}}, (void *[]){y}, (int64_t *[]){yd}));
     ck_assert_int_eq(yd[0], 0);
+    ck_assert(!call(&t, (const void *[]){NULL}, (const int64_t *[]){(int64_t[]){1, 1, 2}}, (void *[]){y}, (int64_t *[]){yd}));
+    ck_assert(
+        call(&t, (const void *[]){NULL}, (const int64_t *[]){(int64_t[]){0}}, (void *[]){y}, (int64_t *[]){yd})); /* no bytes needed */
     case_close(&t);
 }
 END_TEST
