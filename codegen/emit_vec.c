@@ -386,14 +386,17 @@ static const char *lane_element(Emit *E, const char *want, const Expr *e, const 
     text_free(&t);
     return s;
 }
+/* A vector that a loop over its lanes fills; of two lanes gcc -O1 does not see that both are set. */
+static void declare_lanes(Emit *E, const Expr *e, const char *name) {
+    text_printf(&E->pre, "%s %s%s;\n", vec_type(E, e->t, false), name, E->lanes == 2 ? " = {0}" : "");
+}
 /* min(a,b) = b < a ? b : a, as a loop over the lanes: gcc and clang make the machine's minimum of it, while gcc keeps comparison and
  * blend apart where they are written as such. */
 static void put_vec_min_max(Emit *E, Text *t, const Expr *e) {
     const char *lane = scope_name(E, "l"), *x = lane_element(E, "x", e->u.a[0], lane), *y = lane_element(E, "y", e->u.a[1], lane);
     const char *name = scope_name(E, e->op == BIN_MIN ? "least" : "most");
     put_indent(E, &E->pre);
-    /* gcc -O1 does not see that a loop of two sets both */
-    text_printf(&E->pre, "%s %s%s;\n", vec_type(E, e->t, false), name, E->lanes == 2 ? " = {0}" : "");
+    declare_lanes(E, e, name);
     put_indent(E, &E->pre);
     text_printf(&E->pre, "for (int %s = 0; %s < %d; %s++) %s[%s] = %s < %s ? %s : %s;\n", lane, lane, E->lanes, lane, name, lane,
                 e->op == BIN_MIN ? y : x, e->op == BIN_MIN ? x : y, y, x);
@@ -418,7 +421,7 @@ static void put_vec_call(Emit *E, Text *t, const Expr *e, int prec) {
     for (int i = 0; i < e->narg; i++) arg[i] = lane_element(E, "x", e->u.arg[i], lane);
     name = scope_name(E, ci->name);
     put_indent(E, &E->pre);
-    text_printf(&E->pre, "%s %s;\n", vec_type(E, e->t, false), name);
+    declare_lanes(E, e, name);
     put_indent(E, &E->pre);
     text_printf(&E->pre, "for (int %s = 0; %s < %d; %s++) %s[%s] = %s(%s", lane, lane, E->lanes, lane, name, lane,
                 e->t == DT_FLOAT32 ? ci->cf : ci->cd, arg[0]);
