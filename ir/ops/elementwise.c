@@ -182,8 +182,8 @@ Expr *compute_dequantize(Lower *L, Node *n, int out, Expr *const *idx) {
     Expr *zp = n->nin > 2 && n->in[2] ? param_at(L, n, 2, idx) : NULL;
     if (zp && zp->k == E_INT && zp->u.i == 0) zp = NULL;
     if (zp && dtype_is_float(x->t)) x = e_sub(a, x, zp);
-    if (zp && !dtype_is_float(x->t)) { /* differences of 8- and 16-bit values need more bits */
-        DType wide = dtype_info[x->t].bits < 32 ? DT_INT32 : x->t;
+    if (zp && !dtype_is_float(x->t)) { /* differences need a sign, and those of 8- and 16-bit values more bits */
+        DType wide = dtype_info[x->t].bits < 32 ? DT_INT32 : x->t == DT_UINT32 ? DT_INT64 : x->t == DT_UINT64 ? DT_FLOAT64 : x->t;
         x = e_sub(a, e_cast(a, wide, x), e_cast(a, wide, zp));
     }
     DType t = s->t == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32;
