@@ -35,16 +35,17 @@ void model_main(const Model *m, Text *t) {
                 "/* SPDX-License-Identifier: 0BSD */\n"
                 "/* %s_main.c: runs the network once. Arguments: one raw little-endian file per input; zeros where none is given.%s%s */\n"
                 "#include \"%s.h\"\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <time.h>\n\n"
+                "static void *blocks[%d]; /* freed at the end */\nstatic int nblocks;\n"
                 "static void *memory(size_t bytes) {\n    char *p = calloc(bytes + 64, 1);\n"
                 "    if (!p) {\n        fprintf(stderr, \"out of memory\\n\");\n        exit(1);\n    }\n"
-                "    return p + (64 - (uintptr_t)p %% 64) %% 64;\n}\n"
+                "    blocks[nblocks++] = p;\n    return p + (64 - (uintptr_t)p %% 64) %% 64;\n}\n"
                 "static void load(const char *path, void *to, size_t bytes) {\n    FILE *f = fopen(path, \"rb\");\n"
                 "    if (!f || fread(to, 1, bytes, f) != bytes) {\n"
                 "        fprintf(stderr, \"%%s: cannot read %%lu bytes\\n\", path, (unsigned long)bytes);\n        exit(1);\n    }\n    "
                 "fclose(f);\n}\n\n"
                 "int main(int argc, char **argv) {\n    void *arena = memory(%s_ARENA_BYTES);\n",
                 id, lists ? "\n * What is no tensor has the largest dims list, so the file holds all bytes." : "",
-                file ? "\n * The weights are read from the current folder." : "", id, id);
+                file ? "\n * The weights are read from the current folder." : "", id, 2 + g->in.n + 2 * g->out.n, id);
     for (int i = 0; i < g->in.n; i++) {
         text_printf(t, "    %s *%s = memory(%s_IN_%s_BYTES);\n", dtype_info[g->in.v[i]->type.dt].ctype, m->in[i], id, m->in[i]);
         if (!m->in_dims[i]) continue;
@@ -89,5 +90,8 @@ void model_main(const Model *m, Text *t) {
                     "%s%s[i]);\n    printf(\"\\n\");\n",
                     m->out[i], id, m->out[i], m->out[i], format, cast, m->out[i]);
     }
-    text_printf(t, "    printf(\"%%.3f ms\\n\", 1e3 * (double)start / CLOCKS_PER_SEC);\n    %s_release(arena);\n    return 0;\n}\n", id);
+    text_printf(t,
+                "    printf(\"%%.3f ms\\n\", 1e3 * (double)start / CLOCKS_PER_SEC);\n    %s_release(arena);\n    while (nblocks) "
+                "free(blocks[--nblocks]);\n    return 0;\n}\n",
+                id);
 }

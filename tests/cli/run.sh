@@ -74,7 +74,7 @@ for w in c asm file; do
     status 0 "--weights $w" "\$quern compile \$model -o \$work/w$w --name net --weights $w"
     status 0 "verify --weights $w" "\$quern verify \$model --weights $w --data \$root/tests/data/digits"
 done
-status 0 '--emit-main' '$quern compile $model -o $work/m --name net --emit-main && cc -I$work/m $work/m/net_main.c $work/m/net.c -lm -o $work/m/run && $work/m/run'
+status 0 '--emit-main' '$quern compile $model -o $work/m --name net --emit-main && cc -I$work/m $work/m/net_main.c $work/m/net.c -lm -o $work/m/run && $work/m/run && grep -q "free(blocks" $work/m/net_main.c'
 status 0 'verify, interpreted' '$quern verify $model --interpret --data $root/tests/data/digits'
 prints '1 data sets agree, 0 do not' 'verify counts' '$quern verify $model --data $root/tests/data/digits/test_data_set_0'
 cp -r "$root/tests/data/digits" "$work/wrong"
