@@ -118,6 +118,26 @@ static void unsupported_add(RawNode *r, const char *op) {
     }
     u->count++;
 }
+/* Operators which will not come, and what to do instead */
+static const struct {
+    const char *domain, *op, *why;
+} refused[] = {
+#define SEARCH(op)                                                                                                                         \
+    { "com.microsoft", op, "it calls a whole model for each token; export the decoder step alone and search in the program that calls it" }
+    SEARCH("BeamSearch"),
+    SEARCH("GreedySearch"),
+    SEARCH("Sampling"),
+    SEARCH("WhisperBeamSearch"),
+    {"ai.onnx.preview.training", "Gradient", "it asks for a derivative of the graph around it; export the model for inference"},
+};
+static void no_operator(RawNode *r) {
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        if (strcmp(r->domain, refused[i].domain) || strcmp(r->op, refused[i].op)) continue;
+        diag_error(r->im->c->d, r->loc, "the operator is not supported: %s", refused[i].why);
+        return;
+    }
+    unsupported_add(r, r->op);
+}
 static bool arity_check(RawNode *r, const OpDef *op) {
     bool ok = true;
     int n = r->in.n;
@@ -178,7 +198,7 @@ static void op_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t
     r.nout = (int)nout;
     bool known = map_get(sc->opset, r.domain);
     if (!op_find(r.domain, r.op) && !upgrade_known(r.op) && !user_op_find(im->o->ops, r.domain, r.op)) {
-        unsupported_add(&r, r.op);
+        no_operator(&r);
         return;
     }
     r.version = version_of(im, sc, r.domain, loc);

@@ -83,6 +83,7 @@ bool panel_recurrent(Run *r, Node *n) {
     Node *k = node_new(g, op, n, n->loc, OPERANDS, in, n->nout);
     for (int i = 0; i <= extra && i < n->op->nattr; i++) k->attr[i] = n->attr[i]; /* both rows begin with the same ones */
     node_set_s(k, op_attr_index(op, "kind"), n->op->name);
+    if (lstm) node_set_i(k, op_attr_index(op, "quantized"), attr_i(n, op_attr_index(n->op, "quantized")));
     node_set_i(k, op_attr_index(op, "hidden_size"), hidden);
     node_set_i(k, op_attr_index(op, "rows"), apart ? min_i64(c.block, last.block) : c.block);
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);

@@ -104,14 +104,26 @@ bool rewrite_qlinear_softmax(Ctx *c, Graph *g, Node *n) {
 }
 
 /* ---- pools; the channels may stand last */
-static Tensor *channels(R r, Tensor *x, bool last_to_first) {
+static Tensor *moved(R r, Tensor *x, bool last_to_first) {
     int rank = r.n->in[0]->type.rank;
     int64_t perm[QN_MAX_RANK];
-    if (!attr_i(r.n, op_attr_index(r.n->op, "channels_last")) || rank < 3) return x;
     for (int i = 1; i < rank; i++) perm[i] = last_to_first ? i - 1 : i + 1;
     perm[0] = 0;
     perm[last_to_first ? 1 : rank - 1] = last_to_first ? rank - 1 : 1;
     return r_transpose(r, x, rank, perm);
+}
+static Tensor *channels(R r, Tensor *x, bool last_to_first) {
+    bool move = attr_i(r.n, op_attr_index(r.n->op, "channels_last")) && r.n->in[0]->type.rank > 2;
+    return move ? moved(r, x, last_to_first) : x;
+}
+bool rewrite_nhwc_max_pool(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    int rank = n->in[0]->type.rank;
+    if (rank < 3) return diag_error(c->d, n->loc, "the input has %d dims, expected at least 3", rank);
+    Tensor *y = r_op1(r, "MaxPool", moved(r, n->in[0], true));
+    r_copy_attrs(r, y);
+    r_done(r, 0, moved(r, y, false));
+    return true;
 }
 bool rewrite_qlinear_average_pool(Ctx *c, Graph *g, Node *n) {
     (void)c;
@@ -179,6 +191,42 @@ bool rewrite_matmul_integer_to_float(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     Tensor *p = integer_product(r, "MatMulInteger", n->in[0], n->in[1], r_in(r, 4), r_in(r, 5));
     scaled_product(r, p, n->in[2], n->in[3], r_in(r, 6));
+    return true;
+}
+
+/* ---- DynamicQuantizeLSTM: weights [directions, inputs, 4*hidden], a scale and zero point for each direction or each of its columns */
+static Tensor *lstm_weights(Ctx *c, R r, Tensor *w, Tensor *scale, Tensor *zero) {
+    Tensor *v[] = {scale, zero};
+    for (int i = 0; i < 2; i++) {
+        int rank = v[i]->type.rank;
+        if (rank != 1 && rank != 2) {
+            diag_error(c->d, r.n->loc, "a %s of the weights has %d dims, expected 1 (directions) or 2 (directions, columns)",
+                       i ? "zero point" : "scale", rank);
+            return NULL;
+        }
+        v[i] = r_op2(r, "Unsqueeze", v[i], tensor_i64s(r.g, (int64_t[]){1, 2}, rank == 1 ? 2 : 1));
+    }
+    Tensor *less = r_op2(r, "Sub", r_cast(r, w, DT_INT32), r_cast(r, v[1], DT_INT32));
+    return r_swap_last(r, r_op2(r, "Mul", r_cast(r, less, DT_FLOAT32), v[0]), 3);
+}
+bool rewrite_dynamic_quantize_lstm(Ctx *c, Graph *g, Node *n) {
+    enum { X, W, R_, B, LENS, H0, C0, P, W_SCALE, W_ZERO, R_SCALE, R_ZERO };
+    R r = {g, n};
+    if (n->in[X]->type.dt != DT_FLOAT32) return diag_error(c->d, n->loc, "X is %s, expected float32", dtype_name(n->in[X]->type.dt));
+    for (int i = W_SCALE; i <= R_ZERO; i++)
+        if (!r_in(r, i)) return diag_error(c->d, n->loc, "input %d, a scale or zero point of the weights, is left out", i);
+    if (n->in[W]->type.rank != 3 || n->in[R_]->type.rank != 3)
+        return diag_error(c->d, n->loc, "W and R have %d and %d dims, expected 3 each", n->in[W]->type.rank, n->in[R_]->type.rank);
+    Tensor **q = build_node(g, n, "DynamicQuantizeLinear", 1, n->in, 3)->out;
+    Tensor *in[P + 1] = {r_dequantize(r, q[0], q[1], q[2]), lstm_weights(c, r, n->in[W], n->in[W_SCALE], n->in[W_ZERO]),
+                         lstm_weights(c, r, n->in[R_], n->in[R_SCALE], n->in[R_ZERO])};
+    if (!in[W] || !in[R_]) return false;
+    for (int i = B; i <= P; i++) in[i] = r_in(r, i);
+    Node *y = build_node(g, n, "LSTM", P + 1, in, n->nout);
+    r_copy_attrs(r, y->out[0]);
+    r_set_i(y->out[0], "quantized", 1);
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i]) r_done(r, i, y->out[i]);
     return true;
 }
 

@@ -161,6 +161,7 @@ typedef struct Cell {
     Expr *d, *step;        /* its number; the time step */
     Expr *b, *h;           /* batch, hidden unit */
     Buf *z, *zr, *hs, *cs; /* gate sums; GRU: the recurrent part of the last gate; states */
+    Buf *hq;               /* what is multiplied by R: hs, or hs as uint8 values and back */
     Buf *rz;               /* RecurrentPanel, the last gate of GRU: R (r .* h) */
     Expr *alive;           /* step < sequence_lens[b], NULL: always */
     int part;              /* RecurrentPanel: number of the next product */
@@ -227,6 +228,30 @@ static Expr *dot_h(Lower *L, const Cell *c, Buf *state, Expr *row, Expr *start) 
     lower_end(L);
     return lower_get(L, acc, NULL);
 }
+/* LSTM's quantized, for DynamicQuantizeLSTM: h is quantised by its own range before each product. */
+static bool quantised(const Node *n) {
+    int k = op_attr_index(n->op, "quantized");
+    return k >= 0 && attr_i(n, k);
+}
+/* hq: hs rounded as DynamicQuantizeLinear rounds all samples' states together */
+static void put_quantised(Lower *L, Cell *c) {
+    static const char *const names[] = {"lo", "hi", "x", "scale", "zero"};
+    Buf *range[2];
+    Expr *v[5], *idx[2];
+    for (int i = 0; i < 2; i++)
+        range[i] = lower_temp(L, i ? "most" : "least", c->t, 0, NULL), lower_put(L, range[i], NULL, e_lit(L->a, c->t, 0), RED_NONE);
+    idx[0] = lower_loop_to(L, "b", c->samples), idx[1] = lower_loop(L, "h", c->hidden);
+    v[2] = lower_get(L, c->hs, idx);
+    for (int i = 0; i < 2; i++) lower_put(L, range[i], NULL, v[2], i ? RED_MAX : RED_MIN);
+    lower_ends(L, 2);
+    for (int i = 0; i < 2; i++) v[i] = lower_let(L, i ? "hi" : "lo", lower_get(L, range[i], NULL));
+    v[3] = lower_let(L, "scale", lower_formula(L, "hi > lo ? (hi - lo)/255 : 1", 2, names, v));
+    v[4] = lower_let(L, "zero", lower_formula(L, "rint(clamp(0 - lo/scale, 0, 255))", 4, names, v));
+    idx[0] = lower_loop_to(L, "b", c->samples), idx[1] = lower_loop(L, "h", c->hidden);
+    v[2] = lower_get(L, c->hs, idx);
+    lower_put(L, c->hq, idx, lower_formula(L, "(clamp(rint(x/scale) + zero, 0, 255) - zero)*scale", 5, names, v), RED_NONE);
+    lower_ends(L, 2);
+}
 static void put_z(Lower *L, Cell *c, bool lbr) {
     c->b = lower_loop_to(L, "b", c->samples);
     for (int g = 0; g < c->kd->gates; g++) {
@@ -235,7 +260,7 @@ static void put_z(Lower *L, Cell *c, bool lbr) {
         bool apart = c->kd->gates == 3 && g == 2; /* GRU's last gate: its recurrent part is scaled by r */
         Expr *start = apart && lbr ? bias(L, c, row, false) : e_add(L->a, bias(L, c, row, false), bias(L, c, row, true));
         Expr *v = dot_x(L, c, row, start);
-        if (!apart) v = dot_h(L, c, c->hs, row, v);
+        if (!apart) v = dot_h(L, c, c->hq, row, v);
         lower_put(L, c->z, (Expr *[]){c->b, e_int(L->a, g), c->h}, v, RED_NONE);
         if (apart && lbr) lower_put(L, c->zr, (Expr *[]){c->b, c->h}, dot_h(L, c, c->hs, row, bias(L, c, row, true)), RED_NONE);
         lower_end(L);
@@ -370,6 +395,7 @@ static void put_direction(Lower *L, Cell *c, bool both) {
     c->d = both ? lower_loop(L, "d", 2) : e_int(a, c->dir);
     c->z = panel ? panel_temp(L, c, "z", I_W) : lower_temp(L, "z", c->t, 3, gates);
     c->hs = lower_temp(L, "hs", c->t, 2, state);
+    c->hq = quantised(c->n) ? lower_temp(L, "hq", c->t, 2, state) : c->hs;
     if (lstm) c->cs = lower_temp(L, "cs", c->t, 2, state);
     if (gru && !(panel && lbr)) c->zr = lower_temp(L, "zr", c->t, 2, state);
     if (gru && panel && !lbr) c->rz = panel_temp(L, c, "rz", I_R);
@@ -377,7 +403,8 @@ static void put_direction(Lower *L, Cell *c, bool both) {
     Expr *t = lower_loop_to(L, "t", c->steps), *back = e_sub(a, e_sub(a, c->steps, e_int(a, 1)), t);
     if (both) c->step = lower_let(L, "step", e_select(a, e_lt(a, c->d, e_int(a, 1)), t, back));
     else c->step = c->dir == 1 || strcmp(attr_s(c->n, A_DIR), "reverse") == 0 ? back : t;
-    if (panel) put_products(L, c, I_W, c->hs, c->z);
+    if (c->hq != c->hs) put_quantised(L, c);
+    if (panel) put_products(L, c, I_W, c->hq, c->z);
     else put_z(L, c, lbr);
     if (lstm) cell_lstm(L, c);
     else if (gru) cell_gru(L, c);

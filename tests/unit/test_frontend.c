@@ -85,6 +85,12 @@ static void unsupported(Arena *a, OnnxModel *m) {
     om_node(&m->g, "Other", "u1", "u3")->domain = "my.domain";
     (void)a;
 }
+static void beam_search(Arena *a, OnnxModel *m) {
+    Onnx__NodeProto *n = om_node(&m->g, "BeamSearch", "x", "u1");
+    om_opset(m, "com.microsoft", 1);
+    n->domain = "com.microsoft", n->name = "search";
+    (void)a;
+}
 static void data_twice(Arena *a, OnnxModel *m) {
     m->g.init.v[0]->n_float_data = 3;
     m->g.init.v[0]->float_data = NEW_ARRAY(a, float, 3);
@@ -146,6 +152,8 @@ START_TEST(damaged_graphs) {
         {arity, "node 2 (Relu): error: 2 inputs; 1 are expected"},
         {left_out, "input 0 is left out"},
         {unsupported, "2 operators are not supported: NoSuchOp (2 nodes, first 2 'odd'), my.domain.Other (1 node, first 4)"},
+        {beam_search,
+         "'search' (BeamSearch): error: the operator is not supported: it calls a whole model for each token; export the decoder step"},
         {data_twice, "more than one field"},
         {wrong_field, "kept in float_data or raw_data, but the data are in int32_data"},
         {typed_short, "float_data has 2 values"},

@@ -396,8 +396,78 @@ def qdq():
               [read, two, "c: ? = MatMul(r, s)", write % "c"], back(v @ real(a, f32(0.01), za), sy, zy))
 
 
+def pack_bits(q, bits):
+    """The last axis in bytes, lowest bits first; it is filled up with zeros."""
+    per = 8 // bits
+    q = np.concatenate([q, np.zeros(q.shape[:-1] + (-q.shape[-1] % per,), q.dtype)], -1)
+    parts = q.reshape(q.shape[:-1] + (-1, per))
+    return sum(parts[..., i] << (bits * i) for i in range(per)).astype(np.uint8)
+
+
+def narrow():
+    rng = np.random.default_rng(11)
+    for bits, k, n, block in ((4, 40, 5, 16), (8, 40, 3, 32), (2, 48, 4, 16)):
+        blocks, top = -(-k // block), 1 << bits
+        q, z = rng.integers(0, top, (n, blocks, block)), rng.integers(0, top, (n, blocks))
+        s = (rng.random((n, blocks)) * 0.1 + 0.05).astype(f32)
+        a, bias = rng.standard_normal((2, 3, k)).astype(f32), rng.standard_normal(n).astype(f32)
+        zf = (z + rng.integers(0, 4, z.shape) / 4).astype(f32)
+        packed = [("a", a), ("k_b", pack_bits(q, bits))]
+        geometry = dict(K=k, N=n, bits=bits, block_size=block)
+
+        def product(zero):
+            w = ((q - zero[..., None]) * s[..., None].astype(np.float64)).reshape(n, -1)[:, :k]
+            return a.astype(np.float64) @ w.T
+
+        flat = pack_bits(z, bits)
+        case("matmul_nbits_%d" % bits, MS + "MatMulNBits", packed + [("s", s)], [product(np.full(z.shape, top // 2)).astype(f32)], **geometry)
+        case("matmul_nbits_zeros_%d" % bits, MS + "MatMulNBits", packed + [("s", s.ravel()), ("k_z", flat.ravel()), None, ("bias", bias)],
+             [(product(z) + bias).astype(f32)], **geometry)
+        case("matmul_nbits_float_zeros_%d" % bits, MS + "MatMulNBits", packed + [("s", s), ("z", zf)], [product(zf).astype(f32)], **geometry)
+    for dt in (np.uint8, np.int8):
+        x = rng.integers(np.iinfo(dt).min, np.iinfo(dt).max + 1, (1, 5, 6, 3)).astype(dt)
+        y = np.stack([x[:, i:i + 4:2, j:j + 4:2] for i in range(2) for j in range(3)]).max(0)
+        case("nhwc_max_pool_" + np.dtype(dt).name, MS + "NhwcMaxPool", [("x", x)], [y], kernel_shape=[2, 3], strides=[2, 2])
+
+
+def dynamic_range(x):
+    low, high = min(x.min(), f32(0)), max(x.max(), f32(0))
+    scale = f32((high - low) / f32(255)) or f32(1)
+    zero = np.rint(np.clip(-low / scale, 0, 255))
+    return ((np.clip(np.rint(x / scale) + zero, 0, 255) - zero) * scale).astype(f32)
+
+
+def lstm():
+    """DynamicQuantizeLSTM: inputs of all steps quantised together, the state before each step."""
+    rng = np.random.default_rng(12)
+    for name, dt, directions, batch, by_column, direction in (("forward_int8", np.int8, 1, 1, False, "forward"), ("reverse_columns", np.int8, 1, 2, True, "reverse"),
+                                                              ("both_uint8", np.uint8, 2, 1, False, "bidirectional"), ("both_columns", np.int8, 2, 1, True, "bidirectional")):
+        steps, inputs, hidden = 4, 3, 5
+        info, per = np.iinfo(dt), (directions, 4 * hidden) if by_column else (directions,)
+        x = rng.standard_normal((steps, batch, inputs)).astype(f32)
+        w, r = (rng.integers(info.min, info.max + 1, (directions, k, 4 * hidden)).astype(dt) for k in (inputs, hidden))
+        sw, sr = ((rng.random(per) * 0.005 + 0.005).astype(f32) for _ in range(2))
+        zw, zr = (np.full(per, 128 + k if dt is np.uint8 else 0).astype(dt) for k in (1, 2))
+        b = (rng.standard_normal((directions, 8 * hidden)) * 0.3).astype(f32)
+        h0, c0 = ((rng.standard_normal((directions, batch, hidden)) * 0.3).astype(f32) for _ in range(2))
+        y, yh, yc = np.zeros((steps, directions, batch, hidden), f32), h0.copy(), c0.copy()
+        sigmoid = lambda v: 1 / (1 + np.exp(-v))
+        for d in range(directions):
+            wide = [(m[d].astype(np.float64) - np.asarray(z[d], np.float64)) * s[d] for m, s, z in ((w, sw, zw), (r, sr, zr))]
+            for t in range(steps) if d == 0 and direction != "reverse" else reversed(range(steps)):
+                z = dynamic_range(x)[t] @ wide[0] + dynamic_range(yh[d]) @ wide[1] + b[d, :4 * hidden] + b[d, 4 * hidden:]
+                i, o, f, c = np.split(z, 4, -1)
+                yc[d] = sigmoid(f) * yc[d] + sigmoid(i) * np.tanh(c)
+                y[t, d] = yh[d] = sigmoid(o) * np.tanh(yc[d])
+        case("dynamic_quantize_lstm_" + name, MS + "DynamicQuantizeLSTM",
+             [("x", x), ("k_w", w), ("k_r", r), ("b", b), None, ("h0", h0), ("c0", c0), None, ("k_sw", sw), ("k_zw", zw), ("k_sr", sr), ("k_zr", zr)],
+             [y, yh, yc], hidden_size=hidden, direction=direction)
+
+
 quantised(np.uint8)
 quantised(np.int8)
 fused()
 attention()
 qdq()
+narrow()
+lstm()
