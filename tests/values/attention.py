@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""attention.py: writes the cases microsoft_*attention* and microsoft_rotary* of this folder: ONNX Runtime's attention operators with what
+ONNX Runtime computes. Forms which its CPU kernels lack (packed operands) are brought into one that they have.
+
+NODE_PATH=…/node_modules tests/values/attention.py    needs python3-onnx, nodejs and npm's onnxruntime-node
+"""
+import json
+import os
+import subprocess
+import tempfile
+
+import numpy as np
+import onnx
+from onnx import helper
+from onnx.mapping import NP_TYPE_TO_TENSOR_TYPE
+
+from cases import HERE, case
+
+rng = np.random.default_rng(11)
+cases = []  # name, op, inputs of the file, inputs for ONNX Runtime, number of outputs, attributes
+
+
+def values(*shape):
+    return (rng.integers(-200, 200, shape) / 128).astype(np.float32)
+
+
+def add(name, op, inputs, nout, ort=None, **attrs):
+    cases.append((name, op, inputs, ort or inputs, nout, attrs))
+
+
+def i32(*v):
+    return np.array(v, np.int32)
+
+
+def run():
+    with tempfile.TemporaryDirectory() as root:
+        for name, op, _, inputs, nout, attrs in cases:
+            folder = os.path.join(root, name)
+            os.mkdir(folder)
+            given = [k for k in inputs if k is not None]
+            node = helper.make_node(op, [k[0] if k else "" for k in inputs], ["y%d" % i for i in range(nout)], domain="com.microsoft", **attrs)
+            typed = [helper.make_tensor_value_info(n, NP_TYPE_TO_TENSOR_TYPE[a.dtype], a.shape) for n, a in given]
+            wanted = [helper.make_tensor_value_info("y%d" % i, onnx.TensorProto.FLOAT, None) for i in range(nout)]
+            graph = helper.make_graph([node], "g", typed, wanted)
+            model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)], ir_version=10)
+            onnx.save(model, os.path.join(folder, "model.onnx"))
+            for i, (n, a) in enumerate(given):
+                a.tofile(os.path.join(folder, "in_%d.bin" % i))
+            with open(os.path.join(folder, "in.json"), "w") as f:
+                json.dump([{"name": n, "type": a.dtype.name, "dims": list(a.shape)} for n, a in given], f)
+        subprocess.run(["node", os.path.join(HERE, "../fuzz/ort.js"), root], check=True)
+        for name, op, inputs, _, nout, attrs in cases:
+            folder = os.path.join(root, name)
+            if not os.path.exists(os.path.join(folder, "out.json")):
+                with open(os.path.join(folder, "error.txt")) as f:
+                    print(name + ": " + f.read())
+                continue
+            with open(os.path.join(folder, "out.json")) as f:
+                out = json.load(f)
+            want = [np.fromfile(os.path.join(folder, k + ".bin"), out[k]["type"]).reshape(out[k]["dims"]) for k in ["y%d" % i for i in range(nout)]]
+            case(name, '"com.microsoft"::' + op, inputs, want, by="attention.py", **attrs)
+
+
+# ---- Attention: 2 samples, 3 positions, 2 heads of 2
+x, w, b = ("x", values(2, 3, 4)), ("w", values(4, 12)), ("b", values(12))
+past = ("past", values(2, 2, 2, 2, 2))
+bias = ("bias", values(1, 2, 3, 3))
+add("microsoft_attention", "Attention", [x, w, b], 1, num_heads=2)
+add("microsoft_attention_causal_past", "Attention", [x, w, b, None, past], 2, num_heads=2, unidirectional=1)
+add("microsoft_attention_lengths", "Attention", [x, w, b, ("m", i32(3, 1))], 1, num_heads=2)
+add("microsoft_attention_ends_starts", "Attention", [x, w, b, ("m", i32(3, 2, 1, 0))], 1, num_heads=2)
+add("microsoft_attention_mask", "Attention", [x, w, b, ("m", i32([1, 1, 0], [0, 0, 0]))], 1, num_heads=2, mask_filter_value=-3.0, scale=0.5)
+add("microsoft_attention_mask3", "Attention", [x, w, b, ("m", rng.integers(0, 2, (2, 3, 5)).astype(np.int32)), past], 2, num_heads=2, unidirectional=1)
+add("microsoft_attention_mask_bias", "Attention", [x, w, b, ("m", i32([0, 1, 1], [1, 0, 1])), None, bias], 1, num_heads=2)
+add("microsoft_attention_sizes", "Attention", [x, ("w", values(4, 14)), ("b", values(14)), None, None, bias], 1, num_heads=2, qkv_hidden_sizes=[4, 4, 6])
+# ---- MultiHeadAttention: 4 keys
+q, k, v, b = ("q", values(2, 3, 4)), ("k", values(2, 4, 4)), ("v", values(2, 4, 6)), ("b", values(14))
+add("microsoft_multi_head_attention", "MultiHeadAttention", [q, k, v], 1, num_heads=2)
+add("microsoft_multi_head_attention_bias", "MultiHeadAttention", [q, k, v, b, ("m", i32([1, 1, 0, 1], [0, 1, 1, 1]))], 1, num_heads=2)
+add("microsoft_multi_head_attention_scores", "MultiHeadAttention", [q, k, v], 4, num_heads=2, scale=0.25)
+add("microsoft_multi_head_attention_lengths", "MultiHeadAttention", [q, k, v, None, ("m", i32(4, 2)), ("bias", values(2, 1, 3, 4))], 1, num_heads=2)
+add("microsoft_multi_head_attention_encoder", "MultiHeadAttention", [q, ("k", values(2, 2, 4, 2)), ("v", values(2, 2, 4, 2)), ("b", np.concatenate([values(4), np.zeros(8, np.float32)]))], 1,
+    num_heads=2)
+add("microsoft_multi_head_attention_past", "MultiHeadAttention", [q, ("k", values(2, 3, 4)), ("v", values(2, 3, 4)), None, None, None, ("pk", values(2, 2, 2, 2)), ("pv", values(2, 2, 2, 2))], 3,
+    num_heads=2, unidirectional=1)
+qkv = values(2, 3, 2, 3, 2)
+flat = [(n, np.ascontiguousarray(qkv[:, :, :, i]).reshape(2, 3, 4)) for i, n in enumerate("qkv")]
+b = ("b", values(12))
+add("microsoft_multi_head_attention_packed", "MultiHeadAttention", [("x", qkv), None, None, b], 1, ort=flat + [b], num_heads=2)
+kv = values(2, 4, 2, 2, 2)
+flat = [(n, np.ascontiguousarray(kv[:, :, :, i]).reshape(2, 4, 4)) for i, n in enumerate("kv")]
+add("microsoft_multi_head_attention_packed_keys", "MultiHeadAttention", [q, ("kv", kv)], 1, ort=[q] + flat, num_heads=2)
+# ---- QAttention
+x = ("x", rng.integers(0, 255, (2, 3, 4)).astype(np.uint8))
+for t, lo in (("int8", -100), ("uint8", 0)):
+    w = ("w", rng.integers(lo, lo + 200, (4, 12)).astype(t))
+    rest = [("b", values(12)), ("sx", np.float32(0.01)), ("sw", np.full(12, 0.01, np.float32) if t == "int8" else np.float32(0.02)), ("m", i32(3, 2)), ("zx", np.uint8(120)),
+            ("zw", np.array(3 if t == "int8" else 100, t))]
+    add("microsoft_qattention_" + t, "QAttention", [x, w] + rest, 1, num_heads=2, unidirectional=1)
+add("microsoft_qattention_past", "QAttention", [x, w] + rest[:3] + [None, rest[4], rest[5], past], 2, num_heads=2, unidirectional=1)
+run()
