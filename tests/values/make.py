@@ -391,6 +391,80 @@ def narrow():
         x = rng.integers(np.iinfo(dt).min, np.iinfo(dt).max + 1, (1, 5, 6, 3)).astype(dt)
         y = np.stack([x[:, i:i + 4:2, j:j + 4:2] for i in range(2) for j in range(3)]).max(0)
         case("nhwc_max_pool_" + np.dtype(dt).name, MS + "NhwcMaxPool", [("x", x)], [y], kernel_shape=[2, 3], strides=[2, 2])
+    for bits in (4, 8, 2):
+        shape, block, q_axis = (4, 2, 40), 16, 2
+        blocks = shape[:q_axis] + (3,) + shape[q_axis + 1:]
+        top = 1 << bits
+        q, z, s = rng.integers(0, top, shape), rng.integers(0, top, blocks), (rng.random(blocks) * 0.1).astype(f32)
+        ids = np.array([[1, 3], [0, -1]], np.int64)
+
+        def rows(zero):
+            return (((q - zero.repeat(block, q_axis).take(range(40), q_axis)) * s.repeat(block, q_axis).take(range(40), q_axis)))[ids].astype(f32)
+
+        geometry = dict(block_size=block, quantize_axis=q_axis)
+        case("gather_block_quantized_%d" % bits, MS + "GatherBlockQuantized", [("k_q", pack_bits(q, bits)), ("ids", ids), ("s", s)],
+             [rows(np.full(blocks, top // 2))], bits=bits, **geometry)
+        case("gather_block_quantized_zeros_%d" % bits, MS + "GatherBlockQuantized",
+             [("k_q", pack_bits(q, bits)), ("ids", ids), ("s", s), ("k_z", pack_bits(z, bits))], [rows(z)], bits=bits, **geometry)
+    for kind, k in ((0, 9), (1, 16)):
+        book = [np.array([0, 5.208333333e-03, 0.66666667, 1, 0.33333333, 0.5, 0.16666667, 0.25] * 2) * np.repeat([1, -1], 8), NF4][kind]
+        q, s, a = rng.integers(0, 16, 5 * k + 1), (rng.random(-(-5 * k // 16)) + 0.5).astype(f32), rng.standard_normal((3, k)).astype(f32)
+        q = q[:5 * k]
+        even = np.append(q, np.zeros(len(q) % 2, q.dtype))
+        w = (book[q] * s.repeat(16)[:5 * k]).reshape(5, k)
+        case("matmul_bnb4_%d" % kind, MS + "MatMulBnb4", [("a", a), ("k_b", (even[::2] << 4 | even[1::2]).astype(np.uint8)), ("s", s)], [(a @ w.T).astype(f32)],
+             K=k, N=5, block_size=16, quant_type=kind)
+
+
+NF4 = np.array([-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0,
+                0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+                0.7229568362236023, 1])
+
+
+def twins():
+    rng = np.random.default_rng(13)
+    x = rng.standard_normal((2, 3, 4)).astype(f32)
+    case("contrib_trilu", MS + "Trilu", [("x", x), ("k", scalar(1, np.int64))], [np.tril(x, 1)], upper=0)
+    case("contrib_range", MS + "Range", [("k_a", scalar(2, f32)), ("k_b", scalar(7.5, f32))], [np.arange(2, 7.5, 1, f32)])
+    case("contrib_range_step", MS + "Range", [("k_a", scalar(9, np.int64)), ("k_b", scalar(2, np.int64)), ("k_s", scalar(-3, np.int64))], [np.array([9, 6, 3])])
+    case("contrib_pad", MS + "Pad", [("x", x[0]), ("k_p", np.array([1, 0, 2, 1])), ("v", np.array([0.5], f32))],
+         [np.pad(x[0], ((1, 2), (0, 1)), constant_values=f32(0.5))])
+    case("contrib_pad_row", MS + "Pad", [("x", x[0]), ("k_p", np.array([[1, 0, 1, 2]]))], [np.pad(x[0], ((1, 1), (0, 2)), mode="reflect")], mode="reflect")
+    case("contrib_expand_dims", MS + "ExpandDims", [("x", x), ("k_axis", scalar(-1, np.int32))], [x[..., None]])
+    v = np.array([3, 1, 3, 2, 1, 3], f32)
+    case("contrib_unique", MS + "Unique", [("k_x", v)], [np.array([3, 1, 2], f32), np.array([0, 1, 0, 2, 1, 0]), np.array([3, 2, 1])])
+    a, b = rng.standard_normal((2, 4, 3)).astype(f32), rng.standard_normal((2, 4, 5)).astype(f32)
+    case("transpose_matmul", MS + "TransposeMatMul", [("a", a), ("b", b)], [(a.transpose(0, 2, 1) @ b * f32(0.5)).astype(f32)], alpha=0.5, transA=1)
+    image, grid = rng.standard_normal((1, 2, 3, 4)).astype(f32), np.array([[[[-1, -1], [1, 1]], [[0, 0], [-0.5, 0.25]]]], f32)
+    at = (grid + 1) / 2 * np.array([3, 2], f32)
+    low, part = np.floor(at).astype(int), at - np.floor(at)
+    y = np.zeros((1, 2, 2, 2), f32)
+    for i in range(2):
+        for j in range(2):
+            (c0, r0), (cp, rp) = low[0, i, j], part[0, i, j]
+            for r, c, weight in ((r0, c0, (1 - rp) * (1 - cp)), (r0, c0 + 1, (1 - rp) * cp), (r0 + 1, c0, rp * (1 - cp)), (r0 + 1, c0 + 1, rp * cp)):
+                if weight:
+                    y[0, :, i, j] += weight * image[0, :, r, c]
+    case("contrib_grid_sample", MS + "GridSample", [("x", image), ("grid", grid)], [y], align_corners=1)
+    bias, skip, x = rng.standard_normal(6).astype(f32), rng.standard_normal((2, 4, 6)).astype(f32), rng.standard_normal((2, 4, 6)).astype(f32)
+    case("bias_add", MS + "BiasAdd", [("x", x), ("bias", bias), ("skip", skip)], [x + bias + skip])
+    case("bias_dropout", MS + "BiasDropout", [("x", x), ("bias", bias), ("skip", skip)], [x + bias + skip])
+    left, right = np.split(x + bias, 2, -1)
+    case("bias_split_gelu", MS + "BiasSplitGelu", [("x", x), ("bias", bias)], [(left * right * (1 + np.vectorize(erf)(right / np.sqrt(2))) / 2).astype(f32)])
+    mask = rng.standard_normal((2, 1, 6)).astype(f32)
+    case("bias_softmax", MS + "BiasSoftmax", [("x", x), ("bias", mask)], [softmax(x + mask, 2)], axis=2, is_inner_broadcast=1)
+    x, gamma, beta, skip = (rng.standard_normal(k).astype(f32) for k in ((2, 3, 2, 4), 4, 4, (2, 4)))
+
+    def grouped(x):
+        v = x.reshape(2, 6, 2, 2).astype(np.float64)
+        v = (v - v.mean((1, 3), keepdims=True)) / np.sqrt(v.var((1, 3), keepdims=True) + 1e-5)
+        return v.reshape(x.shape) * gamma + beta
+
+    y = grouped(x)
+    case("group_norm", MS + "GroupNorm", [("x", x), ("gamma", gamma), ("beta", beta)], [(y / (1 + np.exp(-y))).astype(f32)], activation=1, groups=2)
+    s = x + skip[:, None, None] + beta
+    case("skip_group_norm", MS + "SkipGroupNorm", [("x", x), ("gamma", gamma), ("beta", beta), ("skip", skip), ("bias", beta)], [grouped(s).astype(f32), s],
+         activation=0, groups=2)
 
 
 def dynamic_range(x):
@@ -434,3 +508,4 @@ attention()
 qdq()
 narrow()
 lstm()
+twins()
