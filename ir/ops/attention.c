@@ -109,14 +109,13 @@ static bool attention_shape(Ctx *c, Graph *g, Node *n, Shape *s) {
     s->past = pk ? type_extent(g, &pk->type, 2) : e_int(g->a, 0);
     return true;
 }
-static Tensor *reshaped(R r, Tensor *x, int rank, Expr *const *e) { return r_op2(r, "Reshape", x, extents_tensor(r.g, r.n, rank, e)); }
 static Tensor *reshaped4(R r, Tensor *x, Expr *b, int64_t heads, Expr *length, Expr *size) {
-    return reshaped(r, x, 4, (Expr *[]){b, e_int(r.g->a, heads), length, size});
+    return r_reshaped(r, x, 4, (Expr *[]){b, e_int(r.g->a, heads), length, size});
 }
 /* As [batch, heads, sequence, size]. */
 static Tensor *split_heads(R r, const Shape *s, Tensor *x, int64_t heads, Expr *length, int64_t size) {
     if (!s->flat) return x;
-    x = reshaped(r, x, 4, (Expr *[]){s->batch, length, e_int(r.g->a, heads), e_int(r.g->a, size)});
+    x = r_reshaped(r, x, 4, (Expr *[]){s->batch, length, e_int(r.g->a, heads), e_int(r.g->a, size)});
     return r_transpose(r, x, 4, (int64_t[]){0, 2, 1, 3});
 }
 /* The new keys or values behind the past ones; also output `out`. */
@@ -175,8 +174,8 @@ bool rewrite_attention(Ctx *c, Graph *g, Node *n) {
     x = r_op2(r, "MatMul", x, v);
     if (s.groups != s.heads) x = reshaped4(r, x, s.batch, s.heads, s.queries, value_head);
     if (s.flat)
-        x = reshaped(r, r_transpose(r, x, 4, (int64_t[]){0, 2, 1, 3}), 3,
-                     (Expr *[]){s.batch, s.queries, e_int(g->a, s.heads * s.value_head)});
+        x = r_reshaped(r, r_transpose(r, x, 4, (int64_t[]){0, 2, 1, 3}), 3,
+                       (Expr *[]){s.batch, s.queries, e_int(g->a, s.heads * s.value_head)});
     r_done(r, 0, x);
     return true;
 }

@@ -4,6 +4,7 @@
  *   r_requantize(x: int32, s, z: int8)   ->   QuantizeLinear(Cast(x, float32) * s, 1, z)
  */
 #include "rewrite.h"
+#include "../extent.h"
 #include <string.h>
 
 static Attr *attr_of(Tensor *t, const char *name) {
@@ -39,6 +40,17 @@ Tensor *r_swap_last(R r, Tensor *x, int rank) {
     int64_t perm[QN_MAX_RANK];
     for (int i = 0; i < rank; i++) perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
     return r_transpose(r, x, rank, perm);
+}
+Tensor *r_reshaped(R r, Tensor *x, int rank, Expr *const *e) { return r_op2(r, "Reshape", x, extents_tensor(r.g, r.n, rank, e)); }
+Tensor *r_unsqueezed(R r, Tensor *x, const int64_t *axes, int n) { return r_op2(r, "Unsqueeze", x, tensor_i64s(r.g, axes, n)); }
+Tensor *r_range(R r, Expr *n) {
+    Tensor *end = r_reshape(r, extents_tensor(r.g, r.n, 1, &n), 0, (int64_t[]){0});
+    return r_op3(r, "Range", tensor_scalar(r.g, DT_INT64, 0), end, tensor_scalar(r.g, DT_INT64, 1));
+}
+Tensor **r_parts(R r, Tensor *x, int axis, const int64_t *size, int n) {
+    Node *s = build_node(r.g, r.n, "Split", 2, (Tensor *[]){x, tensor_i64s(r.g, size, n)}, n);
+    r_set_i(s->out[0], "axis", axis);
+    return s->out;
 }
 Tensor *r_param(R r, Tensor *x, int after) {
     int64_t n, dim[QN_MAX_RANK] = {0};

@@ -99,4 +99,52 @@ for t, lo in (("int8", -100), ("uint8", 0)):
             ("zw", np.array(3 if t == "int8" else 100, t))]
     add("microsoft_qattention_" + t, "QAttention", [x, w] + rest, 1, num_heads=2, unidirectional=1)
 add("microsoft_qattention_past", "QAttention", [x, w] + rest[:3] + [None, rest[4], rest[5], past], 2, num_heads=2, unidirectional=1)
+# ---- GroupQueryAttention: 4 heads of 16 share 2; 3 positions
+def turning(rows, cols):
+    t = np.outer(np.arange(rows), 10.0 ** -np.arange(cols) / 2)
+    return [("cosine", np.cos(t).astype(np.float32)), ("sine", np.sin(t).astype(np.float32))]
+
+
+def past_of(batch, length, filled):
+    p = values(2, batch, 2, length, 16)
+    p[:, :, :, filled:] = 0  # behind the past ONNX Runtime writes zeros
+    return [("pk", p[0]), ("pv", p[1])]
+
+
+G = "GroupQueryAttention"
+q, k, v = ("q", values(2, 3, 64)), ("k", values(2, 3, 32)), ("v", values(2, 3, 32))
+prompt = [None, None, ("lengths", i32(2, 2)), ("total", i32(3))]
+add("microsoft_group_query_prompt", G, [q, k, v] + prompt, 3, num_heads=4, kv_num_heads=2)
+add("microsoft_group_query_packed", G, [("qkv", values(2, 3, 128)), None, None] + prompt + turning(5, 8), 3, num_heads=4, kv_num_heads=2, do_rotary=1, softcap=0.5)
+add("microsoft_group_query_buffer", G, [q, k, v] + past_of(2, 5, 0) + prompt[2:] + turning(5, 8), 3, num_heads=4, kv_num_heads=2, do_rotary=1, rotary_interleaved=1)
+one = [(n, a[:, :1]) for n, a in (q, k, v)]
+add("microsoft_group_query_next", G, one + past_of(2, 4, 2) + [("lengths", i32(2, 2)), ("k_total", np.int32([3]))] + turning(5, 8), 3, num_heads=4, kv_num_heads=2,
+    do_rotary=1, scale=0.2)
+add("microsoft_group_query_grows", G, one + past_of(2, 4, 4) + [("lengths", i32(4, 4)), ("k_total", np.int32([5]))] + turning(5, 8), 3, num_heads=4, kv_num_heads=2, do_rotary=1)
+uneven = past_of(2, 4, 3)
+for _, a in uneven:
+    a[1, :, 1:] = 0
+add("microsoft_group_query_ragged", G, one + uneven + [("lengths", i32(3, 1)), ("k_total", np.int32([4]))], 3, num_heads=4, kv_num_heads=2)
+more = [(n, a[:1]) for n, a in (q, k, v)] + past_of(1, 6, 2) + [("lengths", i32(4)), ("total", i32(5))] + turning(7, 8)
+add("microsoft_group_query_more", G, more, 3, num_heads=4, kv_num_heads=2, do_rotary=1)
+add("microsoft_group_query_window", G, more, 3, num_heads=4, kv_num_heads=2, do_rotary=1, local_window_size=2)
+add("microsoft_group_query_bias_window", G, [q, k, v] + prompt + [None, None, None, ("bias", values(1, 4, 3, 3))], 1, num_heads=4, kv_num_heads=2, local_window_size=2, softcap=1.0)
+add("microsoft_group_query_places", G, more + [("places", np.array([[4, 2, 3]], np.int64))], 3, num_heads=4, kv_num_heads=2, do_rotary=1)
+add("microsoft_group_query_prompt_places", G, [q, k, v] + prompt + turning(5, 8) + [("places", np.array([[1, 2, 3], [1, 2, 3]], np.int64))], 1, num_heads=4, kv_num_heads=2,
+    do_rotary=1)
+wq, wk = ("wq", values(16)), ("wk", values(16))
+
+
+def normed(x, w):  # no CPU kernel has it: ONNX Runtime gets operands that are normalised already
+    h = x[1].reshape(2, 3, -1, 16)
+    return x[0], (h / np.sqrt((h * h).mean(-1, keepdims=True) + 1e-6) * w[1]).reshape(x[1].shape).astype(np.float32)
+
+
+rest = [v] + prompt + turning(5, 8)
+add("microsoft_group_query_norm", G, [q, k] + rest + [None] * 5 + [wq, wk], 1, ort=[normed(q, wq), normed(k, wk)] + rest, num_heads=4, kv_num_heads=2, do_rotary=1)
+# ---- RotaryEmbedding
+x = ("x", values(2, 3, 8))
+add("microsoft_rotary_first", "RotaryEmbedding", [x, ("p", np.array([1], np.int64))] + turning(5, 2), 1)
+add("microsoft_rotary_places", "RotaryEmbedding", [x, ("p", np.array([[0, 1, 2], [2, 0, 4]], np.int64))] + turning(5, 1), 1, num_heads=2, rotary_embedding_dim=2)
+add("microsoft_rotary_interleaved", "RotaryEmbedding", [("x", values(2, 2, 3, 4)), ("p", np.array([2], np.int64))] + turning(5, 2), 1, interleaved=1)
 run()
