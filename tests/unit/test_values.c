@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_values.c: tests/values/<case>.qir, one operator each with operands and the expected outputs, computed by NumPy (make.py there).
+/* test_values.c: tests/values/<case>.qir, one operator each with operands and the expected outputs, computed by NumPy or ONNX Runtime
+ * (make.py and attention.py there).
  * Each is run twice through all passes and the interpreter: with its operands as inputs of the graph, and as constants, so that
  * folding computes it. Integers must be equal, floats nearly so.
  *
@@ -91,6 +92,64 @@ START_TEST(test_inputs) { run_file(files[_i], true); }
 END_TEST
 START_TEST(test_constants) { run_file(files[_i], false); }
 END_TEST
+/* Forms that are refused: the operands, the node, part of the error. */
+#define MS      "\"com.microsoft\"::"
+#define GROUPED MS "GroupQueryAttention(q, k, k, "
+static const struct {
+    const char *operands, *node, *error;
+} refused[] = {
+    {"x: float32[2,3,4], w: float32[4,12]", MS "Attention(x, w) {num_heads=2, do_rotary=1}", "do_rotary is not supported"},
+    {"x: float32[2,3,4], w: float32[4,12]", MS "Attention(x, w) {num_heads=2, past_present_share_buffer=1}",
+     "share_buffer is not supported"},
+    {"x: float32[2,3,4], w: float32[4,12]", MS "Attention(x, w) {num_heads=3}", "12 columns, which are not those"},
+    {"x: float32[2,3,4], w: float32[4,12]", MS "Attention(x, w) {num_heads=2, qkv_hidden_sizes=[4,4]}", "has 2 elements, expected 3"},
+    {"x: float32[2,3,4], w: float32[4,12], m: int32[2,1,3,3]", MS "Attention(x, w, _, m) {num_heads=2}", "the mask has 4 dims"},
+    {"x: float32[2,3,4], w: float32[4,12], m: int32[5]", MS "Attention(x, w, _, m) {num_heads=2}", "a mask with 1 dim is expected"},
+    {"x: float32[2,3,4], w: float32[4,12], m: int32[2,2]", MS "Attention(x, w, _, m) {num_heads=2}", "and each key, past ones included"},
+    {"x: float32[2,3,4], w: float32[4,12], p: float32[2,2,2,5,3]", MS "Attention(x, w, _, _, p) {num_heads=2}", "past is expected to be"},
+    {"x: uint8[2,3,4], w: int8[4,12], b: float32[11], s: float32[]", MS "QAttention(x, w, b, s, s) {num_heads=2}",
+     "a vector of 12 elements"},
+    {"q: float32[2,3,4]", MS "MultiHeadAttention(q) {num_heads=2}", "query and key are expected"},
+    {"q: float32[2,3,4], k: float32[2,5,4]", MS "MultiHeadAttention(q, k, k) {num_heads=2, unidirectional=1}", "another number of keys"},
+    {"q: float32[2,3,4], k: float32[3,5,4]", MS "MultiHeadAttention(q, k, k) {num_heads=2}", "another number of samples"},
+    {"q: float32[2,3,4], n: int32[1]", MS "MultiHeadAttention(q, q, q, _, _, _, _, _, n) {num_heads=2}", "past_sequence_length"},
+    {"q: float32[2,3,4], b: float32[2,3,3,3]", MS "MultiHeadAttention(q, q, q, _, _, b) {num_heads=2}", "attention_bias is expected"},
+    {"q: float32[2,3,4], p: float32[2,2,1,2]", MS "MultiHeadAttention(q, q, q, _, _, _, p) {num_heads=2}", "are expected both"},
+    {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[]", GROUPED "_, _, l) {num_heads=4, kv_num_heads=2}", "is left out"},
+    {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[]", GROUPED "_, _, l, t) {num_heads=4, kv_num_heads=3}", "a multiple of"},
+    {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[] = [4]", GROUPED "_, _, l, t) {num_heads=4, kv_num_heads=2}",
+     "at most 0 past"},
+    {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[]", GROUPED "_, _, l, t) {num_heads=4, kv_num_heads=2, do_rotary=1}",
+     "cos_cache and sin_cache are expected"},
+    {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[]", GROUPED "_, _, l, t) {num_heads=4, kv_num_heads=2, causal=0}",
+     "causal=0"},
+    {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[], p: int8[2,2,5,2]", GROUPED "p, p, l, t) {num_heads=4, kv_num_heads=2}",
+     "a quantised cache"},
+    {"x: float32[2,3,4], p: int64[1], t: float32[5,1]", MS "RotaryEmbedding(x, p, t, t) {scale=2}", "a scale other than 1"},
+    {"x: float32[2,3,5], p: int64[1], t: float32[5,1]", MS "RotaryEmbedding(x, p, t, t)", "5 columns are not those of heads"},
+    {"x: float32[2,3,4], p: int64[2], t: float32[5,1]", MS "RotaryEmbedding(x, p, t, t)", "position_ids are expected"},
+};
+START_TEST(test_refused) {
+    Arena *a = arena_new();
+    Diags d = {.a = a};
+    Ctx c = {a, &d};
+    ops_init();
+    char *operand = arena_strdup(a, refused[_i].operands), *inputs = "", *constants = "";
+    for (char *next; operand; operand = next) { /* what has a value is a constant */
+        next = strstr(operand, ", ");
+        if (next) *next = 0, next += 2;
+        if (strchr(operand, '=')) constants = arena_printf(a, "%s  %s\n", constants, operand);
+        else inputs = arena_printf(a, "%s%s%s", inputs, *inputs ? ", " : "", operand);
+    }
+    Graph *g = graph_parse(&c, "refused.qir", arena_printf(a, "graph g(%s) -> (y)\n%s  y: ? = %s\n", inputs, constants, refused[_i].node));
+    ck_assert_msg(g != NULL, "case %d does not parse", _i);
+    ck_assert_ptr_null(passes_run(&c, g, &(PassOptions){.verify = true}));
+    bool found = false;
+    for (int i = 0; i < d.list.n; i++) found |= strstr(d.list.v[i].text, refused[_i].error) != NULL;
+    ck_assert_msg(found, "case %d: '%s' is expected, found: %s", _i, refused[_i].error, d.list.n ? d.list.v[0].text : "nothing");
+    arena_free(a);
+}
+END_TEST
 START_TEST(test_there_are_files) { ck_assert_int_gt(nfile, 0); }
 END_TEST
 
@@ -113,6 +172,7 @@ Suite *values_suite(void) {
     tcase_add_test(c, test_there_are_files);
     tcase_add_loop_test(c, test_inputs, 0, nfile);
     tcase_add_loop_test(c, test_constants, 0, nfile);
+    tcase_add_loop_test(c, test_refused, 0, (int)(sizeof refused / sizeof *refused));
     suite_add_tcase(s, c);
     return s;
 }
