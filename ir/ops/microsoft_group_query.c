@@ -17,7 +17,6 @@ static const struct {
     const char *what;
 } limits[] = {{"causal", 1, "causal=0 is not supported; MultiHeadAttention sees all keys"},
               {"qk_output", 0, "qk_output is not supported; the scores cannot be an output"},
-              {"smooth_softmax", 0, "smooth_softmax is not supported"},
               {"sliding_window_cache", 0, "sliding_window_cache is not supported; a cache of full length with local_window_size is"}};
 
 static bool group_query_supported(Ctx *c, R r) {
@@ -32,8 +31,7 @@ static bool group_query_supported(Ctx *c, R r) {
     if (!r_in(r, LENGTHS) || !r_in(r, TOTAL)) return ma_fails(c, r, "seqlens_k or total_sequence_length is left out");
     if (!r_in(r, KEY) != !r_in(r, VALUE) || !r_in(r, PAST_KEY) != !r_in(r, PAST_VALUE) || !r_in(r, Q_NORM) != !r_in(r, K_NORM))
         return ma_fails(c, r, "keys and values (past ones, weights of norms) are expected both or neither");
-    return ma_refuse(c, r, r_in(r, SINK) != NULL, "head_sink is not supported") &&
-           ma_refuse(c, r, r_out(r, 3) != NULL, "output 3, the scores, is not supported");
+    return ma_refuse(c, r, r_out(r, 3) != NULL, "output 3, the scores, is not supported");
 }
 /* Queries, keys and values, packed or not, as [batch, heads, length, size]. */
 static bool group_query_operands(Ctx *c, R r, Call *k) {
@@ -102,12 +100,16 @@ static bool cache_extents(Ctx *c, R r, Call *k, Expr **room) {
     *room = infer_named(&x, e_max(a, e_int(a, 0), e_sub(a, k->total, k->past)), "room");
     return true;
 }
+static Tensor *longer(R r, Tensor *x, int axis, Tensor *by) {
+    x = r_op2(r, "Concat", x, by);
+    r_set_i(x, "axis", axis);
+    return x;
+}
 static Tensor *written(R r, const Call *k, Tensor *past, Expr *room, Tensor *x, Tensor *start) {
     int64_t none;
     if (!e_is_int(room, &none) || none > 0) {
         Expr *e[] = {k->batch, e_int(r.g->a, k->groups), room, e_int(r.g->a, k->size)};
-        past = r_op2(r, "Concat", past, r_op2(r, "Expand", tensor_scalar(r.g, past->type.dt, 0), extents_tensor(r.g, r.n, 4, e)));
-        r_set_i(past, "axis", 2);
+        past = longer(r, past, 2, r_op2(r, "Expand", tensor_scalar(r.g, past->type.dt, 0), extents_tensor(r.g, r.n, 4, e)));
     }
     x = r_op3(r, "TensorScatter", past, x, start);
     r_set_i(x, "axis", 2);
@@ -135,11 +137,30 @@ static Tensor *normalised(R r, Tensor *x, int weight) {
     r_set_f(x, "epsilon", (float)r_float(r, "qk_norm_epsilon"));
     return x;
 }
-/* bool [batch, 1, queries, keys]: the `window` keys up to the query itself */
-static Tensor *in_window(R r, const Call *k, Expr *length, Tensor *start, int64_t window) {
+/* bool [batch, 1, queries, keys]: up to the query itself, the nearest `window` of them if that is not 0 */
+static Tensor *keys_seen(R r, const Call *k, Expr *length, Tensor *start, bool causal, int64_t window) {
     int64_t three[] = {1, 2, 3}, one = 1;
-    Tensor *at = r_op2(r, "Add", r_unsqueezed(r, start, three, 3), r_unsqueezed(r, r_range(r, k->queries), &one, 1));
-    return r_op2(r, "Greater", r_range(r, length), r_op2(r, "Sub", at, tensor_scalar(r.g, DT_INT64, (double)window)));
+    Tensor *at = r_op2(r, "Add", r_unsqueezed(r, start, three, 3), r_unsqueezed(r, r_range(r, k->queries), &one, 1)),
+           *key = r_range(r, length);
+    Tensor *near = window ? r_op2(r, "Greater", key, r_op2(r, "Sub", at, tensor_scalar(r.g, DT_INT64, (double)window))) : NULL;
+    Tensor *before = causal ? r_op2(r, "LessOrEqual", key, at) : NULL;
+    return !near ? before : before ? r_op2(r, "And", near, before) : near;
+}
+/* One more key and value of zeros, behind all others: its score is what smooth_softmax (0) and head_sink add to the denominator. */
+static void add_sink(R r, Call *k, Expr *length, Tensor *seen) {
+    Arena *a = r.g->a;
+    DType dt = r.n->in[QUERY]->type.dt;
+    int64_t heads[] = {1, k->heads, 1, 1};
+    Expr *row[] = {k->batch, e_int(a, k->groups), e_int(a, 1), e_int(a, k->size)},
+         *all[] = {k->batch, e_int(a, k->heads), k->queries, length};
+    Tensor *zero = tensor_scalar(r.g, dt, 0), *sink = r_in(r, SINK) ? r_reshape(r, r.n->in[SINK], 4, heads) : zero;
+    Tensor *zeros = r_op2(r, "Expand", zero, extents_tensor(r.g, r.n, 4, row));
+    k->k = longer(r, k->k, 2, zeros), k->v = longer(r, k->v, 2, zeros);
+    Tensor *mask = r_op3(r, "Where", seen, k->mask ? k->mask : zero, tensor_scalar(r.g, dt, -INFINITY));
+    mask = r_op2(r, "Expand", mask, extents_tensor(r.g, r.n, 4, all));
+    all[3] = e_int(a, 1);
+    k->mask = longer(r, mask, 3, r_op2(r, "Expand", sink, extents_tensor(r.g, r.n, 4, all)));
+    k->causal = false, k->nonpad = NULL;
 }
 bool rewrite_group_query_attention(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
@@ -148,6 +169,7 @@ bool rewrite_group_query_attention(Ctx *c, Graph *g, Node *n) {
     Call k = {.causal = true};
     Expr *room = NULL, *new_past, *queries;
     int64_t window = r_int(r, "local_window_size"), fixed;
+    window = window < 0 ? 0 : window > INT32_MAX ? INT32_MAX : window;
     if (!group_query_supported(c, r) || !group_query_operands(c, r, &k) || !check_lengths(c, r, &k) || !cache_extents(c, r, &k, &room))
         return false;
     if (r_in(r, Q_NORM)) k.q = normalised(r, k.q, Q_NORM), k.k = normalised(r, k.k, K_NORM);
@@ -171,17 +193,26 @@ bool rewrite_group_query_attention(Ctx *c, Graph *g, Node *n) {
         k.nonpad = r_op2(r, "Add", start, extents_tensor(g, n, 1, &queries)); /* causal: the last query is at its end */
     } else if (!infer_same_extent(&x, k.total, k.queries)) {
         return ma_fails(c, r, "total_sequence_length is not the number of queries, though there are no past keys");
+    } else {
+        k.total = k.queries;
     }
+    if (r_in(r, SINK) && (n->in[SINK]->type.rank != 1 || !ma_fixed(&n->in[SINK]->type, 0) || n->in[SINK]->type.dim[0] != k.heads))
+        return diag_error(c->d, n->loc, "head_sink is expected to be a vector of %lld elements", (long long)k.heads);
     if (r_in(r, BIAS)) {
         if (!ma_check_bias(c, r, n->in[BIAS], &k)) return false;
         k.mask = n->in[BIAS];
     }
-    if (window > 0) {
-        Tensor *seen = in_window(r, &k, r_in(r, BIAS) ? k.total : length, start, window);
-        k.mask = k.mask ? r_op3(r, "Where", seen, k.mask, tensor_scalar(g, n->in[QUERY]->type.dt, -INFINITY)) : seen;
-    }
+    bool sink = r_in(r, SINK) || r_int(r, "smooth_softmax");
+    if (sink && r_in(r, BIAS) && !e_equal(length, k.total))
+        return ma_fails(c, r, "head_sink with attention_bias and a buffer of past keys");
     if (r_out(r, 1)) r_done(r, 1, r_op1(r, "Identity", k.k));
     if (r_out(r, 2)) r_done(r, 2, r_op1(r, "Identity", k.v));
+    if (sink) {
+        add_sink(r, &k, length, keys_seen(r, &k, length, start, true, window));
+    } else if (window) {
+        Tensor *seen = keys_seen(r, &k, r_in(r, BIAS) ? k.total : length, start, false, window);
+        k.mask = k.mask ? r_op3(r, "Where", seen, k.mask, tensor_scalar(g, n->in[QUERY]->type.dt, -INFINITY)) : seen;
+    }
     Node *y = ma_attend(r, &k, 1);
     r_set_f(y->out[0], "softcap", (float)r_float(r, "softcap"));
     r_done(r, 0, ma_together(r, y->out[0], k.batch, k.queries, k.heads * k.size));

@@ -125,6 +125,8 @@ static const struct {
      "causal=0"},
     {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[], p: int8[2,2,5,2]", GROUPED "p, p, l, t) {num_heads=4, kv_num_heads=2}",
      "a quantised cache"},
+    {"q: float32[2,3,8], k: float32[2,3,4], l: int32[2], t: int32[], s: float32[3]",
+     GROUPED "_, _, l, t, _, _, _, _, s) {num_heads=4, kv_num_heads=2}", "a vector of 4 elements"},
     {"x: float32[2,3,4], p: int64[1], t: float32[5,1]", MS "RotaryEmbedding(x, p, t, t) {scale=2}", "a scale other than 1"},
     {"x: float32[2,3,5], p: int64[1], t: float32[5,1]", MS "RotaryEmbedding(x, p, t, t)", "5 columns are not those of heads"},
     {"x: float32[2,3,4], p: int64[2], t: float32[5,1]", MS "RotaryEmbedding(x, p, t, t)", "position_ids are expected"},

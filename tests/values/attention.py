@@ -132,6 +132,10 @@ add("microsoft_group_query_bias_window", G, [q, k, v] + prompt + [None, None, No
 add("microsoft_group_query_places", G, more + [("places", np.array([[4, 2, 3]], np.int64))], 3, num_heads=4, kv_num_heads=2, do_rotary=1)
 add("microsoft_group_query_prompt_places", G, [q, k, v] + prompt + turning(5, 8) + [("places", np.array([[1, 2, 3], [1, 2, 3]], np.int64))], 1, num_heads=4, kv_num_heads=2,
     do_rotary=1)
+none = [None] * 3
+add("microsoft_group_query_smooth", G, [q, k, v] + prompt, 1, num_heads=4, kv_num_heads=2, smooth_softmax=1, softcap=0.7)
+add("microsoft_group_query_sink", G, more + [None, None, ("sink", values(4))], 3, num_heads=4, kv_num_heads=2, do_rotary=1, local_window_size=2)
+add("microsoft_group_query_sink_bias", G, [q, k, v] + prompt + none + [("bias", values(2, 1, 3, 3)), ("sink", values(4))], 1, num_heads=4, kv_num_heads=2)
 wq, wk = ("wq", values(16)), ("wk", values(16))
 
 
