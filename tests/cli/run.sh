@@ -107,7 +107,7 @@ for c in zip_map_ints:x places:s optional_default:o map_as_it_is:m; do # what ru
         i=$((i + 1))
     done
     status 0 "run writes lists, $c" "\$quern run \$lists/${c%:*}/model.onnx $* --output-dir \$work/r"
-    first=$(cd "$work/r" && ls -t -- *.pb | head -n 1)
+    first=$(cd "$work/r" && find . -name "*.pb" | sort | tail -n 1)
     mkdir -p "$work/again" && rm -f "$work"/again/* && cp "$d"/input_*.pb "$work/again"
     case $c in places*) cp "$work/r/v.pb" "$work/again/output_0.pb" ;; optional*) cp "$d/output_0.pb" "$d/output_1.pb" "$work/again" && cp "$work/r/$first" "$work/again/output_2.pb" ;; *) cp "$work/r/$first" "$work/again/output_0.pb" ;; esac
     status 0 "… and verify reads them, $c" "\$quern verify \$lists/${c%:*}/model.onnx --data \$work/again"
