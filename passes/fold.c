@@ -48,7 +48,7 @@ static bool foldable_type(const Type *t) {
 static bool may_fold(Folder *f, const Node *n) {
     int64_t in = 0, out = 0, bytes = 0, k;
     if (n->op->flags & (OPF_RANDOM | OPF_KEEP)) return false;
-    if (f->hold && op_is(n, "DequantizeLinear")) return false;
+    if (op_is(n, "DequantizeLinear") && (f->hold || (f->narrow && attr_i(n, op_attr_index(n->op, "block_size")) > 0))) return false;
     if (op_is(n, "Identity") && n->out[0] && n->out[0]->is_output) return false; /* what fold itself leaves at an output */
     for (int i = 0; i < n->nin; i++) {
         if (!n->in[i]) continue;
@@ -268,7 +268,7 @@ bool fold_all(Run *r, bool hold) {
     Folder f;
     declare_back(r->g);
     folder_init(&f, r->c, r->g);
-    f.hold = hold;
+    f.hold = hold, f.narrow = r->o->narrow_weights;
     Type *declared = NEW_ARRAY(r->tmp, Type, r->g->out.n + 1);
     for (int i = 0; i < r->g->out.n; i++) declared[i] = *port_type(r->g->out.v[i]);
     if (!lists_open(r->c, r->g)) return false;

@@ -200,6 +200,13 @@ static bool join(Fuse *f, Node *n) {
     return true;
 }
 
+/* Elements of its second operand that a product reads, repeats included: with one row each is read once, and weights of few bits
+ * need not become floats in memory. */
+static int64_t product_reads(const Node *n) {
+    const Type *a = &n->in[0]->type;
+    int64_t m;
+    return a->rank > 0 && mul_ok(tensor_elements(n->out[0]), a->dim[a->rank - 1], &m) ? m : -1;
+}
 /* How often n reads each element of operand i; 0: often, but in an order of its own, so a transpose may be inlined; -1: nothing may. */
 static int64_t reads(const Node *n, int i) {
     static const char *const once[] = {"ReduceSum",  "ReduceMean",      "ReduceMax", "ReduceMin",
@@ -211,6 +218,7 @@ static int64_t reads(const Node *n, int i) {
     case OP_KERNEL:
         for (size_t k = 0; k < sizeof once / sizeof *once; k++)
             if (op_is(n, once[k])) return i == 0 ? 1 : -1;
+        if (i == 1 && op_is(n, "MatMul") && n->in[1]->def && op_is(n->in[1]->def, "DequantizeLinear") && in == product_reads(n)) return 1;
         if (i == 0 && n->in[0]->def && read_as_bytes(n->in[0]->def)) return 1;
         return op_is(n, "MatMul") || op_is(n, "Gemm") ? 0 : -1;
     default: return -1;

@@ -41,6 +41,7 @@ typedef struct Folder {
     int64_t folded, refused;
     int64_t budget; /* bytes that results may still take */
     bool hold;      /* DequantizeLinear of constants stays, for pass_qdq to see the integers */
+    bool narrow;    /* what is scaled in blocks is not folded */
 } Folder;
 void folder_init(Folder *f, Ctx *c, Graph *g);
 void folder_done(Folder *f);

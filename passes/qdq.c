@@ -238,7 +238,7 @@ bool pass_qdq(Run *r) {
     Folder f;
     bool any = false, ok = true;
     folder_init(&f, r->c, r->g);
-    f.hold = true;
+    f.hold = true, f.narrow = r->o->narrow_weights;
     for (Node *n = r->g->first, *next; n; n = next) {
         Node *before = n->prev;
         next = n->next;

@@ -362,6 +362,26 @@ START_TEST(test_wide_concat) {
     case_close(&t);
 }
 END_TEST
+START_TEST(test_narrow_weights) { /* what is scaled in blocks is folded, or stays as small as it was */
+    for (int narrow = 0; narrow < 2; narrow++) {
+        Case t;
+        int left = 0;
+        case_open(&t);
+        Graph *g = parse(&t, "narrow",
+                         "graph g(a: float32[1,4]) -> (y)\n"
+                         "  w: uint4[4,2] = [1, 2, 3, 4, 5, 6, 7, 8]\n"
+                         "  s: float32[2,2] = [0.5, 0.25, 1, 2]\n"
+                         "  d: ? = DequantizeLinear(w, s) {axis=0, block_size=2}\n"
+                         "  y: ? = MatMul(a, d)\n");
+        Program *p = passes_run(&t.c, g, &(PassOptions){.narrow_weights = narrow});
+        ck_assert(p != NULL);
+        for (Node *n = g->first; n; n = n->next) left += op_is(n, "DequantizeLinear");
+        ck_assert_int_eq(left, narrow);
+        ck_assert_int_eq(p->arena_bytes, 0);
+        case_close(&t);
+    }
+}
+END_TEST
 START_TEST(test_big_constant_stays) { /* 2^40 elements out of one: left to run time, and refused nowhere in folding */
     Case t;
     case_open(&t);
@@ -593,6 +613,7 @@ Suite *passes_suite(void) {
     tcase_add_test(c, test_long_chain);
     tcase_add_test(c, test_wide_concat);
     tcase_add_test(c, test_random_graphs);
+    tcase_add_test(c, test_narrow_weights);
     tcase_add_test(c, test_big_constant_stays);
     suite_add_tcase(s, c);
     return s;

@@ -2,7 +2,7 @@
 /* test_values.c: tests/values/<case>.qir, one operator each with operands and the expected outputs, computed by NumPy or ONNX Runtime
  * (make.py and attention.py there).
  * Each is run twice through all passes and the interpreter: with its operands as inputs of the graph, and as constants, so that
- * folding computes it. Integers must be equal, floats nearly so.
+ * folding computes it (in the first run weights of few bits stay so). Integers must be equal, floats nearly so.
  *
  *   x: uint8[2] = [1, 2]    want0: int32[2] = […]    y0: ? = Op(x)    constants k_… stay constants in both runs
  */
@@ -75,7 +75,7 @@ static void run_file(const char *path, bool as_inputs) {
     if (!r.g) diag_print_all(&r.d, false);
     ck_assert_msg(r.g != NULL, "%s does not parse", path);
     sort_values(&r, as_inputs);
-    Program *p = passes_run(&r.c, r.g, &(PassOptions){.verify = true});
+    Program *p = passes_run(&r.c, r.g, &(PassOptions){.verify = true, .narrow_weights = as_inputs});
     if (!p) diag_print_all(&r.d, false);
     ck_assert_msg(p != NULL, "%s does not compile", path);
     void *out[MAX_VALUES];

@@ -383,6 +383,8 @@ def narrow():
             return a.astype(np.float64) @ w.T
 
         flat = pack_bits(z, bits)
+        case("matmul_nbits_row_%d" % bits, MS + "MatMulNBits", [("a", a[0, :1]), ("k_b", pack_bits(q, bits)), ("k_s", s), ("k_z", flat)],
+             [product(z)[0, :1].astype(f32)], **geometry)
         case("matmul_nbits_%d" % bits, MS + "MatMulNBits", packed + [("s", s)], [product(np.full(z.shape, top // 2)).astype(f32)], **geometry)
         case("matmul_nbits_zeros_%d" % bits, MS + "MatMulNBits", packed + [("s", s.ravel()), ("k_z", flat.ravel()), None, ("bias", bias)],
              [(product(z) + bias).astype(f32)], **geometry)
