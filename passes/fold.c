@@ -207,7 +207,10 @@ bool fold_node(Folder *f, Node *n, Node **next) {
     if (!list_node(f->c, f->g, n, &gone) || (!gone && !node_infer(f->c, f->g, n))) return outputs_bad(f, n);
     if (!gone) before = n->prev;
     if (gone || n->op->kind == OP_REWRITE) {
-        if (!gone && !n->op->rewrite(f->c, f->g, n)) return outputs_bad(f, n);
+        if (!gone && !n->op->rewrite(f->c, f->g, n)) { /* what it built before it failed has no types; its error says it all */
+            for (Node *m = n->prev; m != before; m = m->prev) outputs_bad(f, m);
+            return outputs_bad(f, n);
+        }
         *next = before ? before->next : f->g->first;
         for (Node *m = *next; m != n; m = m->next) m->when = m->when ? m->when : n->when;
         *next = *next == n ? n->next : *next;

@@ -146,6 +146,11 @@ static Tensor *keys_seen(R r, const Call *k, Expr *length, Tensor *start, bool c
     Tensor *before = causal ? r_op2(r, "LessOrEqual", key, at) : NULL;
     return !near ? before : before ? r_op2(r, "And", near, before) : near;
 }
+/* attention_bias with zeros for the rest of the buffer, which no query sees */
+static Tensor *reaching(R r, const Call *k, Expr *length) {
+    Expr *none = e_int(r.g->a, 0), *rest = extent_simplify(r.g, e_max(r.g->a, none, e_sub(r.g->a, length, k->total)));
+    return r_op2(r, "Pad", k->mask, extents_tensor(r.g, r.n, 8, (Expr *[]){none, none, none, none, none, none, none, rest}));
+}
 /* One more key and value of zeros, behind all others: its score is what smooth_softmax (0) and head_sink add to the denominator. */
 static void add_sink(R r, Call *k, Expr *length, Tensor *seen) {
     Arena *a = r.g->a;
@@ -203,11 +208,10 @@ bool rewrite_group_query_attention(Ctx *c, Graph *g, Node *n) {
         k.mask = n->in[BIAS];
     }
     bool sink = r_in(r, SINK) || r_int(r, "smooth_softmax");
-    if (sink && r_in(r, BIAS) && !e_equal(length, k.total))
-        return ma_fails(c, r, "head_sink with attention_bias and a buffer of past keys");
     if (r_out(r, 1)) r_done(r, 1, r_op1(r, "Identity", k.k));
     if (r_out(r, 2)) r_done(r, 2, r_op1(r, "Identity", k.v));
     if (sink) {
+        if (k.mask && !e_equal(length, k.total)) k.mask = reaching(r, &k, length);
         add_sink(r, &k, length, keys_seen(r, &k, length, start, true, window));
     } else if (window) {
         Tensor *seen = keys_seen(r, &k, r_in(r, BIAS) ? k.total : length, start, false, window);

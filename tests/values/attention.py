@@ -136,6 +136,7 @@ none = [None] * 3
 add("microsoft_group_query_smooth", G, [q, k, v] + prompt, 1, num_heads=4, kv_num_heads=2, smooth_softmax=1, softcap=0.7)
 add("microsoft_group_query_sink", G, more + [None, None, ("sink", values(4))], 3, num_heads=4, kv_num_heads=2, do_rotary=1, local_window_size=2)
 add("microsoft_group_query_sink_bias", G, [q, k, v] + prompt + none + [("bias", values(2, 1, 3, 3)), ("sink", values(4))], 1, num_heads=4, kv_num_heads=2)
+add("microsoft_group_query_sink_buffer", G, more + [None, ("bias", values(1, 4, 3, 5)), ("sink", values(4))], 3, num_heads=4, kv_num_heads=2, do_rotary=1)
 wq, wk = ("wq", values(16)), ("wk", values(16))
 
 
