@@ -125,6 +125,28 @@ bool rewrite_nhwc_max_pool(Ctx *c, Graph *g, Node *n) {
     r_done(r, 0, moved(r, y, false));
     return true;
 }
+/* x, its scale and zero point, w …: the weights keep their order. */
+bool rewrite_nhwc_qlinear_conv(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    Tensor *in[9];
+    int rank = n->in[0]->type.rank;
+    if (rank < 3) return diag_error(c->d, n->loc, "the input has %d dims, expected 3 to 5", rank);
+    for (int i = 0; i < n->nin; i++) in[i] = n->in[i];
+    in[0] = channels(r, in[0], true);
+    Tensor *y = build(g, n, "QLinearConv", n->nin, in);
+    r_copy_attrs(r, y);
+    r_done(r, 0, channels(r, y, false));
+    return true;
+}
+/* condition, X, its scale and zero point, Y, its scale and zero point, those of the result */
+bool rewrite_qlinear_where(Ctx *c, Graph *g, Node *n) {
+    (void)c;
+    R r = {g, n};
+    Tensor *v[2];
+    for (int i = 0; i < 2; i++) v[i] = r_dequantize(r, n->in[1 + 3 * i], n->in[2 + 3 * i], n->in[3 + 3 * i]);
+    r_done(r, 0, r_quantize(r, r_op3(r, "Where", n->in[0], v[0], v[1]), n->in[7], n->in[8]));
+    return true;
+}
 bool rewrite_qlinear_average_pool(Ctx *c, Graph *g, Node *n) {
     (void)c;
     R r = {g, n};

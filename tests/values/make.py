@@ -145,6 +145,14 @@ def quantised(dt):
     case("qlinear_conv_" + t, "QLinearConv",
          [("x", x), ("k_sx", scalar(sa, f32)), ("k_zx", scalar(za, dt)), ("k_w", w), ("k_sw", sw), ("k_zw", zw), ("k_sy", scalar(0.9, f32)),
           ("k_zy", scalar(zy, dt)), ("k_b", b)], [y], **geometry)
+    case("qlinear_conv_last_" + t, MS + "QLinearConv",
+         [("x", np.ascontiguousarray(x.transpose(0, 2, 3, 1))), ("k_sx", scalar(sa, f32)), ("k_zx", scalar(za, dt)), ("k_w", w), ("k_sw", sw), ("k_zw", zw),
+          ("k_sy", scalar(0.9, f32)), ("k_zy", scalar(zy, dt)), ("k_b", b)], [y.transpose(0, 2, 3, 1)], channels_last=1, **geometry)
+    pick = np.arange(6).reshape(2, 1, 3) % 2 == 0
+    v, u = x[:, :1, :2, :3].reshape(1, 2, 3), x[:, 1:2, 2:4, :1].reshape(1, 2, 1)
+    case("qlinear_where_" + t, MS + "QLinearWhere",
+         [("pick", pick), ("x", v), ("k_sx", scalar(sa, f32)), ("k_zx", scalar(za, dt)), ("y", u), ("k_sy", scalar(sb, f32)), ("k_zy", scalar(zb, dt)),
+          ("k_sz", scalar(0.9, f32)), ("k_zz", scalar(zy, dt))], [quantize(np.where(pick, dequantize(v, sa, za), dequantize(u, sb, zb)), 0.9, zy, dt)])
     a, b = values(2, 1, 3, 4), values(2, 4, 5)
     za3, zb5 = values(3), values(5)
     case("matmul_integer_row_" + t, "MatMulInteger", [("a", a), ("b", b), ("za", za3), ("zb", zb5)], [centred(a, za3[:, None]) @ centred(b, zb5)])
