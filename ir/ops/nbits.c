@@ -9,6 +9,9 @@
 
 enum { BITS_MAX = 8 };
 static DType narrow_type(int64_t bits) { return bits == 2 ? DT_UINT2 : bits == 4 ? DT_UINT4 : bits == 8 ? DT_UINT8 : DT_NONE; }
+static int packed_at(const unsigned char *row, int64_t k, int64_t bits) {
+    return row[k * bits / BITS_MAX] >> (k * bits % BITS_MAX) & ((1 << bits) - 1);
+}
 static Tensor *narrow_new(R r, int64_t bits, int rank, const int64_t *dim, void **data) {
     int64_t count = 1, bytes;
     for (int i = 0; i < rank; i++)
@@ -25,10 +28,7 @@ static Tensor *columns(R r, const Tensor *packed, int64_t bits, int64_t rows, in
     if (!mul_ok(rows, row_bytes, &all) || all != tensor_elements(packed)) return NULL;
     Tensor *t = narrow_new(r, bits, 2, (int64_t[]){cols, rows}, &to);
     for (int64_t i = 0; t && i < rows; i++) {
-        for (int64_t k = 0; k < cols; k++) {
-            int64_t byte = i * row_bytes + k * bits / BITS_MAX;
-            dtype_set_i(narrow_type(bits), to, k * rows + i, from[byte] >> (k * bits % BITS_MAX) & ((1 << bits) - 1));
-        }
+        for (int64_t k = 0; k < cols; k++) { dtype_set_i(narrow_type(bits), to, k * rows + i, packed_at(from + i * row_bytes, k, bits)); }
     }
     return t;
 }
@@ -113,8 +113,7 @@ static Tensor *unpacked(R r, const Tensor *packed, int64_t bits, int64_t last) {
     const unsigned char *from = packed->data;
     for (int64_t i = 0; t && i < rows; i++) {
         for (int64_t k = 0; k < dim[rank - 1]; k++) {
-            int64_t byte = i * row_bytes + k * bits / BITS_MAX;
-            dtype_set_i(narrow_type(bits), to, i * dim[rank - 1] + k, from[byte] >> (k * bits % BITS_MAX) & ((1 << bits) - 1));
+            dtype_set_i(narrow_type(bits), to, i * dim[rank - 1] + k, packed_at(from + i * row_bytes, k, bits));
         }
     }
     return t;
