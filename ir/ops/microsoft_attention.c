@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* microsoft_attention.c: ONNX Runtime's attention operators (domain com.microsoft) as ai.onnx's Attention, RotaryEmbedding and
- * TensorScatter. Masks of every form become one tensor which is added to the scores: 0 or mask_filter_value.
+/* microsoft_attention.c: Attention, QAttention and MultiHeadAttention of ONNX Runtime (domain com.microsoft) as ai.onnx's Attention.
+ * Masks of every form become one tensor which is added to the scores: 0 or mask_filter_value. (GroupQueryAttention and
+ * RotaryEmbedding: microsoft_group_query.c.)
  *
  *   Attention(x, w, b, mask)   ->   q, k, v = Split(MatMul(x, w) + b);  Attention(q, k, v, Where(mask > 0, 0, -10000))
  */
