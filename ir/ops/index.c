@@ -25,8 +25,9 @@ static Expr *wrap_index(Lower *L, Expr *i, Expr *extent) {
 }
 /* Element `at` of index operand `input`, fit for an axis of extent d. The test of all values is made only for small operands. */
 static Expr *index_at(Lower *L, Node *n, int input, Expr *const *at, Expr *d) {
-    Expr *i = lower_load(L, n, input, at);
     int64_t count, c;
+    if (e_is_int(d, &c) && c == 1) return e_int(L->a, 0); /* the only place there is */
+    Expr *i = lower_load(L, n, input, at);
     if (e_is_int(d, &c) && n->in[input]->data && type_elements(&n->in[input]->type, &count) && count > 1 && count <= 65536 &&
         indices_plain(n->in[input], c))
         return e_cast(L->a, DT_INT64, i);
