@@ -121,7 +121,7 @@ static void replace_by_const(Folder *f, Node *n, int o, const void *data) {
 /* Shape and Size look at the type alone. */
 static bool fold_shape(Folder *f, Node *n) {
     bool shape = op_is(n, "Shape");
-    const Type *t = n->nin ? &n->in[0]->type : NULL;
+    const Type *t = n->nin && n->in[0] ? &n->in[0]->type : NULL;
     if (!t || !n->out[0] || (!shape && !op_is(n, "Size")) || !type_known(t) || t->ext) return false;
     int64_t count;
     if (!shape) {

@@ -53,8 +53,9 @@ static Tensor *phase_weights(Layout *l, const Node *n, const Axis *x, const int6
 }
 bool layout_conv_transpose(Layout *l, Node *n) {
     Axis x[2];
+    if (!op_is(n, "ConvTranspose")) return false;
     const Type *t = &n->in[0]->type;
-    if (!op_is(n, "ConvTranspose") || t->rank != 4 || t->dt != DT_FLOAT32 || !is_const(n->in[1]) || t->dim[0] < 1) return false;
+    if (t->rank != 4 || t->dt != DT_FLOAT32 || !is_const(n->in[1]) || t->dim[0] < 1) return false;
     bool bias = n->nin > 2 && n->in[2];
     if ((uintptr_t)n->in[1]->data % sizeof(float) || (bias && !is_const(n->in[2]))) return false;
     if (layout_of(l, n->in[0])->b && layout_of(l, n->in[0])->nhwc) return false;
