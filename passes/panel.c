@@ -170,8 +170,9 @@ static bool packable(const Tensor *w) {
 }
 /* Of what is known at run time only the rows may be, and places have to be sums of multiples all the same. */
 static bool rows_alone(const Node *n) {
+    if (!op_is(n, "MatMul")) return false;
     const Type *a = &n->in[0]->type, *o = &n->out[0]->type;
-    if (!op_is(n, "MatMul") || a->rank < 2 || type_flat(a) || type_flat(o)) return false;
+    if (a->rank < 2 || type_flat(a) || type_flat(o)) return false;
     return !(a->ext && a->ext[a->rank - 1]) && !(o->ext && o->ext[o->rank - 1]);
 }
 static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tensor *added) { /* added to the product; may be NULL */
