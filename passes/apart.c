@@ -124,6 +124,7 @@ static void look_loop(Look *w, Stmt *s) {
     }
     if (hi <= lo) return;
     Range one = {s->u.loop.v, lo, hi - 1};
+    const int outer = w->r.n;
     vec_push(w->tmp, &w->r, one);
     w->kind[id] = 1, w->lo[id] = lo, w->hi[id] = hi - 1;
     int64_t most = s->u.loop.lo->k == E_INT ? 0 : most_iterations(w, s->u.loop.lo, s->u.loop.hi);
@@ -134,7 +135,7 @@ static void look_loop(Look *w, Stmt *s) {
         if (at->n == 1 && at->v[0] == w->v && at->k[0] > 0) w->over[id] = max_i64(at->c + at->k[0] * w->last + most - hi, 0);
     }
     look(w, s->u.loop.body);
-    w->r.n--;
+    w->r.n = outer;
 }
 /* Where a condition holds, a loop that it bounds has fewer iterations: tiles at an edge store less. `kept` takes what was before. */
 typedef struct Kept {
@@ -182,8 +183,11 @@ static void look(Look *w, Stmt *s) {
     case S_LET: {
         Affine f;
         const int id = s->u.let.v->id;
+        int64_t lo, hi;
         look_expr(w, s->u.let.val);
         w->let[id] = (Affine){0};
+        if (s->u.let.v->t == DT_INT64 && expr_bounds(s->u.let.val, &w->r, &lo, &hi))
+            vec_push(w->tmp, &w->r, ((Range){s->u.let.v, lo, hi})); /* it may bound a loop */
         w->kind[id] = s->u.let.v->t == DT_INT64 && expr_affine(s->u.let.val, &f) && add_affine(w, &w->let[id], &f, 1) ? 2 : 4;
         break;
     }

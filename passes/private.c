@@ -9,7 +9,7 @@
 #include "parallel.h"
 #include <string.h>
 
-enum { MAX_STEPS = 4000000 };
+enum { MAX_STEPS = 16000000 };
 
 typedef struct Tracked {
     const Buf *b;
@@ -22,7 +22,9 @@ typedef struct Walk {
     int64_t *value; /* by variable id */
     uint8_t *known;
     uint8_t *matters; /* by variable id: an index of a tracked buffer or a condition depends on it */
-    int64_t left;     /* steps */
+    uint8_t *idle;    /* by the variable of a loop: no tracked buffer is mentioned in it */
+    int nbuf;
+    int64_t left; /* steps */
     bool ok;
 } Walk;
 
@@ -91,9 +93,19 @@ static void mark_loads(Walk *w, const Expr *e) {
     default: break;
     }
 }
+static void mentions(Arena *tmp, const Stmt *s, uint8_t *buf);
+static bool tracks(const Walk *w, const Stmt *s) {
+    uint8_t *buf = NEW_ARRAY(w->tmp, uint8_t, w->nbuf + 1);
+    bool any = false;
+    mentions(w->tmp, s, buf);
+    for (int i = 0; i < w->nbuf; i++) any |= buf[i] && w->of[i].b;
+    return any;
+}
 static void mark_stmt(Walk *w, const Stmt *s) { /* backwards: uses before the lets */
     switch (s->k) {
     case S_FOR:
+        w->idle[s->u.loop.v->id] = !tracks(w, s);
+        if (w->idle[s->u.loop.v->id]) break;
         mark_stmt(w, s->u.loop.body);
         mark(w, s->u.loop.lo), mark(w, s->u.loop.hi);
         break;
@@ -172,7 +184,9 @@ static void walk_loop(Walk *w, const Stmt *s) {
 static void walk(Walk *w, const Stmt *s) {
     int64_t v, at;
     switch (s->k) {
-    case S_FOR: walk_loop(w, s); break;
+    case S_FOR:
+        if (!w->idle[s->u.loop.v->id]) walk_loop(w, s);
+        break;
     case S_STORE: {
         const Tracked *t = &w->of[s->u.st.buf->id];
         reads(w, s->u.st.val);
@@ -205,14 +219,19 @@ static void walk(Walk *w, const Stmt *s) {
 /* ---- iterations like the one before: the loop's variable moves no address of interest and decides each comparison for good */
 typedef struct Settled {
     const Walk *w;
-    const Var *v;
-    Ranges r;        /* of v, and of the loops around */
-    uint64_t answer; /* of the comparisons, in order */
+    Vec(const Var *) moving; /* the loop's variable, and values that depend on it and on more */
+    Ranges r;                /* of v, and of the loops around */
+    uint64_t answer;         /* of the comparisons, in order */
     bool ok;
 } Settled;
+static bool moves(const Settled *t, const Expr *e) {
+    for (int i = 0; i < t->moving.n; i++)
+        if (expr_uses_var(e, t->moving.v[i])) return true;
+    return false;
+}
 static void settle_cond(Settled *t, const Expr *c) {
     int64_t lo, hi;
-    if (!expr_uses_var(c, t->v)) return;
+    if (!moves(t, c)) return;
     if (c->k == E_BIN && (c->op == BIN_LAND || c->op == BIN_LOR)) {
         settle_cond(t, c->u.a[0]), settle_cond(t, c->u.a[1]);
         return;
@@ -227,7 +246,7 @@ static void settle_cond(Settled *t, const Expr *c) {
     t->answer = t->answer * 3 + (lo >= least) + 1;
 }
 static void settle_index(Settled *t, const Buf *b, Expr *const *idx, int n) {
-    for (int i = 0; t->w->of[b->id].b && i < n; i++) t->ok &= !expr_uses_var(idx[i], t->v);
+    for (int i = 0; t->w->of[b->id].b && i < n; i++) t->ok &= !moves(t, idx[i]);
 }
 static void settle_expr(Settled *t, const Expr *e) {
     switch (e->k) {
@@ -248,16 +267,24 @@ static void settle_expr(Settled *t, const Expr *e) {
     default: break;
     }
 }
+/* A bound may depend on v if nothing else is in doubt: where it is the same number, the loop is the same. */
+static void settle_bound(Settled *t, const Expr *e, int64_t *lo, int64_t *hi) {
+    t->ok = t->ok && expr_bounds(e, &t->r, lo, hi);
+    if (!t->ok || !moves(t, e)) return;
+    t->ok = *lo == *hi;
+    t->answer = t->answer * 31 + (uint64_t)*lo;
+}
 static void settle_stmt(Settled *t, const Stmt *s) {
     switch (s->k) {
     case S_FOR: {
         int64_t lo, hi, unused;
-        t->ok = t->ok && !expr_uses_var(s->u.loop.lo, t->v) && !expr_uses_var(s->u.loop.hi, t->v) &&
-                expr_bounds(s->u.loop.lo, &t->r, &lo, &unused) && expr_bounds(s->u.loop.hi, &t->r, &unused, &hi);
+        if (t->w->idle[s->u.loop.v->id]) break;
+        settle_bound(t, s->u.loop.lo, &lo, &unused), settle_bound(t, s->u.loop.hi, &unused, &hi);
         if (!t->ok || hi <= lo) break;
+        const int outer = t->r.n;
         vec_push(t->w->tmp, &t->r, ((Range){s->u.loop.v, lo, hi - 1}));
         settle_stmt(t, s->u.loop.body);
-        t->r.n--;
+        t->r.n = outer;
         break;
     }
     case S_IF:
@@ -272,10 +299,17 @@ static void settle_stmt(Settled *t, const Stmt *s) {
         settle_index(t, s->u.st.buf, s->u.st.idx, s->u.st.buf->rank);
         settle_expr(t, s->u.st.val);
         break;
-    case S_LET:
-        t->ok &= !t->w->matters[s->u.let.v->id] || !expr_uses_var(s->u.let.val, t->v);
+    case S_LET: {
+        int64_t lo, hi;
+        const bool known = s->u.let.val->t == DT_INT64 && expr_bounds(s->u.let.val, &t->r, &lo, &hi);
+        if (known) vec_push(t->w->tmp, &t->r, ((Range){s->u.let.v, lo, hi}));
+        if (moves(t, s->u.let.val)) {
+            if (known && lo == hi) t->answer = t->answer * 31 + (uint64_t)lo;
+            else vec_push(t->w->tmp, &t->moving, s->u.let.v);
+        }
         settle_expr(t, s->u.let.val);
         break;
+    }
     default: break;
     }
 }
@@ -323,9 +357,11 @@ static Walk walk_new(Arena *tmp, const Func *f) {
     Walk w = {.tmp = tmp,
               .of = NEW_ARRAY(tmp, Tracked, f->nbuf + 1),
               .value = NEW_ARRAY(tmp, int64_t, f->nvar + 1),
+              .nbuf = f->nbuf,
               .left = MAX_STEPS,
               .ok = true};
     w.known = NEW_ARRAY(tmp, uint8_t, f->nvar + 1), w.matters = NEW_ARRAY(tmp, uint8_t, f->nvar + 1);
+    w.idle = NEW_ARRAY(tmp, uint8_t, f->nvar + 1);
     return w;
 }
 /* ---- where the loop stands: from the function's body inwards, the block and the statement of it that holds the loop */
@@ -395,8 +431,9 @@ bool find_privates(Arena *tmp, const Func *f, const char *name, Privates *out) {
     w.known[loop->u.loop.v->id] = 1;
     Settled before = {.ok = false};
     for (int64_t i = lo; i < hi && w.ok; i++) {
-        Settled now = {.w = &w, .v = loop->u.loop.v, .ok = true};
-        vec_push(tmp, &now.r, ((Range){now.v, i, i}));
+        Settled now = {.w = &w, .ok = true};
+        vec_push(tmp, &now.moving, loop->u.loop.v);
+        vec_push(tmp, &now.r, ((Range){loop->u.loop.v, i, i}));
         settle_stmt(&now, loop->u.loop.body);
         const bool same = now.ok && before.ok && now.answer == before.answer;
         before = now;

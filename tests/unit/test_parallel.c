@@ -149,9 +149,10 @@ static const Row rows[] = {
      "      for j in 0..512\n        s[j] = x[i, j] * 2.0\n      for j2 in 0..512\n        y[i, j2] += s[511 - j2] + 1.0\n",
      2, "i_strip"},
     {"a temporary of blocks at an edge, in more iterations than a walk could take",
-     "func f(x: float32[200,300], writes y: float32[200,300], scratch s: float32[100,300])\n  for i in 0..200\n"
-     "    for k in 0..100\n      for j in 0..300\n        if 0 < i\n          s[k, j] = x[i, j] * 2.0\n        if i < 1\n"
-     "          s[k, j] = x[i, j]\n    for r in 0..100\n      for j2 in 0..300\n        y[i, j2] += s[r, 299 - j2]\n",
+     "func f(x: float32[400,300], writes y: float32[200,300], scratch s: float32[200,300])\n  for i in 0..200\n    for u in 0..2\n"
+     "      let th: int64 = i * 2 + u\n      for k in 0..100\n        for j in 0..300\n"
+     "          if 0 < th\n            s[u * 100 + k, j] = x[th, j] * 2.0\n          if th < 1\n            s[u * 100 + k, j] = x[th, j]\n"
+     "    for r in 0..200\n      for j2 in 0..300\n        y[i, j2] += s[r, 299 - j2]\n",
      2, "i_strip"},
     {"a temporary that the next nest reads",
      "func f(x: float32[64,512], writes y: float32[64,512], scratch s: float32[512])\n  for i in 0..64\n    for j in 0..512\n"
