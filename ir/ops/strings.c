@@ -56,7 +56,7 @@ bool infer_string_split(Infer *x) {
     int64_t by = attr_has(n, SPLIT_BY) ? n->attr[SPLIT_BY].n : 0, most = longest(x->g, n->in[0]),
             parts = by ? most / by + 1 : (most + 1) / 2;
     Expr *e[QN_MAX_RANK + 1];
-    if (attr_has(n, SPLIT_MOST) && attr_i(n, SPLIT_MOST) >= 0) parts = min_i64(parts, attr_i(n, SPLIT_MOST) + 1);
+    if (attr_has(n, SPLIT_MOST) && attr_i(n, SPLIT_MOST) >= 0 && attr_i(n, SPLIT_MOST) < parts) parts = attr_i(n, SPLIT_MOST) + 1;
     type_extents(x->g, t, e);
     if (n->nout > 1 && n->out[1] && !infer_like(x, 1, DT_INT64, t)) return false;
     e[t->rank] = infer_found(x, 2, parts);
