@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "codegen/target_yaml.h"
 #include "passes/explore.h"
+#include "folder.h"
 #include <check.h>
 #include <jansson.h>
 #include <math.h>
@@ -15,10 +16,7 @@
 
 #define DATA QUERN_SOURCE_DIR "/tests/data/timeloop/"
 static char dir[64];
-static void setup(void) {
-    snprintf(dir, sizeof dir, "/tmp/quern-explore.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-}
+static void setup(void) { test_folder(dir, sizeof dir); }
 static void teardown(void) { remove_dir(dir); }
 /* Exit status; `out` gets the end of what was printed: on both streams, with --json on stdout alone. */
 static int quern(char *out, size_t cap, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -3,6 +3,7 @@
  * tables, ZigZag's workload and accelerator, problems as einsums; what is exported reads back as the same case; each thing that is
  * not understood is an error at its line; hostile files end quickly. */
 #include "cli/import.h"
+#include "folder.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +13,7 @@
 
 #define DATA QUERN_SOURCE_DIR "/tests/data/import/"
 static char dir[64];
-static void setup(void) {
-    snprintf(dir, sizeof dir, "/tmp/quern-import.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-}
+static void setup(void) { test_folder(dir, sizeof dir); }
 static void teardown(void) { remove_dir(dir); }
 /* Exit status; what is printed, the end of it if it is long. */
 static int quern(char *out, size_t cap, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

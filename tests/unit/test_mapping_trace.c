@@ -5,6 +5,7 @@
 #include "codegen/codegen.h"
 #include "ir/mapping_nest.h"
 #include "passes/cost.h"
+#include "folder.h"
 #include <check.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -122,8 +123,8 @@ static void put_case(Text *t, const Func *f, const char *name) {
     text_puts(t, "); }\n");
 }
 static void *build_all(const Text *t) {
-    char dir[] = "/tmp/qn_trace_XXXXXX", path[64], command[400];
-    ck_assert(mkdtemp(dir) != NULL);
+    char dir[64], path[80], command[400];
+    test_folder(dir, sizeof dir);
     snprintf(path, sizeof path, "%s/t.c", dir);
     FILE *f = fopen(path, "w");
     ck_assert(f && fwrite(t->s, 1, t->n, f) == t->n && fclose(f) == 0);
