@@ -208,7 +208,7 @@ static void run_call(InterpFrame *I, const Code *c) {
     for (int i = 0; i < s->u.call.narg; i++) arg[i] = operand(I, c->arg[i]);
     for (int i = 0; i < s->u.call.nbuf; i++) {
         const Buf *b = s->u.call.buf[i];
-        buf[i] = I->data[b->id] + b->offset * dtype_info[b->dt].bits / 8;
+        buf[i] = I->data[b->id] ? I->data[b->id] + b->offset * dtype_info[b->dt].bits / 8 : NULL; /* an absent operand has no storage */
     }
     if (fn(arg, buf) != 0) diag_error(I->c->d, NO_LOC, "runtime routine '%s' refused its operands", s->u.call.name);
 }

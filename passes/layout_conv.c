@@ -7,6 +7,7 @@
 #include "ir/extent.h"
 #include "rules.h"
 #include "tune.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +112,7 @@ static WinogradExtents winograd_extents(const Site *s, int64_t c, int64_t featur
 static bool integral(const Tensor *w) {
     const float *v = w->data;
     for (int64_t i = 0, n = tensor_elements(w); i < n; i++)
-        if (v[i] != (float)(int)v[i]) return false;
+        if (v[i] != truncf(v[i])) return false;
     return true;
 }
 /* How a convolution is computed: directly (m 0), or by Winograd's algorithm on tiles of m x m. */
