@@ -224,16 +224,6 @@ bool infer_ints(Infer *x, int i, const int64_t **v, int64_t *n) {
     return *v != NULL;
 }
 
-/* Formulas and index maps are numeric; complex numbers are not. What strings may be used for, the pass `strings` knows. */
-static bool check_computable(Infer *x) {
-    for (int i = 0; i < x->n->nin; i++) {
-        const Tensor *t = x->n->in[i];
-        DClass k = t ? dtype_info[t->type.dt].cls : CLS_BOOL;
-        if (k == CLS_CPLX)
-            return infer_error(x, "input %d '%s' is %s, which this operator does not support", i, t->name, dtype_name(t->type.dt));
-    }
-    return true;
-}
 /* Operators are asked one by one whether they can do with extents that are known at run time only. */
 static bool check_extents(Infer *x) {
     const OpDef *op = x->n->op;
@@ -251,9 +241,6 @@ bool node_infer(Ctx *c, Graph *g, Node *n) {
     Infer x = {c, g, n};
     if (!check_arity(&x) || !check_operands(&x)) return false;
     const OpDef *op = n->op;
-    if ((op->kind == OP_EXPR || op->kind == OP_COMPUTE) && strcmp(op->name, "Shape") != 0 && strcmp(op->name, "Size") != 0 &&
-        !check_computable(&x))
-        return false;
     if (!check_extents(&x)) return false;
     if (op->infer ? !op->infer(&x) : op->kind == OP_EXPR && !infer_expr(&x)) return false;
     for (int i = 0; i < n->nout; i++)

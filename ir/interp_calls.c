@@ -25,29 +25,14 @@ static const struct {
 #define ROUTINE(fn)                                                                                                                        \
     { #fn, fn }
 } rows[] = {
-    {"qn_prefetch", hint},
-    {"qn_fence", hint},
-    {LOOP_ACCESS, hint}, /* for the C compiler only */
-    ROUTINE(qn_copy_bytes),
-    ROUTINE(qn_grams),
-    ROUTINE(qn_image),
-    ROUTINE(qn_list_get),
-    ROUTINE(qn_list_put),
-    ROUTINE(qn_list_rows),
-    ROUTINE(qn_pair_probabilities),
-    ROUTINE(qn_random),
-    ROUTINE(qn_string_concat),
-    ROUTINE(qn_string_equal),
-    ROUTINE(qn_string_find),
-    ROUTINE(qn_string_from),
-    ROUTINE(qn_string_match),
-    ROUTINE(qn_string_normalize),
-    ROUTINE(qn_string_open),
-    ROUTINE(qn_string_pack),
-    ROUTINE(qn_string_split),
-    ROUTINE(qn_string_to_int),
-    ROUTINE(qn_string_to_real),
-    ROUTINE(qn_trees),
+    {"qn_prefetch", hint},          {"qn_fence", hint},         {LOOP_ACCESS, hint}, /* for the C compiler only */
+    ROUTINE(qn_copy_bytes),         ROUTINE(qn_grams),          ROUTINE(qn_image),
+    ROUTINE(qn_list_get),           ROUTINE(qn_list_put),       ROUTINE(qn_list_rows),
+    ROUTINE(qn_pair_probabilities), ROUTINE(qn_random),         ROUTINE(qn_string_concat),
+    ROUTINE(qn_string_equal),       ROUTINE(qn_string_find),    ROUTINE(qn_string_rank),
+    ROUTINE(qn_string_from),        ROUTINE(qn_string_match),   ROUTINE(qn_string_normalize),
+    ROUTINE(qn_string_open),        ROUTINE(qn_string_pack),    ROUTINE(qn_string_split),
+    ROUTINE(qn_string_to_int),      ROUTINE(qn_string_to_real), ROUTINE(qn_trees),
 };
 
 InterpCall interp_find_call(const char *name) {

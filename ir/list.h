@@ -31,6 +31,9 @@ Tensor *list_length(Graph *g, const List *l); /* int64 scalar */
  * any more. false after an error. */
 bool list_node(Ctx *c, Graph *g, Node *n, bool *done);
 
+/* The same for operands that are complex (complex.c). */
+bool complex_node(Ctx *c, Graph *g, Node *n, bool *done);
+
 /* The interface: before anything is looked at, and once all is resolved. */
 bool lists_open(Ctx *c, Graph *g);
 bool lists_pack(Ctx *c, Graph *g, const Type *declared); /* declared: of each output, as the model has it */

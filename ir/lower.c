@@ -195,9 +195,11 @@ void lower_hints(Lower *L, const Hints *h, Expr *k) {
 Buf *lower_tensor(Lower *L, Tensor *t) {
     for (int i = L->tensor_buf.n - 1; i >= 0; i--)
         if (L->tensor_buf.v[i]->tensor == t) return L->tensor_buf.v[i];
-    bool flat = type_flat(&t->type);
-    int64_t count = flat ? tensor_elements(t) : 0;
-    Buf *b = buf_new(L->f, buf_name(L, t->name), t->type.dt, flat ? 1 : t->type.rank, flat ? &count : t->type.dim, MEM_PARAM);
+    DType dt = t->type.dt, part = dt == DT_COMPLEX64 ? DT_FLOAT32 : dt == DT_COMPLEX128 ? DT_FLOAT64 : dt;
+    bool flat = type_flat(&t->type) || part != dt;
+    int64_t count[] = {flat ? tensor_elements(t) : 0, 2};
+    int rank = part != dt ? 2 : flat ? 1 : t->type.rank; /* a complex number is two others (complex.c) */
+    Buf *b = buf_new(L->f, buf_name(L, t->name), part, rank, flat ? count : t->type.dim, MEM_PARAM);
     b->tensor = t;
     if (t->view) {
         b->offset = t->view->offset;

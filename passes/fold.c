@@ -204,7 +204,8 @@ bool fold_node(Folder *f, Node *n, Node **next) {
         }
     Node *before = n->prev;
     bool gone;
-    if (!list_node(f->c, f->g, n, &gone) || (!gone && !node_infer(f->c, f->g, n))) return outputs_bad(f, n);
+    if (!list_node(f->c, f->g, n, &gone) || (!gone && !complex_node(f->c, f->g, n, &gone)) || (!gone && !node_infer(f->c, f->g, n)))
+        return outputs_bad(f, n);
     if (!gone) before = n->prev;
     if (gone || n->op->kind == OP_REWRITE) {
         if (!gone && !n->op->rewrite(f->c, f->g, n)) { /* what it built before it failed has no types; its error says it all */

@@ -177,6 +177,32 @@ static bool do_find(Strings *s, Node *n) {
     tensor_replace(s->g, n->out[0], p->out[0], true);
     return true;
 }
+/* Of the numbers that stand for the strings in their order; the strings are picked by the first places. */
+static bool do_unique(Strings *s, Node *n) {
+    static const int64_t flat = -1;
+    Tensor *x = n->in[0], *y = n->out[0];
+    int attr = op_attr_index(n->op, "axis"), axis = 0;
+    bool whole = !attr_has(n, attr);
+    if (!whole) axis = (int)attr_i(n, attr), axis += axis < 0 ? x->type.rank : 0;
+    Call c = {.op = "StringRank", .in = {x}, .nin = 1};
+    Known k = *known(s, x);
+    Node *p = call_new(s, n, &c, k.pools, 2);
+    node_set_out(p, 0, like(s, &x->type, DT_INT64)), node_set_out(p, 1, tensor_new(s->g, NULL, DT_NONE, -1, NULL));
+    node_set_in(n, 0, p->out[0]);
+    if (!n->out[1]) { /* inference has made room for all */
+        Type places = {.rank = 1, .dim = {y->type.dim[axis]}, .ext = y->type.ext ? y->type.ext + axis : NULL};
+        node_set_out(n, 1, like(s, &places, DT_INT64));
+    }
+    if (!whole) x = build(s->g, n, "Identity", 1, &x);
+    else x = build(s->g, n, "Reshape", 2, (Tensor *[]){x, tensor_i64s(s->g, &flat, 1)});
+    Tensor *got = build(s->g, n->next, "Gather", 2, (Tensor *[]){x, n->out[1]});
+    node_set_i(got->def, 0, axis);
+    if (!node_infer(s->c, s->g, p) || !node_infer(s->c, s->g, x->def) || !node_infer(s->c, s->g, got->def)) return false;
+    *known(s, got) = k;
+    tensor_replace(s->g, y, got, true);
+    y->type.dt = DT_INT64;
+    return true;
+}
 static bool do_normalize(Strings *s, Node *n) {
     const Attr *stop = &n->attr[op_attr_index(n->op, "stopwords")];
     const char *change = attr_s(n, 0);
@@ -310,13 +336,13 @@ static const char *const moves[] = {"Identity",        "Where",        "Reshape"
                                     "Slice",           "Pad",          "Tile",         "Trilu",           "Gather",
                                     "GatherElements",  "GatherND",     "OneHot",       "ScatterElements", "ScatterND",
                                     "ReverseSequence", "DepthToSpace", "SpaceToDepth", "CenterCropPad",   "Compress",
-                                    "ConstantOfShape", "Shape",        "Size"};
+                                    "ConstantOfShape", "Shape",        "Size",         "GridSample"};
 /* Only moves elements: references do as well. An element that is filled in is reference 0, the empty string. */
 static bool do_move(Strings *s, Node *n) {
     bool ok = false;
     Known k = {1, 0};
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) ok |= op_is(n, moves[i]);
-    ok |= strcmp(n->op->name, "Select") == 0;
+    ok |= strcmp(n->op->name, "Select") == 0 || strcmp(n->op->name, "ResizeNearest") == 0;
     if (!ok) return diag_error(s->c->d, n->loc, "strings are not supported by this operator");
     for (int i = 0; i < n->nin; i++) {
         if (!n->in[i]) continue;
@@ -344,6 +370,7 @@ static bool convert(Strings *s, Node *n, bool *gone) {
     if (op_is(n, "RegexFullMatch")) return do_match(s, n);
     if (strcmp(n->op->name, "StringFind") == 0) return do_find(s, n);
     *gone = false;
+    if (op_is(n, "Unique")) return do_unique(s, n);
     if (n->op->domain[0] && strncmp(n->op->name, "String", 6) == 0) return true; /* one of ours */
     if (strcmp(n->op->name, "ListItem") == 0) return do_list_item(s, n);
     if (strcmp(n->op->name, "ListPack") == 0) return do_list_pack(s, n);

@@ -34,6 +34,7 @@ corpora() {
     if [ -d /usr/share/libonnx-testdata/data ]; then echo onnx=/usr/share/libonnx-testdata/data; fi
     echo "ml=$root/tests/data/ml"
     echo "lists=$root/tests/data/lists"
+    echo "types=$root/tests/data/types"
     if [ -d "$shared/models" ]; then echo "models=$shared/models"; fi
 }
 # corpus_all BUILD CC FLAGS EVERY

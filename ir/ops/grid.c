@@ -33,6 +33,8 @@ bool infer_grid_sample(Infer *x) {
                            (long long)t->dim[0], r);
     if (mode_of(x->n) < 0) return infer_error(x, "mode is '%s'; nearest, linear or cubic is expected", attr_s(x->n, MODE));
     if (padding_of(x->n) < 0) return infer_error(x, "padding_mode is '%s'; zeros, border or reflection is expected", attr_s(x->n, PADDING));
+    if (t->dt == DT_STRING && mode_of(x->n) != NEAREST)
+        return infer_error(x, "mode is '%s'; strings have no weighted sums", attr_s(x->n, MODE));
     for (int i = 0; i < 2; i++) e[i] = type_extent(x->g, t, i);
     for (int i = 0; i < r; i++) e[2 + i] = type_extent(x->g, g, 1 + i);
     if (!infer_extents(x, 0, t->dt, t->rank, e)) return false;
@@ -111,7 +113,7 @@ static Expr *taps_sum(Lower *L, Node *n, const Axis *axis, int k, int r, int tap
         at[2 + k] = axis[k].at[t];
         Expr *v = taps_sum(L, n, axis, k + 1, r, taps, at, ct);
         if (axis[k].w[t]) v = e_mul(a, axis[k].w[t], v);
-        if (axis[k].ok[t]) v = e_select(a, axis[k].ok[t], v, e_lit(a, v->t, 0));
+        if (axis[k].ok[t]) v = e_select(a, axis[k].ok[t], v, v->t == DT_BOOL ? e_lit_i(a, DT_BOOL, 0) : e_lit(a, v->t, 0));
         sum = sum ? e_add(a, sum, v) : v;
     }
     return sum;

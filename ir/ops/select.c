@@ -150,7 +150,8 @@ static Expr *slice_load(Lower *L, Slices *s, Expr *i) {
             idx[k] = k ? e_mod(L->a, rest, lower_dim(L, t, k)) : rest;
             rest = e_div(L->a, rest, lower_dim(L, t, k));
         }
-    return lower_load(L, s->n, 0, idx);
+    Expr *x = lower_load(L, s->n, 0, idx);
+    return x->t == DT_BOOL ? e_cast(L->a, DT_UINT8, x) : x;
 }
 static void slice_loops(Lower *L, Slices *s) {
     const Type *t = &s->n->in[0]->type;

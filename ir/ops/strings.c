@@ -106,6 +106,11 @@ bool infer_string_equal(Infer *x) {
     return types_same_shape(t, &x->n->in[1]->type) ? infer_like(x, 0, DT_BOOL, t) : infer_error(x, "the operands have different shapes");
 }
 bool infer_string_search(Infer *x) { return refs(x, 0, 2) && infer_like(x, 0, DT_INT64, &x->n->in[0]->type); }
+bool infer_string_rank(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    Expr *n = type_count(x->g, t, 0, t->rank);
+    return refs(x, 0, 1) && infer_like(x, 0, DT_INT64, t) && infer_extents(x, 1, DT_INT64, 1, &n);
+}
 bool infer_string_join(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     if (!refs(x, 0, 2) || !room_ok(x)) return false;
@@ -178,6 +183,7 @@ bool lower_string_open(Lower *L, Node *n) {
 bool lower_string_pack(Lower *L, Node *n) { return string_call(L, n, "qn_string_pack", 1, (int64_t[]){attr_i(n, S_ROOM)}, 1); }
 bool lower_string_equal(Lower *L, Node *n) { return string_call(L, n, "qn_string_equal", 0, NULL, 2); }
 bool lower_string_search(Lower *L, Node *n) { return string_call(L, n, "qn_string_find", 1, (int64_t[]){tensor_elements(n->in[1])}, 2); }
+bool lower_string_rank(Lower *L, Node *n) { return string_call(L, n, "qn_string_rank", 0, NULL, 1); }
 bool lower_string_join(Lower *L, Node *n) {
     return string_call(L, n, "qn_string_concat", 2, (int64_t[]){attr_i(n, S_POOL), attr_i(n, S_ROOM)}, 2);
 }

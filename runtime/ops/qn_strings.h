@@ -107,6 +107,39 @@ static int qn_string_find(const int64_t *arg, void *const *buf) { /* {n, keys, p
     }
     return 0;
 }
+/* Strings i and j of references, by bytes. */
+/* @helper qn_string_order deps: qn_string_at qn_string_compare */
+static int qn_string_order(const int64_t *id, void *const *pool, const int64_t *ref, int64_t i, int64_t j) {
+    int64_t nx, ny;
+    const char *x = qn_string_at(id, pool, ref[i], &nx), *y = qn_string_at(id, pool, ref[j], &ny);
+    return qn_string_compare(x, nx, y, ny);
+}
+/* A heap sort: how many strings stand before each; equal ones have equal numbers. */
+/* @helper qn_string_rank deps: qn_string_order */
+static int qn_string_rank(const int64_t *arg, void *const *buf) { /* {n, pools…}, {x, rank, order, pools…} */
+    const int64_t *ref = (const int64_t *)buf[0], n = arg[0];
+    int64_t *rank = (int64_t *)buf[1], *order = (int64_t *)buf[2], i, from = n / 2, end = n;
+    for (i = 0; i < n; i++) order[i] = i;
+    while (end > 1) {
+        int64_t at, child, v;
+        if (from > 0) v = order[--from];
+        else {
+            v = order[--end];
+            order[end] = order[0];
+        }
+        for (at = from; (child = 2 * at + 1) < end; at = child) {
+            if (child + 1 < end && qn_string_order(arg + 1, buf + 3, ref, order[child], order[child + 1]) < 0) child++;
+            if (qn_string_order(arg + 1, buf + 3, ref, v, order[child]) >= 0) break;
+            order[at] = order[child];
+        }
+        order[at] = v;
+    }
+    for (i = 0; i < n; i++) {
+        const int same = i && qn_string_order(arg + 1, buf + 3, ref, order[i - 1], order[i]) == 0;
+        rank[order[i]] = same ? rank[order[i - 1]] : i;
+    }
+    return 0;
+}
 /* @helper qn_string_concat deps: qn_string_at */
 static int qn_string_concat(const int64_t *arg, void *const *buf) { /* {n, pool, room, pools…}, {x, y, refs, own, pools…} */
     int64_t i, nx, ny, at = 8 * (arg[0] + 1);

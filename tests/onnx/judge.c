@@ -180,6 +180,7 @@ static bool light_read(Ctx *c, const json_t *ins, const char *path, DataSet *set
 }
 static const char *judge_tensor(Ctx *c, const Case *k, const json_t *m, size_t i, DType dt, int64_t n, const void *got, const void *want) {
     if (dt == DT_STRING) return compare_strings(c, n, got, want);
+    if (dtype_info[dt].cls == CLS_CPLX) dt = dt == DT_COMPLEX64 ? DT_FLOAT32 : DT_FLOAT64, n *= 2;
     Compared r = is_models(k) ? compare_lax(k, m, dt, n, got, want) : compare_strict(k, dt, n, got, want);
     if (r.ok) return NULL;
     return arena_printf(c->a, "output %zu: %lld of %lld differ, e.g. [%lld] %.7g, expected %.7g", i, (long long)r.bad, (long long)n,

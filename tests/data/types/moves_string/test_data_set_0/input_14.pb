@@ -1,0 +1,1 @@
+2b2ab2"long enough to be more than a word2B2B2a2"long enough to be more than a word2née2b

@@ -1,0 +1,1 @@
+2"long enough to be more than a word2B2z2a2b2née2ab2a

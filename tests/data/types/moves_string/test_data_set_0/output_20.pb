@@ -1,0 +1,1 @@
+2filled2"long enough to be more than a word2filled2filled2filled2"long enough to be more than a word2"long enough to be more than a word2filled2filled

@@ -1,0 +1,1 @@
+2née2née2B2b2née2z2"long enough to be more than a word2B

@@ -1,0 +1,1 @@
+2b2B2"long enough to be more than a word2ab2B2née2"long enough to be more than a word2a2b

@@ -1,0 +1,1 @@
+2B2ab2a2z2"long enough to be more than a word2B
