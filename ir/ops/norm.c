@@ -1,37 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* norm.c: normalisations over a block of axes: LayerNormalization, RMSNormalization, InstanceNormalization, GroupNormalization, and LRN,
- * LpNormalization. Mean and variance are taken in two passes, in the computing type.
+ * LpNormalization. Mean and variance are taken in one pass, in the computing type: the sums of x and of its squares. Where the mean is so
+ * large against the deviation that too much would cancel, squares of what is above the mean are summed up in a second pass.
  *
- *   for each block:  mean = sum x / n;  var = sum (x-mean)^2 / n;  y = (x-mean) / sqrt(var+eps) * scale + bias
+ *   for each block:  mean = sum x / n;  var = sum x^2 / n - mean^2;  if !(mean^2 <= 16 var): var = sum (x-mean)^2 / n;
+ *                    y = (x-mean) / sqrt(var+eps) * scale + bias
  */
 #include "../extent.h"
 #include <string.h>
 
 enum { LN_AXIS, LN_EPSILON, LN_STASH };
 
-/* Sum over the block's loops of fn(x). */
+enum { CANCEL = 16 }; /* mean^2 / var up to which so little of the variance cancels that one pass will do */
+
+/* What one mean is of: the axes [first, rank), or, with a group, `per` channels and the axes behind them. */
 typedef struct Block {
     Node *n;
     const Type *t;
-    int first; /* axes [first, rank) form the block */
+    int first;
+    Expr *group;
+    int64_t per;
     Expr *count;
     Expr *idx[QN_MAX_RANK];
 } Block;
 static void block_loops(Lower *L, Block *b) {
-    for (int i = b->first; i < b->t->rank; i++) b->idx[i] = lower_loop_to(L, arena_printf(L->a, "k%d", i), lower_dim(L, b->t, i));
+    if (b->group) b->idx[1] = e_add(L->a, e_mul(L->a, b->group, e_int(L->a, b->per)), lower_loop(L, "c", b->per));
+    for (int i = b->group ? 2 : b->first; i < b->t->rank; i++)
+        b->idx[i] = lower_loop_to(L, arena_printf(L->a, "k%d", i), lower_dim(L, b->t, i));
 }
 static void block_ends(Lower *L, const Block *b) { lower_ends(L, b->t->rank - b->first); }
-static Expr *mean_of(Lower *L, Block *b, const char *name, Expr *centre, bool square) {
+static Buf *new_sum(Lower *L, const Block *b, const char *name) {
     DType t = dtype_compute(b->t->dt);
-    Buf *acc = lower_temp(L, "acc", t, 0, NULL);
-    lower_put(L, acc, NULL, e_lit(L->a, t, 0), RED_NONE);
+    Buf *sum = lower_temp(L, name, t, 0, NULL);
+    lower_put(L, sum, NULL, e_lit(L->a, t, 0), RED_NONE);
+    return sum;
+}
+static Expr *mean_of(Lower *L, const Block *b, Buf *sum) { return e_div(L->a, lower_get(L, sum, NULL), e_cast(L->a, sum->dt, b->count)); }
+/* The mean of the squares of x, or of x - centre. */
+static Expr *mean_square(Lower *L, Block *b, Expr *centre) {
+    Buf *sum = new_sum(L, b, "sum");
     block_loops(L, b);
     Expr *x = lower_load(L, b->n, 0, b->idx);
-    if (centre) x = e_sub(L->a, x, centre);
-    if (square) x = lower_let(L, "d", x), x = e_mul(L->a, x, x);
-    lower_put(L, acc, NULL, x, RED_ADD);
+    x = lower_let(L, "d", centre ? e_sub(L->a, x, centre) : x);
+    lower_put(L, sum, NULL, e_mul(L->a, x, x), RED_ADD);
     block_ends(L, b);
-    return lower_let(L, name, e_div(L->a, lower_get(L, acc, NULL), e_cast(L->a, t, b->count)));
+    return mean_of(L, b, sum);
+}
+static Expr *mean_and_variance(Lower *L, Block *b, Expr **var) {
+    Arena *a = L->a;
+    Buf *sum = new_sum(L, b, "sum"), *square = new_sum(L, b, "square"), *spread = lower_temp(L, "spread", sum->dt, 0, NULL);
+    block_loops(L, b);
+    Expr *x = lower_let(L, "v", lower_load(L, b->n, 0, b->idx));
+    lower_put(L, sum, NULL, x, RED_ADD);
+    lower_put(L, square, NULL, e_mul(a, x, x), RED_ADD);
+    block_ends(L, b);
+    Expr *mean = lower_let(L, "mean", mean_of(L, b, sum)), *high = lower_let(L, "high", e_mul(a, mean, mean));
+    Expr *near = lower_let(L, "near", e_sub(a, mean_of(L, b, square), high));
+    lower_put(L, spread, NULL, near, RED_NONE);
+    lower_if(L, e_un(a, UN_NOT, e_le(a, high, e_mul(a, near, e_lit(a, near->t, CANCEL)))));
+    lower_put(L, spread, NULL, mean_square(L, b, mean), RED_NONE);
+    lower_end(L);
+    *var = lower_let(L, "var", lower_get(L, spread, NULL));
+    return mean;
 }
 static Expr *inverse_root(Lower *L, Expr *var, float eps) {
     Expr *s = e_call1(L->a, CALL_SQRT, e_add(L->a, var, e_lit(L->a, var->t, eps)));
@@ -67,8 +97,8 @@ bool lower_layer_norm(Lower *L, Node *n) {
     Block b = {.n = n, .t = t, .first = (int)(axis < 0 ? axis + t->rank : axis), .count = e_int(L->a, 1)};
     for (int i = b.first; i < t->rank; i++) b.count = e_mul(L->a, b.count, lower_dim(L, t, i));
     for (int i = 0; i < b.first; i++) b.idx[i] = lower_loop_to(L, arena_printf(L->a, "i%d", i), lower_dim(L, t, i));
-    Expr *mean = rms ? NULL : mean_of(L, &b, "mean", NULL, false);
-    Expr *inv = inverse_root(L, mean_of(L, &b, "var", mean, true), attr_f(n, LN_EPSILON));
+    Expr *var, *mean = rms ? (var = mean_square(L, &b, NULL), NULL) : mean_and_variance(L, &b, &var);
+    Expr *inv = inverse_root(L, var, attr_f(n, LN_EPSILON));
     Expr *stat[QN_MAX_RANK];
     for (int i = 0; i < t->rank; i++) stat[i] = i < b.first ? b.idx[i] : e_int(L->a, 0);
     for (int o = 1; o < n->nout; o++)
@@ -100,37 +130,21 @@ bool infer_instance_norm(Infer *x) {
     }
     return infer_same(x);
 }
-static void group_loops(Lower *L, const Type *t, Expr *group, int64_t per, Expr **idx) {
-    idx[1] = e_add(L->a, e_mul(L->a, group, e_int(L->a, per)), lower_loop(L, "c", per));
-    for (int i = 2; i < t->rank; i++) idx[i] = lower_loop_to(L, arena_printf(L->a, "k%d", i), lower_dim(L, t, i));
-}
-static Expr *group_mean(Lower *L, Node *n, Expr *group, int64_t per, Expr **idx, Expr *centre, Expr *count) {
-    const Type *t = &n->in[0]->type;
-    DType ct = dtype_compute(t->dt);
-    Buf *acc = lower_temp(L, "acc", ct, 0, NULL);
-    lower_put(L, acc, NULL, e_lit(L->a, ct, 0), RED_NONE);
-    group_loops(L, t, group, per, idx);
-    Expr *x = lower_load(L, n, 0, idx);
-    if (centre) x = lower_let(L, "d", e_sub(L->a, x, centre)), x = e_mul(L->a, x, x);
-    lower_put(L, acc, NULL, x, RED_ADD);
-    lower_ends(L, t->rank - 1);
-    return lower_let(L, centre ? "var" : "mean", e_div(L->a, lower_get(L, acc, NULL), e_cast(L->a, ct, count)));
-}
 bool lower_instance_norm(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type;
-    int64_t groups = n->op->nattr > GN_GROUPS ? attr_i(n, GN_GROUPS) : t->dim[1], per = t->dim[1] / groups;
-    Expr *idx[QN_MAX_RANK], *count = e_int(L->a, per);
-    for (int i = 2; i < t->rank; i++) count = e_mul(L->a, count, lower_dim(L, t, i));
-    idx[0] = lower_loop_to(L, "n", lower_dim(L, t, 0));
-    Expr *g = lower_loop(L, "g", groups);
-    Expr *mean = group_mean(L, n, g, per, idx, NULL, count);
-    Expr *inv = inverse_root(L, group_mean(L, n, g, per, idx, mean, count), attr_f(n, IN_EPSILON));
-    group_loops(L, t, g, per, idx);
-    Expr *x = e_mul(L->a, e_sub(L->a, lower_load(L, n, 0, idx), mean), inv);
-    lower_store(
-        L, n, 0, idx,
-        e_add(L->a, e_mul(L->a, x, e_cast(L->a, x->t, lower_load(L, n, 1, &idx[1]))), e_cast(L->a, x->t, lower_load(L, n, 2, &idx[1]))));
-    lower_ends(L, t->rank - 1 + 2);
+    int64_t groups = n->op->nattr > GN_GROUPS ? attr_i(n, GN_GROUPS) : t->dim[1];
+    Block b = {.n = n, .t = t, .first = 1, .per = t->dim[1] / groups};
+    b.count = e_int(L->a, b.per);
+    for (int i = 2; i < t->rank; i++) b.count = e_mul(L->a, b.count, lower_dim(L, t, i));
+    b.idx[0] = lower_loop_to(L, "n", lower_dim(L, t, 0));
+    b.group = lower_loop(L, "g", groups);
+    Expr *var, *mean = mean_and_variance(L, &b, &var), *inv = inverse_root(L, var, attr_f(n, IN_EPSILON));
+    block_loops(L, &b);
+    Expr *x = e_mul(L->a, e_sub(L->a, lower_load(L, n, 0, b.idx), mean), inv);
+    Expr *scale = e_cast(L->a, x->t, lower_load(L, n, 1, &b.idx[1])), *bias = e_cast(L->a, x->t, lower_load(L, n, 2, &b.idx[1]));
+    lower_store(L, n, 0, b.idx, e_add(L->a, e_mul(L->a, x, scale), bias));
+    block_ends(L, &b);
+    lower_ends(L, 2);
     return true;
 }
 

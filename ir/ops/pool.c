@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool.c: MaxPool (with indices), AveragePool, LpPool. A row of outputs is accumulated at a time; ranges are clamped outside the loops.
+/* pool.c: MaxPool (with indices), AveragePool, LpPool. A row of outputs is accumulated at a time; ranges are clamped outside the loops,
+ * and the outputs whose windows lie inside take all taps of a row at once.
  *
- *   for n, c, e:  acc[f] = -inf;  for r in valid(e), s: for f in valid(s): acc[f] = max(acc[f], x[e+r,f+s]);  store acc
+ *   for n, c, e:  acc[f] = -inf;  for r in valid(e): {for f inside: acc[f] = max(acc[f], x[e+r,f], x[e+r,f+1] …);  for the other f,
+ *                 s in valid(f): acc[f] = max(acc[f], x[e+r,f+s])};  store acc
  */
 #include "window.h"
 #include <string.h>
 
 enum { AUTO_PAD, CEIL_MODE, DILATIONS, KERNEL_SHAPE, PADS, STRIDES, EXTRA }; /* EXTRA: storage_order, count_include_pad or p */
 static const WindowAttrs attrs = {AUTO_PAD, DILATIONS, PADS, STRIDES, CEIL_MODE};
-enum { ROW = 256 };
+enum { ROW = 256, MOST_TAPS = 16 };
 
 bool infer_pool(Infer *x) {
     const Type *in = &x->n->in[0]->type;
@@ -56,8 +58,8 @@ static Expr *fill(Lower *L, const Pool *p, Buf *b, Expr *v) {
     lower_end(L);
     return v;
 }
-/* Opens the loops over taps and the row; xi: where to read, local: the accumulator's index. Closed by lower_ends(rank + 1). */
-static void taps_open(Lower *L, const Pool *p, Expr **xi, Expr **local) {
+/* Opens the loops over taps of all axes but the last. */
+static void rows_open(Lower *L, const Pool *p, Expr **xi) {
     static const char *const tap[] = {"q", "r"};
     Expr *lo, *hi, *r;
     xi[0] = p->at[0], xi[1] = p->at[1];
@@ -66,21 +68,99 @@ static void taps_open(Lower *L, const Pool *p, Expr **xi, Expr **local) {
         r = lower_loop_range(L, tap[i + (p->last == 1)], lo, hi);
         xi[2 + i] = window_at(L, &p->w[i], p->at[2 + i], r);
     }
+}
+/* Opens the loops over taps and the row; xi: where to read, local: the accumulator's index. Closed by lower_ends(rank + 1). */
+static void taps_open(Lower *L, const Pool *p, Expr **xi, Expr **local) {
+    Expr *lo, *hi;
+    rows_open(L, p, xi);
     Expr *s = lower_loop(L, "s", p->w[p->last].k);
     window_outputs(L, &p->w[p->last], s, &lo, &hi);
     Expr *f = lower_loop_range(L, "f", e_max(L->a, lo, p->from), e_min(L->a, hi, p->to));
     xi[2 + p->last] = window_at(L, &p->w[p->last], f, s);
     *local = e_sub(L->a, f, p->from);
 }
-static Expr *store_open(Lower *L, const Pool *p, Expr **idx) {
+/* Outputs of a row: those before, of, and behind the windows that lie inside. One part if their number is known at run time only. */
+typedef struct Part {
+    Expr *from, *to;
+    bool inside;
+} Part;
+static int parts_of(Lower *L, const Pool *p, Part *part) {
+    const Window *w = &p->w[p->last];
+    int n = 0;
+    if (w->run_in || w->k > MOST_TAPS) return part[0] = (Part){p->from, p->to, false}, 1;
+    int64_t first = min_i64(ceil_div(w->lo, w->stride), w->out), room = w->in - 1 - (w->k - 1) * w->dil + w->lo;
+    int64_t end = room < 0 ? first : max_i64(first, min_i64(room / w->stride + 1, w->out)), edge[] = {0, first, end, w->out};
+    for (int i = 0; i < 3; i++)
+        if (edge[i] < edge[i + 1])
+            part[n++] = (Part){e_max(L->a, p->from, e_int(L->a, edge[i])), e_min(L->a, p->to, e_int(L->a, edge[i + 1])), i == 1};
+    return n;
+}
+/* acc[f] takes what `value` makes of each tap's element, in the order of the taps. */
+typedef Expr *TapValue(Lower *L, const Pool *p, Expr *x);
+static void accumulate(Lower *L, const Pool *p, Buf *acc, RedOp red, TapValue *value) {
+    Expr *xi[QN_MAX_RANK], *local, *lo, *hi;
+    const Window *w = &p->w[p->last];
+    Part part[3];
+    if (w->run_in || w->k > MOST_TAPS) {
+        taps_open(L, p, xi, &local);
+        lower_put(L, acc, &local, value(L, p, lower_load(L, p->n, 0, xi)), red);
+        lower_ends(L, p->rank + 1);
+        return;
+    }
+    rows_open(L, p, xi);
+    for (int i = 0, n = parts_of(L, p, part); i < n; i++) {
+        Expr *f = lower_loop_range(L, "f", part[i].from, part[i].to);
+        local = e_sub(L->a, f, p->from);
+        if (part[i].inside) {
+            Expr *sum = lower_get(L, acc, &local);
+            for (int64_t s = 0; s < w->k; s++) {
+                xi[2 + p->last] = window_at(L, w, f, e_int(L->a, s));
+                sum = lower_let(L, "sum", e_bin(L->a, red == RED_MAX ? BIN_MAX : BIN_ADD, sum, value(L, p, lower_load(L, p->n, 0, xi))));
+            }
+            lower_put(L, acc, &local, sum, RED_NONE);
+        } else {
+            window_taps(L, w, f, &lo, &hi);
+            xi[2 + p->last] = window_at(L, w, f, lower_loop_range(L, "s", lo, hi));
+            lower_put(L, acc, &local, value(L, p, lower_load(L, p->n, 0, xi)), red);
+            lower_end(L);
+        }
+        lower_end(L);
+    }
+    lower_ends(L, p->last);
+}
+static Expr *store_open(Lower *L, const Pool *p, const Part *part, Expr **idx) {
     for (int i = 0; i < 2 + p->last; i++) idx[i] = p->at[i];
-    idx[2 + p->last] = lower_loop_range(L, "f", p->from, p->to);
+    idx[2 + p->last] = lower_loop_range(L, "f", part->from, part->to);
     return e_sub(L->a, idx[2 + p->last], p->from);
 }
+static Expr *same_value(Lower *L, const Pool *p, Expr *x) {
+    (void)L, (void)p;
+    return x;
+}
 
+/* The largest of each window, and where it is: its flat position in the whole tensor, in column order when storage_order is 1. */
+static void best_of_taps(Lower *L, const Pool *p, Buf *acc, Buf *best) {
+    Arena *a = L->a;
+    Expr *xi[QN_MAX_RANK], *f;
+    taps_open(L, p, xi, &f);
+    Expr *v = lower_load(L, p->n, 0, xi);
+    Expr *flat = e_add(a, e_mul(a, xi[0], lower_dim(L, p->in, 1)), xi[1]), *inner = e_int(a, 0);
+    Expr *plane = e_int(a, 1);
+    for (int i = 0; i < p->rank; i++) {
+        int k = attr_i(p->n, EXTRA) ? p->rank - 1 - i : i;
+        inner = e_add(a, e_mul(a, inner, lower_dim(L, p->in, 2 + k)), xi[2 + k]);
+        plane = e_mul(a, plane, lower_dim(L, p->in, 2 + i));
+    }
+    flat = e_add(a, e_mul(a, flat, plane), inner);
+    v = lower_let(L, "v", v);
+    Expr *was = lower_get(L, best, &f), *more = e_bin(a, BIN_LOR, e_lt(a, was, e_int(a, 0)), e_lt(a, lower_get(L, acc, &f), v));
+    lower_put(L, best, &f, e_select(a, more, flat, was), RED_NONE);
+    lower_put(L, acc, &f, v, RED_MAX);
+    lower_ends(L, p->rank + 1);
+}
 bool lower_max_pool(Lower *L, Node *n) {
     Pool p;
-    Expr *xi[QN_MAX_RANK], *idx[QN_MAX_RANK], *f;
+    Expr *idx[QN_MAX_RANK], *f;
     Arena *a = L->a;
     pool_open(L, n, &p);
     DType t = dtype_compute(p.in->dt);
@@ -91,24 +171,9 @@ bool lower_max_pool(Lower *L, Node *n) {
         best = lower_temp(L, "best", DT_INT64, 1, &p.tile);
         fill(L, &p, best, e_int(a, -1)); /* the first of a window stands for it where none is larger than minus infinity */
     }
-    taps_open(L, &p, xi, &f);
-    Expr *v = lower_load(L, n, 0, xi);
-    if (want) { /* flat position over the whole tensor; column order when storage_order is 1 */
-        Expr *flat = e_add(a, e_mul(a, xi[0], lower_dim(L, p.in, 1)), xi[1]), *inner = e_int(a, 0);
-        Expr *plane = e_int(a, 1);
-        for (int i = 0; i < p.rank; i++) {
-            int k = attr_i(n, EXTRA) ? p.rank - 1 - i : i;
-            inner = e_add(a, e_mul(a, inner, lower_dim(L, p.in, 2 + k)), xi[2 + k]);
-            plane = e_mul(a, plane, lower_dim(L, p.in, 2 + i));
-        }
-        flat = e_add(a, e_mul(a, flat, plane), inner);
-        v = lower_let(L, "v", v);
-        Expr *was = lower_get(L, best, &f), *more = e_bin(a, BIN_LOR, e_lt(a, was, e_int(a, 0)), e_lt(a, lower_get(L, acc, &f), v));
-        lower_put(L, best, &f, e_select(a, more, flat, was), RED_NONE);
-    }
-    lower_put(L, acc, &f, v, RED_MAX);
-    lower_ends(L, p.rank + 1);
-    f = store_open(L, &p, idx);
+    if (want) best_of_taps(L, &p, acc, best);
+    else accumulate(L, &p, acc, RED_MAX, same_value);
+    f = store_open(L, &p, &(Part){p.from, p.to, false}, idx);
     if (want) lower_store(L, n, 1, idx, lower_get(L, best, &f));
     lower_store(L, n, 0, idx, lower_get(L, acc, &f));
     lower_end(L);
@@ -127,43 +192,45 @@ static Expr *tap_count(Lower *L, const Window *w, Expr *o, bool with_pad) {
     window_taps(L, &v, o, &lo, &hi);
     return e_sub(a, hi, lo);
 }
-static Expr *divisor(Lower *L, const Pool *p, Expr *const *idx, DType t, bool with_pad) {
+static Expr *divisor(Lower *L, const Pool *p, const Part *part, Expr *const *idx, DType t, bool with_pad) {
     Expr *n = e_int(L->a, 1);
-    for (int i = 0; i < p->rank; i++) n = e_mul(L->a, n, tap_count(L, &p->w[i], idx[2 + i], with_pad));
+    for (int i = 0; i < p->rank; i++)
+        n = e_mul(L->a, n, part->inside && i == p->last ? e_int(L->a, p->w[i].k) : tap_count(L, &p->w[i], idx[2 + i], with_pad));
     return e_cast(L->a, t, n);
 }
 bool lower_average_pool(Lower *L, Node *n) {
     Pool p;
-    Expr *xi[QN_MAX_RANK], *idx[QN_MAX_RANK], *f;
+    Part part[3];
+    Expr *idx[QN_MAX_RANK];
     pool_open(L, n, &p);
     DType t = dtype_compute(p.in->dt);
     Buf *acc = lower_temp(L, "acc", t, 1, &p.tile);
     fill(L, &p, acc, e_lit(L->a, t, 0));
-    taps_open(L, &p, xi, &f);
-    lower_put(L, acc, &f, lower_load(L, n, 0, xi), RED_ADD);
-    lower_ends(L, p.rank + 1);
-    f = store_open(L, &p, idx);
-    lower_store(L, n, 0, idx, e_div(L->a, lower_get(L, acc, &f), divisor(L, &p, idx, t, attr_i(n, EXTRA) != 0)));
-    lower_end(L);
+    accumulate(L, &p, acc, RED_ADD, same_value);
+    for (int i = 0, parts = parts_of(L, &p, part); i < parts; i++) {
+        Expr *f = store_open(L, &p, &part[i], idx);
+        lower_store(L, n, 0, idx, e_div(L->a, lower_get(L, acc, &f), divisor(L, &p, &part[i], idx, t, attr_i(n, EXTRA) != 0)));
+        lower_end(L);
+    }
     pool_close(L, &p);
     return true;
+}
+static Expr *power_value(Lower *L, const Pool *p, Expr *x) {
+    int64_t power = attr_i(p->n, EXTRA);
+    Expr *v = lower_let(L, "v", e_un(L->a, UN_ABS, x));
+    return power == 1 ? v : power == 2 ? e_mul(L->a, v, v) : e_call2(L->a, CALL_POW, v, e_lit(L->a, v->t, (double)power));
 }
 bool lower_lp_pool(Lower *L, Node *n) {
     Pool p;
     Arena *a = L->a;
-    Expr *xi[QN_MAX_RANK], *idx[QN_MAX_RANK], *f;
+    Expr *idx[QN_MAX_RANK];
     pool_open(L, n, &p);
     DType t = dtype_compute(p.in->dt);
     int64_t power = attr_i(n, EXTRA);
     Buf *acc = lower_temp(L, "acc", t, 1, &p.tile);
     fill(L, &p, acc, e_lit(a, t, 0));
-    taps_open(L, &p, xi, &f);
-    Expr *v = lower_let(L, "v", e_un(a, UN_ABS, lower_load(L, n, 0, xi)));
-    v = power == 1 ? v : power == 2 ? e_mul(a, v, v) : e_call2(a, CALL_POW, v, e_lit(a, t, (double)power));
-    lower_put(L, acc, &f, v, RED_ADD);
-    lower_ends(L, p.rank + 1);
-    f = store_open(L, &p, idx);
-    v = lower_get(L, acc, &f);
+    accumulate(L, &p, acc, RED_ADD, power_value);
+    Expr *f = store_open(L, &p, &(Part){p.from, p.to, false}, idx), *v = lower_get(L, acc, &f);
     lower_store(L, n, 0, idx,
                 power == 1   ? v
                 : power == 2 ? e_call1(a, CALL_SQRT, v)

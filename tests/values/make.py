@@ -511,6 +511,44 @@ def lstm():
              [y, yh, yc], hidden_size=hidden, direction=direction)
 
 
+def far_from_zero():
+    """Normalisations of rows whose mean is large against their deviation: sums of squares alone would not do."""
+    own = np.random.default_rng(11)
+    x = own.standard_normal((3, 4, 6)) * [[[1]], [[0.5]], [[2]]] + [[[60]], [[-0.25]], [[-40]]]
+    x[0, 1] = 7  # no deviation at all
+    x = x.astype(f32).astype(np.float64)
+    scale, bias = own.standard_normal((2, 6)).astype(f32)
+    normal = lambda axes: (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + f32(1e-5))
+    case("layer_norm_far", "LayerNormalization", [("x", x.astype(f32)), ("s", scale), ("b", bias)], [(normal(2) * scale + bias).astype(f32)])
+    case("instance_norm_far", "InstanceNormalization", [("x", x.astype(f32)), ("s", scale[:4]), ("b", bias[:4])],
+         [(normal(2) * scale[:4, None] + bias[:4, None]).astype(f32)])
+
+
+def pools():
+    """Windows that reach over both ends, by strides and dilations that do not divide the extents."""
+    x = np.random.default_rng(12).standard_normal((1, 2, 5, 37)).astype(f32)
+
+    def pool(name, op, empty, fn, kernel, stride, pads, dilation=1, whole=False, **attrs):
+        (h, w), p = kernel, pads
+        wide = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (p[0], p[2]), (p[1], p[3])), constant_values=np.nan)
+        rows, cols = ((n - (k - 1) * dilation - 1) // stride + 1 for n, k in zip(wide.shape[2:], kernel))
+        y = np.empty((1, 2, rows, cols))
+        for i in range(rows):
+            for j in range(cols):
+                part = wide[:, :, i * stride:i * stride + h * dilation:dilation, j * stride:j * stride + w * dilation:dilation].reshape(1, 2, -1)
+                y[:, :, i, j] = fn(np.where(np.isnan(part), empty, part), h * w if whole else (~np.isnan(part[0, 0])).sum())
+        attrs.update(kernel_shape=list(kernel), strides=[stride] * 2, pads=list(pads))
+        if op != "LpPool" and dilation > 1:
+            attrs["dilations"] = [dilation] * 2
+        case(name, op, [("x", x)], [y.astype(f32)], **attrs)
+
+    pool("max_pool_ends", "MaxPool", -np.inf, lambda v, n: v.max(-1), (3, 3), 2, (1, 1, 1, 1))
+    pool("max_pool_dilated", "MaxPool", -np.inf, lambda v, n: v.max(-1), (2, 5), 1, (0, 3, 1, 4), 2)
+    pool("average_pool_ends", "AveragePool", 0, lambda v, n: v.sum(-1) / n, (3, 4), 1, (1, 2, 1, 1))
+    pool("average_pool_whole", "AveragePool", 0, lambda v, n: v.sum(-1) / n, (3, 3), 2, (1, 1, 1, 1), whole=True, count_include_pad=1)
+    pool("lp_pool_ends", "LpPool", 0, lambda v, n: np.sqrt((v * v).sum(-1)), (2, 3), 1, (1, 1, 0, 1), p=2)
+
+
 quantised(np.uint8)
 quantised(np.int8)
 fused()
@@ -519,3 +557,5 @@ qdq()
 narrow()
 lstm()
 twins()
+far_from_zero()
+pools()
