@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop.c: constructors, substitution and copies of the loop IR. Expressions are immutable: constructors fold what is
+/* loop.c: constructors and substitution of the loop IR. Expressions are immutable: constructors fold what is
  * constant and drop identities, so `e_add(a, e_mul(a, i, e_int(a, 1)), e_int(a, 0))` is `i` itself.
  * Floating arithmetic is folded only where it is exact in every rounding mode (x+0 is not: -0+0).
  */
@@ -93,8 +93,7 @@ Expr *e_un(Arena *a, UnOp op, Expr *x) {
     return e;
 }
 
-/* The operands of an expression as one array; loads give their indices. */
-static Expr **operands(const Expr *e, int *n) {
+Expr **e_operands(const Expr *e, int *n) {
     switch (e->k) {
     case E_LOAD: *n = e->narg; return e->u.ld.idx;
     case E_UN:
@@ -115,7 +114,7 @@ static bool equal_within(const Expr *x, const Expr *y, int *budget) {
     if (x->k == E_VAR) return x->u.v == y->u.v;
     if (x->k == E_LOAD && x->u.ld.buf != y->u.ld.buf) return false;
     int n;
-    Expr **p = operands(x, &n), **q = operands(y, &n);
+    Expr **p = e_operands(x, &n), **q = e_operands(y, &n);
     for (int i = 0; i < n; i++)
         if (!equal_within(p[i], q[i], budget)) return false;
     return true;
@@ -323,7 +322,7 @@ static Expr *rebuild(Arena *a, Expr *e, Expr **o) {
 }
 Expr *expr_map(Arena *a, Expr *e, ExprFn fn, void *user) {
     int n;
-    Expr **p = operands(e, &n), *o[QN_MAX_RANK];
+    Expr **p = e_operands(e, &n), *o[QN_MAX_RANK];
     bool changed = false;
     for (int i = 0; i < n; i++) {
         o[i] = expr_map(a, p[i], fn, user);
@@ -418,167 +417,4 @@ Stmt *s_alloc(Arena *a, Buf *b) {
     Stmt *s = stmt_new(a, S_ALLOC);
     s->u.alloc = b;
     return s;
-}
-
-void stmt_map_exprs(Stmt *s, ExprFn fn, void *user) {
-    switch (s->k) {
-    case S_FOR:
-        s->u.loop.lo = fn(user, s->u.loop.lo);
-        s->u.loop.hi = fn(user, s->u.loop.hi);
-        stmt_map_exprs(s->u.loop.body, fn, user);
-        break;
-    case S_STORE:
-        for (int i = 0; i < s->u.st.buf->rank; i++) s->u.st.idx[i] = fn(user, s->u.st.idx[i]);
-        s->u.st.val = fn(user, s->u.st.val);
-        break;
-    case S_LET: s->u.let.val = fn(user, s->u.let.val); break;
-    case S_IF:
-        s->u.cond.cond = fn(user, s->u.cond.cond);
-        stmt_map_exprs(s->u.cond.then, fn, user);
-        if (s->u.cond.other) stmt_map_exprs(s->u.cond.other, fn, user);
-        break;
-    case S_CALL:
-        for (int i = 0; i < s->u.call.narg; i++) s->u.call.arg[i] = fn(user, s->u.call.arg[i]);
-        break;
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) stmt_map_exprs(s->u.block.v[i], fn, user);
-        break;
-    case S_ALLOC: break;
-    }
-}
-typedef struct StmtSubst {
-    Arena *a;
-    const Var *v;
-    Expr *by;
-} StmtSubst;
-static Expr *stmt_subst_fn(void *user, Expr *e) {
-    StmtSubst *s = user;
-    return e_subst(s->a, e, s->v, s->by);
-}
-void stmt_subst(Arena *a, Stmt *s, const Var *v, Expr *by) {
-    StmtSubst u = {a, v, by};
-    stmt_map_exprs(s, stmt_subst_fn, &u);
-}
-
-Stmt *s_copy(Arena *a, const Stmt *s) {
-    Stmt *c = NEW(a, Stmt);
-    *c = *s;
-    switch (s->k) {
-    case S_FOR: c->u.loop.body = s_copy(a, s->u.loop.body); break;
-    case S_STORE:
-        c->u.st.idx = NEW_ARRAY(a, Expr *, s->u.st.buf->rank);
-        for (int i = 0; i < s->u.st.buf->rank; i++) c->u.st.idx[i] = s->u.st.idx[i];
-        break;
-    case S_IF:
-        c->u.cond.then = s_copy(a, s->u.cond.then);
-        if (s->u.cond.other) c->u.cond.other = s_copy(a, s->u.cond.other);
-        break;
-    case S_CALL:
-        c->u.call.arg = NEW_ARRAY(a, Expr *, s->u.call.narg);
-        for (int i = 0; i < s->u.call.narg; i++) c->u.call.arg[i] = s->u.call.arg[i];
-        break;
-    case S_BLOCK:
-        c->u.block.v = NEW_ARRAY(a, Stmt *, s->u.block.n);
-        c->u.block.cap = s->u.block.n;
-        for (int i = 0; i < s->u.block.n; i++) c->u.block.v[i] = s_copy(a, s->u.block.v[i]);
-        break;
-    default: break;
-    }
-    return c;
-}
-
-/* Renews what a copy owns: loop and let variables, local buffers. One pass collects the pairs, one rewrites. */
-typedef struct Renew {
-    Arena *a;
-    Func *f;
-    Expr **var; /* by old id */
-    Buf **buf;  /* by old id */
-    bool moves; /* into another function: ids and names are new, too */
-} Renew;
-static Expr *renew_expr_one(void *user, Expr *e) {
-    Renew *r = user;
-    if (e->k == E_VAR && r->var[e->u.v->id]) return r->var[e->u.v->id];
-    if (e->k == E_LOAD && r->buf[e->u.ld.buf->id]) return e_load(r->a, r->buf[e->u.ld.buf->id], e->u.ld.idx);
-    return e;
-}
-static Expr *renew_expr(void *user, Expr *e) { return expr_map(((Renew *)user)->a, e, renew_expr_one, user); }
-static Var *renew_var(Renew *r, const Var *v) {
-    Var *w = NEW(r->a, Var);
-    *w = *v;
-    if (r->moves) w->id = r->f->nvar++;
-    r->var[v->id] = e_var(r->a, w);
-    return w;
-}
-static void renew_decls(Renew *r, Stmt *s) {
-    switch (s->k) {
-    case S_FOR:
-        s->u.loop.v = renew_var(r, s->u.loop.v);
-        renew_decls(r, s->u.loop.body);
-        break;
-    case S_LET: s->u.let.v = renew_var(r, s->u.let.v); break;
-    case S_ALLOC: {
-        Buf *b = NEW(r->a, Buf);
-        *b = *s->u.alloc;
-        r->buf[b->id] = b;
-        if (r->moves) b->id = r->f->nbuf++, b->name = arena_printf(r->a, "%s_%d", b->name, b->id);
-        s->u.alloc = b;
-        break;
-    }
-    case S_IF:
-        renew_decls(r, s->u.cond.then);
-        if (s->u.cond.other) renew_decls(r, s->u.cond.other);
-        break;
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) renew_decls(r, s->u.block.v[i]);
-        break;
-    default: break;
-    }
-}
-static void renew_stores(Renew *r, Stmt *s) {
-    switch (s->k) {
-    case S_FOR: renew_stores(r, s->u.loop.body); break;
-    case S_STORE:
-        if (r->buf[s->u.st.buf->id]) s->u.st.buf = r->buf[s->u.st.buf->id];
-        break;
-    case S_IF:
-        renew_stores(r, s->u.cond.then);
-        if (s->u.cond.other) renew_stores(r, s->u.cond.other);
-        break;
-    case S_CALL: {
-        Buf **b = NEW_ARRAY(r->a, Buf *, s->u.call.nbuf);
-        for (int i = 0; i < s->u.call.nbuf; i++) b[i] = r->buf[s->u.call.buf[i]->id] ? r->buf[s->u.call.buf[i]->id] : s->u.call.buf[i];
-        s->u.call.buf = b;
-        break;
-    }
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) renew_stores(r, s->u.block.v[i]);
-        break;
-    default: break;
-    }
-}
-Func *func_copy(Arena *a, const Func *f) {
-    Func *g = NEW(a, Func);
-    *g = *f;
-    g->a = a;
-    g->param.v = NEW_ARRAY(a, Buf *, f->param.n);
-    g->param.cap = f->param.n;
-    for (int i = 0; i < f->param.n; i++) g->param.v[i] = f->param.v[i];
-    g->schedule.v = NEW_ARRAY(a, const char *, f->schedule.n);
-    g->schedule.cap = f->schedule.n;
-    for (int i = 0; i < f->schedule.n; i++) g->schedule.v[i] = f->schedule.v[i];
-    g->body = s_copy(a, f->body);
-    Renew r = {a, g, NEW_ARRAY(a, Expr *, f->nvar), NEW_ARRAY(a, Buf *, f->nbuf), false};
-    renew_decls(&r, g->body);
-    renew_stores(&r, g->body);
-    stmt_map_exprs(g->body, renew_expr, &r);
-    return g;
-}
-Stmt *func_inline(Func *into, const Func *f, Buf *const *param) {
-    Renew r = {into->a, into, NEW_ARRAY(into->a, Expr *, f->nvar + 1), NEW_ARRAY(into->a, Buf *, f->nbuf + 1), true};
-    Stmt *body = s_copy(into->a, f->body);
-    for (int i = 0; i < f->param.n; i++) r.buf[f->param.v[i]->id] = param[i];
-    renew_decls(&r, body);
-    renew_stores(&r, body);
-    stmt_map_exprs(body, renew_expr, &r);
-    return body;
 }

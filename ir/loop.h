@@ -202,6 +202,11 @@ void stmt_subst(Arena *a, Stmt *s, const Var *v, Expr *by);
 typedef Expr *(*ExprFn)(void *user, Expr *e);
 void stmt_map_exprs(Stmt *s, ExprFn fn, void *user);
 Expr *expr_map(Arena *a, Expr *e, ExprFn fn, void *user); /* bottom-up */
+Expr **e_operands(const Expr *e, int *n);                 /* as one array; a load gives its indices */
+/* Loads, stores and calls that use a buffer for which fn gives another use that one; `lead` (or NULL) goes in front of the indices. */
+typedef Buf *(*BufFn)(void *user, Buf *b);
+void stmt_map_bufs(Arena *a, Stmt *s, BufFn fn, void *user, Expr *lead);
+void stmt_move_buf(Arena *a, Stmt *s, Buf *from, Buf *to, Expr *lead); /* the same for one pair */
 
 /* loop_text.c */
 void expr_print(const Expr *e, Text *out);

@@ -173,37 +173,6 @@ static const char *renamer_name(Renamer *r, const char *base) {
     map_set(r->names, name, r);
     return name;
 }
-typedef struct SwapBuf {
-    Arena *a;
-    Buf *from, *to;
-} SwapBuf;
-static Expr *swap_load(void *user, Expr *e) {
-    SwapBuf *w = user;
-    return e->k == E_LOAD && e->u.ld.buf == w->from ? e_load(w->a, w->to, e->u.ld.idx) : e;
-}
-static Expr *swap_expr(void *user, Expr *e) { return expr_map(((SwapBuf *)user)->a, e, swap_load, user); }
-static void swap_stores(const SwapBuf *w, Stmt *s) {
-    switch (s->k) {
-    case S_FOR: swap_stores(w, s->u.loop.body); break;
-    case S_IF:
-        swap_stores(w, s->u.cond.then);
-        if (s->u.cond.other) swap_stores(w, s->u.cond.other);
-        break;
-    case S_STORE:
-        if (s->u.st.buf == w->from) s->u.st.buf = w->to;
-        break;
-    case S_CALL: {
-        Buf **b = NEW_ARRAY(w->a, Buf *, s->u.call.nbuf);
-        for (int i = 0; i < s->u.call.nbuf; i++) b[i] = s->u.call.buf[i] == w->from ? w->to : s->u.call.buf[i];
-        s->u.call.buf = b;
-        break;
-    }
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) swap_stores(w, s->u.block.v[i]);
-        break;
-    default: break;
-    }
-}
 static Var *renewed(Renamer *r, const Var *v) {
     Var *n = NEW(r->s->a, Var);
     *n = (Var){.name = renamer_name(r, v->name), .t = v->t, .id = r->s->f->nvar++};
@@ -235,12 +204,8 @@ static void rename_decls(Renamer *r, Stmt *s) {
                 Buf *b = NEW(a, Buf);
                 *b = *t->u.alloc;
                 b->name = renamer_name(r, b->name), b->id = r->s->f->nbuf++;
-                SwapBuf w = {a, t->u.alloc, b};
+                for (int j = i + 1; j < s->u.block.n; j++) stmt_move_buf(a, s->u.block.v[j], t->u.alloc, b, NULL);
                 t->u.alloc = b;
-                for (int j = i + 1; j < s->u.block.n; j++) {
-                    swap_stores(&w, s->u.block.v[j]);
-                    stmt_map_exprs(s->u.block.v[j], swap_expr, &w);
-                }
             } else rename_decls(r, t);
         }
 }

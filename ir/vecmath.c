@@ -82,17 +82,6 @@ static Slot *slot_of(Expand *x, const Expr *e) {
     if (!x->slot[at].from) x->slot[at].from = e, x->n++;
     return &x->slot[at];
 }
-static Expr **children(const Expr *e, int *n) {
-    switch (e->k) {
-    case E_LOAD: *n = e->narg; return e->u.ld.idx;
-    case E_UN:
-    case E_CAST: *n = 1; return (Expr **)e->u.a;
-    case E_BIN: *n = 2; return (Expr **)e->u.a;
-    case E_SELECT: *n = 3; return (Expr **)e->u.a;
-    case E_CALL: *n = e->narg; return e->u.arg;
-    default: *n = 0; return NULL;
-    }
-}
 static bool conditional(const Expr *e, int child) {
     return child > 0 && (e->k == E_SELECT || (e->k == E_BIN && (e->op == BIN_LAND || e->op == BIN_LOR)));
 }
@@ -103,7 +92,7 @@ static bool mark(Expand *x, const Expr *e) {
     if (s->free) return false;
     s->free = true;
     int n;
-    Expr **v = children(e, &n);
+    Expr **v = e_operands(e, &n);
     bool any = is_row(e);
     for (int i = 0; i < n; i++)
         if (!conditional(e, i)) any |= mark(x, v[i]);
@@ -114,7 +103,7 @@ static bool has_row(Expand *x, const Expr *e) { /* anywhere */
     if (s->to) return false;
     s->to = (Expr *)e;
     int n;
-    Expr **v = children(e, &n);
+    Expr **v = e_operands(e, &n);
     bool any = is_row(e);
     for (int i = 0; i < n && !any; i++) any |= has_row(x, v[i]);
     return any;
@@ -123,7 +112,7 @@ static bool movable(Expand *x, const Expr *e) {
     if (e->k == E_LOAD) return e->u.ld.buf->rank == 0 || slot_of(x, e)->free;
     if (slot_of(x, e)->free) return true;
     int n;
-    Expr **v = children(e, &n);
+    Expr **v = e_operands(e, &n);
     for (int i = 0; i < n; i++)
         if (!movable(x, v[i])) return false;
     return true;
@@ -134,7 +123,7 @@ static Expr *expand(Expand *x, Expr *e) {
     if (s->to) return s->to;
     Arena *a = x->f->a;
     int n;
-    Expr **v = children(e, &n), *o[3];
+    Expr **v = e_operands(e, &n), *o[3];
     bool change = false, free = s->free;
     if (n > 3) return e;
     for (int i = 0; i < n; i++) o[i] = expand(x, v[i]), change |= o[i] != v[i];

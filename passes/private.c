@@ -447,38 +447,6 @@ bool find_privates(Arena *tmp, const Func *f, const char *name, Privates *out) {
 }
 
 /* ---- copies */
-typedef struct Swap {
-    Arena *a;
-    Buf *from, *to;
-    Expr *strip; /* which copy */
-} Swap;
-static Expr *const *with_strip(const Swap *w, Expr *const *idx) {
-    Expr **out = NEW_ARRAY(w->a, Expr *, w->to->rank);
-    out[0] = w->strip;
-    for (int d = 0; d < w->from->rank; d++) out[d + 1] = idx[d];
-    return out;
-}
-static Expr *swap_load(void *user, Expr *e) {
-    const Swap *w = user;
-    return e->k == E_LOAD && e->u.ld.buf == w->from ? e_load(w->a, w->to, with_strip(w, e->u.ld.idx)) : e;
-}
-static Expr *swap_expr(void *user, Expr *e) { return expr_map(((Swap *)user)->a, e, swap_load, user); }
-static void swap_stores(const Swap *w, Stmt *s) {
-    switch (s->k) {
-    case S_FOR: swap_stores(w, s->u.loop.body); break;
-    case S_IF:
-        swap_stores(w, s->u.cond.then);
-        if (s->u.cond.other) swap_stores(w, s->u.cond.other);
-        break;
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) swap_stores(w, s->u.block.v[i]);
-        break;
-    case S_STORE:
-        if (s->u.st.buf == w->from) s->u.st.idx = (Expr **)with_strip(w, s->u.st.idx), s->u.st.buf = w->to;
-        break;
-    default: break;
-    }
-}
 Stmt *find_loop(Stmt *s, const char *name) {
     if (s->k == S_FOR) return strcmp(s->u.loop.v->name, name) == 0 ? s : find_loop(s->u.loop.body, name);
     for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) {
@@ -501,11 +469,8 @@ void make_private(Func *f, const Privates *p, const char *strip, const char *row
         for (int d = 0; d < b->rank; d++) dim[d + 1] = b->dim[d];
         Buf *own = buf_new(f, b->name, b->dt, b->rank + 1, dim, MEM_SCRATCH);
         own->written = b->written;
-        Swap w = {a, b, own, e_var(a, outer->u.loop.v)}, first = {a, b, own, e_int(a, 0)};
-        stmt_map_exprs(outer, swap_expr, &w);
-        swap_stores(&w, outer);
-        stmt_map_exprs(f->body, swap_expr, &first); /* the nests that start anew take the first copy */
-        swap_stores(&first, f->body);
+        stmt_move_buf(a, outer, b, own, e_var(a, outer->u.loop.v));
+        stmt_move_buf(a, f->body, b, own, e_int(a, 0)); /* the nests that start anew take the first copy */
         for (int k = 0; k < f->param.n; k++)
             if (param[k] == b) param[k] = own;
     }

@@ -31,3 +31,15 @@ const char *case_print(Case *t, const Func *f) {
     func_print(f, &out);
     return taken(t, &out);
 }
+bool case_runnable(const Program *p) {
+    int64_t bytes = p->arena_bytes;
+    for (int i = 0; i < p->g->tensors.n; i++) {
+        int64_t n, b;
+        const Tensor *t = p->g->tensors.v[i];
+        if (!type_known(&t->type)) continue;
+        if (!type_elements(&t->type, &n) || !dtype_bytes(t->type.dt, n, &b) || !add_ok(bytes, b, &bytes) || bytes > 1 << 20) return false;
+    }
+    for (int k = 0; k < p->k.n; k++)
+        if (p->k.v[k]->macs < 0 || p->k.v[k]->macs > 10000000) return false;
+    return true;
+}

@@ -2,22 +2,13 @@
 /* test_interp.c: the interpreter against plain C written beside each nest: strips and their tails, loops that must not run as
  * strips, guarded loads, reductions in order, storage types, operands that share memory. */
 #include "ir/loop.h"
+#include "case.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { N = 1500 }; /* two strips and a tail */
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = t->d.a = arena_new();
-    t->c = (Ctx){t->a, &t->d};
-}
 static void run_stats(Case *t, const char *text, void **param, InterpStats *s) {
     Func *f = func_parse(&t->c, "test.qir", text);
     ck_assert_msg(f && func_verify(&t->c, f), "%s", t->d.list.n ? t->d.list.v[0].text : "does not parse");

@@ -3,6 +3,7 @@
  * mapped nest and keeps the contents of every buffer; text form; legality; schedules. */
 #include "passes/cost.h"
 #include "codegen/target_yaml.h"
+#include "case.h"
 #include <check.h>
 #include <jansson.h>
 #include <math.h>
@@ -10,17 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = arena_new();
-    t->d.a = t->a;
-    t->c = (Ctx){t->a, &t->d};
-}
 static json_t *read_json(const char *name) {
     char path[512];
     json_error_t err;

@@ -5,22 +5,12 @@
 #include "ir/ir.h"
 #include "ir/mapping.h"
 #include "ir/sched.h"
+#include "case.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = arena_new();
-    t->d.a = t->a;
-    t->c = (Ctx){t->a, &t->d};
-}
 static uint32_t seed;
 static int rnd(int n) {
     seed = seed * 1664525u + 1013904223u;

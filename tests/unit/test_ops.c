@@ -5,6 +5,7 @@
  *   Conv(x: float32[2], w: int8[0,3])   --->   error: … at the node, and nothing else
  */
 #include "passes/passes.h"
+#include "case.h"
 #include <check.h>
 #include <math.h>
 #include <signal.h>
@@ -12,19 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = t->d.a = arena_new();
-    t->c = (Ctx){t->a, &t->d};
-    ops_init();
-}
-static void case_close(Case *t) { arena_free(t->a); }
 
 /* ---- rows */
 static int count_words(const char *s) {
@@ -424,19 +412,6 @@ static void announce(const Graph *g, uint64_t seed) {
     bug_replay = replay;
     if (getenv("QN_FUZZ_SAY")) fprintf(stderr, "%s", replay);
 }
-/* Small enough to run here: what a row cannot know about the machine is not its matter. */
-static bool runnable(const Program *p) {
-    int64_t bytes = p->arena_bytes;
-    for (int i = 0; i < p->g->tensors.n; i++) {
-        int64_t n, b;
-        const Tensor *t = p->g->tensors.v[i];
-        if (!type_known(&t->type)) continue;
-        if (!type_elements(&t->type, &n) || !dtype_bytes(t->type.dt, n, &b) || !add_ok(bytes, b, &bytes) || bytes > 1 << 20) return false;
-    }
-    for (int k = 0; k < p->k.n; k++)
-        if (p->k.v[k]->macs < 0 || p->k.v[k]->macs > 10000000) return false;
-    return true;
-}
 static void run(Case *t, const Program *p) {
     const Graph *g = p->g;
     const void **in = NEW_ARRAY(t->a, const void *, g->in.n + 1);
@@ -485,7 +460,7 @@ static void fuzz_once(const OpDef *op, uint64_t seed, Tally *n) {
     Program *p = passes_run(&t.c, g, &o);
     ck_assert_msg((p != NULL) == (t.d.errors == 0), "%d errors, %s program for\n%s", t.d.errors, p ? "a" : "no", replay);
     n->compiled += p != NULL;
-    if (p && runnable(p)) run(&t, p), n->ran++;
+    if (p && case_runnable(p)) run(&t, p), n->ran++;
     case_close(&t);
 }
 /* Operators with bodies are refused without one, and bodies are not made here: a few rounds tell all. */

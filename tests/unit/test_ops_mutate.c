@@ -6,6 +6,7 @@
  *   y: ? = Conv(x, w) {pads=[1,1,1,1]}   --->   y: ? = Conv(x, w) {pads=[1,-2,1,1]}
  */
 #include "passes/passes.h"
+#include "case.h"
 #include <check.h>
 #include <dirent.h>
 #include <math.h>
@@ -207,18 +208,6 @@ static void fill(const Tensor *t, void *p) {
         else dtype_set_i(t->type.dt, p, i, t->type.dt == DT_BOOL ? pick(2) : pick(30) ? pick(6) - 2 : (int64_t)(rnd() << 20));
     }
 }
-static bool runnable(const Program *p) {
-    int64_t bytes = p->arena_bytes;
-    for (int i = 0; i < p->g->tensors.n; i++) {
-        int64_t n, b;
-        const Tensor *t = p->g->tensors.v[i];
-        if (!type_known(&t->type)) continue;
-        if (!type_elements(&t->type, &n) || !dtype_bytes(t->type.dt, n, &b) || !add_ok(bytes, b, &bytes) || bytes > 1 << 20) return false;
-    }
-    for (int k = 0; k < p->k.n; k++)
-        if (p->k.v[k]->macs < 0 || p->k.v[k]->macs > 10000000) return false;
-    return true;
-}
 static void run(Ctx *c, const Program *p) {
     const Graph *g = p->g;
     const void **in = NEW_ARRAY(c->a, const void *, g->in.n + 1);
@@ -251,7 +240,7 @@ static int attempt(const char *text, const char *what) {
         if (d.list.v[i].severity == DIAG_ERROR) ck_assert_msg(strlen(d.list.v[i].text) > 15, "'%s' for\n%s", d.list.v[i].text, replay);
     if (!p && strcmp(what, "as it stands") == 0) diag_print_all(&d, false);
     int how = p ? 1 : 0;
-    if (p && runnable(p)) run(&c, p), how = 2;
+    if (p && case_runnable(p)) run(&c, p), how = 2;
     arena_free(d.a);
     return how;
 }

@@ -2,6 +2,7 @@
 /* test_passes.c: passes one by one (golden graphs in tests/golden/<pass>), the packer and the plan against independent checks,
  * and every golden graph interpreted with and without the optional passes: the values must agree. */
 #include "passes/internal.h"
+#include "case.h"
 #include <check.h>
 #include <dirent.h>
 #include <math.h>
@@ -9,19 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Case { /* one compilation */
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = arena_new();
-    t->d.a = t->a;
-    t->c = (Ctx){t->a, &t->d};
-    ops_init();
-}
-static void case_close(Case *t) { arena_free(t->a); }
 static Graph *parse(Case *t, const char *file, const char *text) {
     Graph *g = graph_parse(&t->c, file, text);
     if (!g) diag_print_all(&t->d, false);

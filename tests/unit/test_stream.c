@@ -8,22 +8,11 @@
 #include "ir/sched.h"
 #include "passes/cost.h"
 #include "runtime/qn_sim.h"
+#include "case.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = arena_new();
-    t->d.a = t->a;
-    t->c = (Ctx){t->a, &t->d};
-}
 
 static uint32_t seed;
 static uint32_t rnd(uint32_t n) {

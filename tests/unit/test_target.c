@@ -2,20 +2,9 @@
 /* test_target.c: the built-in targets load; damaged target files are refused with one located message each. */
 #include "codegen/target_yaml.h"
 #include "ir/ir.h"
+#include "case.h"
 #include <check.h>
 #include <string.h>
-
-typedef struct Case {
-    Arena *a;
-    Diags d;
-    Ctx c;
-} Case;
-static void case_open(Case *t) {
-    memset(t, 0, sizeof *t);
-    t->a = arena_new();
-    t->d.a = t->a;
-    t->c = (Ctx){t->a, &t->d};
-}
 
 START_TEST(test_builtins) {
     Case t;
