@@ -208,11 +208,52 @@ Buf *lower_tensor(Lower *L, Tensor *t) {
     vec_push(L->a, &L->tensor_buf, b);
     return b;
 }
+/* ---- names for products, in the outermost of the open blocks that know all their variables */
+static bool bound_in(const Lower *L, int depth, const Var *v) { /* in the open block of that depth, or by the loop that it is the body of */
+    const Stmt *b = L->open.v[depth], *above = depth ? L->open.v[depth - 1] : NULL;
+    const Stmt *last = above && above != b && above->u.block.n ? above->u.block.v[above->u.block.n - 1] : NULL;
+    if (last && last->k == S_FOR && last->u.loop.body == b && last->u.loop.v == v) return true;
+    for (int i = 0; i < b->u.block.n; i++)
+        if (b->u.block.v[i]->k == S_LET && b->u.block.v[i]->u.let.v == v) return true;
+    return false;
+}
+static int depth_of(const Lower *L, const Expr *e) { /* -1: it is not made of whole numbers that are in scope */
+    int x, y;
+    if (e->k == E_INT) return 0;
+    if (e->k == E_VAR) {
+        for (int d = L->open.n - 1; d >= 0; d--)
+            if (bound_in(L, d, e->u.v)) return d;
+        return -1;
+    }
+    if (e->k != E_BIN) return -1;
+    x = depth_of(L, e->u.a[0]), y = depth_of(L, e->u.a[1]);
+    return x < 0 || y < 0 ? -1 : x > y ? x : y;
+}
+static Expr *place_name(Lower *L, Expr *e) {
+    int d = depth_of(L, e);
+    if (d < 0) return e;
+    Stmt *b = L->open.v[d];
+    bool nested = L->open.v[L->open.n - 1] != b; /* its last statement is the one that is open */
+    int end = b->u.block.n - nested;
+    for (int i = 0; i < end; i++)
+        if (b->u.block.v[i]->k == S_LET && e_equal(b->u.block.v[i]->u.let.val, e)) return e_var(L->a, b->u.block.v[i]->u.let.v);
+    Var *v = new_var(L, "base", DT_INT64);
+    s_append(L->a, b, s_let(L->a, v, e));
+    for (int i = b->u.block.n - 1; i > end; i--) {
+        Stmt *t = b->u.block.v[i];
+        b->u.block.v[i] = b->u.block.v[i - 1], b->u.block.v[i - 1] = t;
+    }
+    return e_var(L->a, v);
+}
 /* The indices of an element in the buffer of its tensor. */
 Expr *const *lower_buffer_index(Lower *L, const Tensor *t, Expr *const *idx, Expr **flat) {
     if (!type_flat(&t->type)) return idx;
     *flat = idx[0];
-    for (int i = 1; i < t->type.rank; i++) *flat = e_add(L->a, e_mul(L->a, *flat, lower_dim(L, &t->type, i)), idx[i]);
+    for (int i = 1; i < t->type.rank; i++) {
+        Expr *dim = lower_dim(L, &t->type, i), *from = e_mul(L->a, *flat, dim);
+        if (L->affine && dim->k != E_INT && (*flat)->k != E_INT) from = place_name(L, from);
+        *flat = e_add(L->a, from, idx[i]);
+    }
     return flat;
 }
 

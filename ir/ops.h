@@ -110,6 +110,7 @@ struct Lower {
     Vec(Expr *) extent_local; /* … the variables at the top of the function that hold them */
     int extent_lets;          /* statements at the top that read them */
     bool may_let;             /* statements may be appended while an expression is built (not inside an inlined one) */
+    bool affine;              /* products of run-time extents get names outside of the loops, so that schedules see sums of multiples */
 };
 Expr *lower_load(Lower *L, Node *n, int input, Expr *const *idx);                   /* idx has the rank of that input */
 Expr *lower_load_b(Lower *L, Node *n, int input, const Type *as, Expr *const *idx); /* idx in a broader shape `as`: broadcasting applied */

@@ -51,12 +51,19 @@ Tensor *layout_block(Layout *l, Tensor *t, bool nhwc, Node *before) {
     *layout_of(l, t) = (Blocked){n->out[0], nhwc, false};
     return n->out[0];
 }
+/* For Reshape: the first axis may be one that is known at run time only, and is the operand's. */
+static Tensor *shape_of(Layout *l, const Tensor *t) {
+    int64_t dim[QN_MAX_RANK];
+    memcpy(dim, t->type.dim, sizeof dim);
+    if (type_dynamic(&t->type)) dim[0] = 0;
+    return tensor_i64s(l->g, dim, t->type.rank);
+}
 static void layout_back(Layout *l, Node *n, int out, Tensor *b, bool nhwc) {
     Tensor *y = n->out[out];
     int64_t c = layout_channels(y, nhwc);
     Node *back;
     if (c % l->lanes == 0 && b->type.dim[2] * b->type.dim[3] == 1) {
-        Tensor *in[] = {b, tensor_i64s(l->g, y->type.dim, y->type.rank)};
+        Tensor *in[] = {b, shape_of(l, y)};
         back = node_new(l->g, op_find("", "Reshape"), n, n->loc, 2, in, 1);
     } else {
         back = node_new(l->g, op_find("quern", "FromBlocked"), n, n->loc, 1, &b, 1);
@@ -227,7 +234,7 @@ static bool reduce_node(Layout *l, Node *n) {
         layout_result(l, n, m->out[0], nhwc);
         return true;
     }
-    Tensor *y = n->out[0], *rin[] = {m->out[0], tensor_i64s(l->g, y->type.dim, y->type.rank)};
+    Tensor *y = n->out[0], *rin[] = {m->out[0], shape_of(l, y)};
     Node *back = node_new(l->g, op_find("", "Reshape"), n, n->loc, 2, rin, 1);
     n->out[0] = NULL;
     node_set_out(back, 0, y);
@@ -322,6 +329,20 @@ static bool split_node(Layout *l, Node *n) {
     return true;
 }
 
+/* Of what is known at run time only the number of images may be. */
+static bool images_alone(const Type *t) {
+    for (int i = 1; t->ext && i < t->rank; i++)
+        if (t->ext[i]) return false;
+    return true;
+}
+static bool takes(const Node *n) {
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] && !images_alone(&n->in[i]->type)) return false;
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i] && !images_alone(&n->out[i]->type)) return false;
+    return true;
+}
+
 bool pass_layout(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
     Layout l = {.r = r, .g = r->g, .target = r->o->target, .lanes = target_lanes(r->o->target, 32)};
@@ -329,7 +350,7 @@ bool pass_layout(Run *r) {
     layout_budget(&l);
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
-        if (node_dynamic(n)) continue;
+        if (!takes(n)) continue;
         bool done = layout_conv(&l, n) || layout_conv_integer(&l, n) || layout_conv_transpose(&l, n) || layout_pool(&l, n) ||
                     point_node(&l, n) || concat_node(&l, n) || reduce_node(&l, n) || nearest_node(&l, n) || resize_axis_node(&l, n) ||
                     layout_pad(&l, n) || split_node(&l, n);

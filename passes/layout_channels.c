@@ -145,7 +145,8 @@ static bool moves(const Node *n) {
 }
 Tensor *layout_pick(Layout *l, Tensor *t, Node *before) {
     const Type *type = &t->type;
-    if (!moves(t->def) || type->rank != 4 || type->dt != DT_FLOAT32 || type->dim[0] != 1 || type->dim[1] < 1 || type->dim[1] > MAX_CHANNELS)
+    if (!moves(t->def) || type->rank != 4 || type->dt != DT_FLOAT32 || type->ext || type->dim[0] != 1 || type->dim[1] < 1 ||
+        type->dim[1] > MAX_CHANNELS)
         return NULL;
     int64_t c = type->dim[1], plane = type->dim[2] * type->dim[3];
     int64_t *operand = NEW_ARRAY(l->r->tmp, int64_t, c), *channel = NEW_ARRAY(l->r->tmp, int64_t, c);

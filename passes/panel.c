@@ -148,13 +148,14 @@ static Tensor *words_of(Graph *g, const Tensor *w) {
 /* x with zeros behind its last axis, up to whole words. */
 static Tensor *whole_words(Graph *g, Node *n, Tensor *x) {
     const Type *t = &x->type;
-    int64_t pads[2 * QN_MAX_RANK] = {0}, dim[QN_MAX_RANK], last = t->rank - 1;
-    memcpy(dim, t->dim, sizeof dim);
-    dim[last] = ceil_div(t->dim[last], WORD_BYTES) * WORD_BYTES;
-    pads[2 * t->rank - 1] = dim[last] - t->dim[last];
+    int64_t pads[2 * QN_MAX_RANK] = {0}, last = t->rank - 1;
+    Type whole = *t;
+    whole.dim[last] = ceil_div(t->dim[last], WORD_BYTES) * WORD_BYTES;
+    pads[2 * t->rank - 1] = whole.dim[last] - t->dim[last];
     if (!pads[2 * t->rank - 1]) return x;
     Node *k = node_new(g, op_find("", "Pad"), n, n->loc, 2, (Tensor *[]){x, tensor_i64s(g, pads, 2 * t->rank)}, 1);
-    node_set_out(k, 0, tensor_new(g, NULL, t->dt, t->rank, dim));
+    node_set_out(k, 0, tensor_new(g, NULL, t->dt, t->rank, whole.dim));
+    k->out[0]->type = whole;
     return k->out[0];
 }
 /* -zero times the sums of w's columns: what the products with a zero point make of them is taken away. NULL: nothing is. */
@@ -168,12 +169,11 @@ static Tensor *less_zero(Graph *g, Node *n, const Tensor *w, Tensor *zero) {
 static bool packable(const Tensor *w) {
     return is_const(w) && w->type.dt == DT_FLOAT32 && w->type.rank == 2 && w->type.dim[0] > 0 && w->type.dim[1] >= 4;
 }
-/* Of what is known at run time only the rows may be, and places have to be sums of multiples all the same. */
+/* Of what is known at run time only the rows may be. */
 static bool rows_alone(const Node *n) {
-    if (!op_is(n, "MatMul")) return false;
+    if (!op_is(n, "MatMul") && !op_is(n, "Gemm") && !op_is(n, "MatMulInteger")) return false;
     const Type *a = &n->in[0]->type, *o = &n->out[0]->type;
-    if (a->rank < 2 || type_flat(a) || type_flat(o)) return false;
-    return !(a->ext && a->ext[a->rank - 1]) && !(o->ext && o->ext[o->rank - 1]);
+    return a->rank >= 2 && !(a->ext && a->ext[a->rank - 1]) && !(o->ext && o->ext[o->rank - 1]);
 }
 static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tensor *added) { /* added to the product; may be NULL */
     Graph *g = r->g;
@@ -214,6 +214,7 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     if (added) {
         Node *add = node_new(g, op_find("", "Add"), n, n->loc, 2, (Tensor *[]){y, added}, 1);
         y = tensor_new(g, NULL, o->dt, o->rank, o->dim);
+        y->type = *o;
         node_set_out(add, 0, y);
     }
     tensor_replace(g, old, y, true);
@@ -242,12 +243,12 @@ bool pass_panel(Run *r) {
     Map *done = map_new(r->tmp);
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
-        if (node_dynamic(n) && !rows_alone(n)) continue;
         Node *before = n->prev;
         if (panel_recurrent(r, n)) { /* goes on with the product it has put there */
             next = before ? before->next : r->g->first;
             continue;
         }
+        if (node_dynamic(n) && !rows_alone(n)) continue;
         if (integers(r, done, n)) continue;
         if ((!op_is(n, "MatMul") && !plain_gemm(n)) || !packable(n->in[1])) continue;
         int64_t all = tensor_elements(n->out[0]);

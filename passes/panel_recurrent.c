@@ -30,14 +30,15 @@ static Tensor *pack(Graph *g, const Tensor *r, int64_t hidden, int64_t from, int
 }
 static Tensor *product(Graph *g, Node *n, const Tensor *w) { /* of all inputs with W' */
     const float *src = w->data;
-    const Type *x = &n->in[X]->type;
+    Type of = n->in[X]->type;
     int64_t cols = w->type.dim[0] * w->type.dim[1], depth = w->type.dim[2];
     float *to;
     Tensor *t = floats(g, arena_printf(g->a, "%s.turned", w->name), 2, (int64_t[]){depth, cols}, &to);
     for (int64_t c = 0; c < cols; c++)
         for (int64_t k = 0; k < depth; k++) to[k * cols + c] = src[c * depth + k];
     Tensor *z = build(g, n, "MatMul", 2, (Tensor *[]){n->in[X], t});
-    type_set(&z->type, DT_FLOAT32, 3, (int64_t[]){x->dim[0], x->dim[1], cols});
+    of.dim[2] = cols; /* steps and samples may be known at run time only */
+    z->type = of;
     return z;
 }
 /* The biases of a gate meet in one sum, but for the one that GRU scales: that is *scaled. */
@@ -58,7 +59,7 @@ static Tensor *add_bias(Graph *g, Node *n, Tensor *z, int64_t hidden, int64_t ga
             if (alone) apart[d * hidden + c - (gates - 1) * hidden] = rec;
         }
     Tensor *y = build(g, n, "Add", 2, (Tensor *[]){z, t});
-    type_set(&y->type, DT_FLOAT32, z->type.rank, z->type.dim);
+    y->type = z->type;
     return y;
 }
 static bool constant(const Tensor *t) { return is_const(t) && t->type.dt == DT_FLOAT32 && tensor_elements(t) > 0; }
@@ -92,6 +93,7 @@ bool panel_recurrent(Run *r, Node *n) {
         Tensor *old = n->out[i];
         if (!old) continue;
         Tensor *y = tensor_new(g, NULL, old->type.dt, old->type.rank, old->type.dim);
+        y->type = old->type;
         node_set_out(k, i, y);
         tensor_replace(g, old, y, true);
         y->name = old->name;

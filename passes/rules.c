@@ -174,8 +174,8 @@ static bool apply(Rewriter *w, const Rule *rule, Node *root, Node *before, Tenso
 }
 /* Builders which do not write extents down as numbers: only these may touch nodes with run-time extents. */
 static bool takes_extents(BuildFn b) {
-    static const BuildFn ok[] = {build_take_x,   build_take_inner, build_square_x,  build_fold_bn,
-                                 build_fold_add, build_fold_mul,   build_move_pads, build_compose_perm};
+    static const BuildFn ok[] = {build_take_x,   build_take_inner, build_square_x,     build_fold_bn,     build_fold_add,
+                                 build_fold_mul, build_move_pads,  build_compose_perm, build_transpose_w, build_scale_shift};
     for (size_t i = 0; i < sizeof ok / sizeof *ok; i++)
         if (ok[i] == b) return true;
     return false;

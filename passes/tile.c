@@ -6,7 +6,6 @@
  *   for m, n, k: …   --->   split n 32 n_o n_i; split m 12 m_o m_i; reorder …; unroll m_i; vectorise n_l
  */
 #include "tile.h"
-#include "ir/extent.h"
 #include "ir/vecmath.h"
 #include "vectorise.h"
 #include <string.h>
@@ -26,11 +25,6 @@ static const Node *anchor_of(const Kernel *k) {
         if (k->nodes.n == 1 || k->nodes.v[i]->role == ROLE_ANCHOR) return k->nodes.v[i];
     return NULL;
 }
-static bool kernel_dynamic(const Kernel *k) {
-    for (int i = 0; i < k->nodes.n; i++)
-        if (node_dynamic(k->nodes.v[i])) return true;
-    return false;
-}
 bool tile_wide(const Kernel *k) {
     for (int i = 0; i < k->nodes.n; i++)
         if (k->nodes.v[i]->out[0] && k->nodes.v[i]->out[0]->type.dt == DT_FLOAT64) return true;
@@ -44,7 +38,7 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     bool ok = true;
     for (size_t i = 0; job.anchor && rows[i].fn; i++) {
         if (strcmp(rows[i].op, job.anchor->op->name) != 0 || strcmp(rows[i].domain, job.anchor->op->domain) != 0) continue;
-        if ((!kernel_dynamic(k) || rows[i].fn == tile_matmul_panel) && rows[i].fn(&job) && steps.n) ok = sched_run(r->c, k->f, steps.s);
+        if (rows[i].fn(&job) && steps.n) ok = sched_run(r->c, k->f, steps.s);
         break;
     }
     if (!ok) {

@@ -20,7 +20,12 @@ bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes) {
     const Node *n = x->n;
     const int64_t *out = n->attr[BLK_OUT].is;
     if (!infer_blocked_lists(x)) return false;
-    return infer_out(x, 0, n->in[0]->type.dt, 5, (int64_t[]){n->in[0]->type.dim[0], blocks, out[0], out[1], lanes});
+    return infer_blocked_out(x, n->in[0]->type.dt, blocks, (Expr *[]){e_int(x->g->a, out[0]), e_int(x->g->a, out[1])}, lanes);
+}
+bool infer_blocked_out(Infer *x, DType dt, int64_t blocks, Expr *const *plane, int64_t lanes) {
+    Arena *a = x->g->a;
+    Expr *e[] = {type_extent(x->g, &x->n->in[0]->type, 0), e_int(a, blocks), plane[0], plane[1], e_int(a, lanes)};
+    return infer_extents(x, 0, dt, 5, e);
 }
 bool infer_conv_blocked(Infer *x) {
     const Node *n = x->n;
@@ -51,15 +56,17 @@ bool infer_to_blocked(Infer *x) {
     bool last = attr_i(x->n, TOB_NHWC) != 0;
     if (t->rank != 4 || t->dim[last ? 3 : 1] != c)
         return infer_error(x, "the input is not a tensor of rank 4 with %lld channels", (long long)c);
-    return infer_out(x, 0, t->dt, 5, (int64_t[]){t->dim[0], ceil_div(c, lanes), t->dim[last ? 1 : 2], t->dim[last ? 2 : 3], lanes});
+    Expr *plane[] = {type_extent(x->g, t, last ? 1 : 2), type_extent(x->g, t, last ? 2 : 3)};
+    return infer_blocked_out(x, t->dt, ceil_div(c, lanes), plane, lanes);
 }
 bool infer_from_blocked(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     int64_t lanes = attr_i(x->n, TOB_LANES), c = attr_i(x->n, TOB_CHANNELS);
     if (t->rank != 5 || t->dim[4] != lanes || t->dim[1] != ceil_div(c, lanes))
         return infer_error(x, "the input is not blocked by %lld", (long long)lanes);
-    if (attr_i(x->n, TOB_NHWC)) return infer_out(x, 0, t->dt, 4, (int64_t[]){t->dim[0], t->dim[2], t->dim[3], c});
-    return infer_out(x, 0, t->dt, 4, (int64_t[]){t->dim[0], c, t->dim[2], t->dim[3]});
+    Expr *n = type_extent(x->g, t, 0), *h = type_extent(x->g, t, 2), *w = type_extent(x->g, t, 3), *all = e_int(x->g->a, c);
+    if (attr_i(x->n, TOB_NHWC)) return infer_extents(x, 0, t->dt, 4, (Expr *[]){n, h, w, all});
+    return infer_extents(x, 0, t->dt, 4, (Expr *[]){n, all, h, w});
 }
 Expr *compute_to_blocked(Lower *L, Node *n, int out, Expr *const *idx) {
     (void)out;
@@ -100,7 +107,8 @@ bool infer_channels_blocked(Infer *x) {
         if (op->is[i] >= n->nin || op->is[i] < -1 || ch->is[i] < 0 ||
             (op->is[i] >= 0 && ch->is[i] >= n->in[op->is[i]]->type.dim[1] * lanes))
             return infer_error(x, "channel %lld is picked from outside an operand", (long long)i);
-    return infer_out(x, 0, t->dt, 5, (int64_t[]){t->dim[0], ceil_div(op->n, lanes), t->dim[2], t->dim[3], lanes});
+    Expr *plane[] = {type_extent(x->g, t, 2), type_extent(x->g, t, 3)};
+    return infer_blocked_out(x, t->dt, ceil_div(op->n, lanes), plane, lanes);
 }
 /* Lanes [from, to) of a block of the result: consecutive ones of an operand's block, or zeros (k < 0). */
 static void pick_run(Site *s, Expr *const *at, int64_t from, int64_t to, int64_t k, int64_t channel) {
@@ -119,7 +127,7 @@ bool lower_channels_blocked(Lower *L, Node *n) {
     const Type *o = &n->out[0]->type;
     const Attr *op = &n->attr[PICK_OPERAND], *ch = &n->attr[PICK_CHANNEL];
     Site s = {.L = L, .n = n, .lanes = o->dim[4]};
-    Expr *at[5] = {lower_loop(L, "n", o->dim[0])};
+    Expr *at[5] = {lower_loop_to(L, "n", lower_dim(L, o, 0))};
     for (int64_t b = 0; b < o->dim[1]; b++) {
         at[1] = e_int(L->a, b), at[2] = lower_loop(L, "h", o->dim[2]), at[3] = lower_loop(L, "w", o->dim[3]);
         for (int64_t from = 0, to; from < s.lanes; from = to) {
@@ -183,7 +191,7 @@ static bool channel_nests(Lower *L, Node *n, RedOp red, BlockFn fn) {
     site_init(&s, L, n, o->dim[4]);
     DType t = dtype_compute(o->dt);
     Channel c = {.red = red, .start = red == RED_MAX ? e_lower_bound(L->a, t) : e_lit(L->a, t, 0)};
-    s.at_n = lower_loop(L, "n", o->dim[0]);
+    s.at_n = lower_loop_to(L, "n", lower_dim(L, o, 0));
     c.block = lower_loop(L, "cb", o->dim[1]);
     site_rows(&s, e_int(L->a, 0), e_int(L->a, s.h.out), fn, &c);
     lower_ends(L, 2);

@@ -252,14 +252,14 @@ bool infer_conv_integer_blocked(Infer *x) {
     if (w->rank != 7 || in->rank != 5 || in->dim[4] % WORD_BYTES || dtype_info[in->dt].bits != 8 || w->dt != DT_INT32)
         return infer_error(x, "expected an input of 5 dims, the last one whole words of bytes, and weights of 7");
     if (!infer_blocked_lists(x)) return false;
-    int64_t dim[] = {in->dim[0], ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), out[0], out[1], w->dim[6]};
-    return infer_out(x, 0, DT_INT32, 5, dim);
+    Expr *plane[] = {e_int(x->g->a, out[0]), e_int(x->g->a, out[1])};
+    return infer_blocked_out(x, DT_INT32, ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), plane, w->dim[6]);
 }
 bool lower_conv_blocked(Lower *L, Node *n) {
     Site s;
     ConvSite c = {.weight = 1, .bias = n->nin > 2 ? 2 : -1, .border = n->nin > 3 ? 3 : 0, .step = {1, 1}};
     site_init(&s, L, n, n->in[1]->type.dim[6]);
-    s.at_n = lower_loop(L, "n", n->out[0]->type.dim[0]);
+    s.at_n = lower_loop_to(L, "n", lower_dim(L, &n->out[0]->type, 0));
     conv_nest(&s, &c);
     lower_end(L);
     return true;
@@ -302,7 +302,7 @@ bool lower_conv_transpose_blocked(Lower *L, Node *n) {
     const int64_t *k = n->attr[BLK_KERNEL].is, *u = n->attr[BLK_STRIDES].is, *pad = n->attr[BLK_PADS].is, *out = n->attr[BLK_OUT].is;
     site_init(&s, L, n, n->in[2]->type.dim[6]);
     int64_t in[2] = {s.h.in, s.w.in};
-    s.at_n = lower_loop(L, "n", n->out[0]->type.dim[0]);
+    s.at_n = lower_loop_to(L, "n", lower_dim(L, &n->out[0]->type, 0));
     for (int64_t p = 0; p < u[0] * u[1]; p++) {
         ConvSite c = {.weight = 2 + (int)p, .bias = 1, .step = {u[0], u[1]}, .phase = {p / u[1], p % u[1]}};
         s.h = transposed_window(in[0], out[0], k[0], u[0], pad[0], c.phase[0]);

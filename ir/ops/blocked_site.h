@@ -28,6 +28,8 @@ typedef struct Part { /* of a block's outputs: those for which a tap reads insid
 
 /* The lengths of the attributes that all share; the result [N, blocks, out, lanes] as well. */
 bool infer_blocked_lists(Infer *x);
+/* The result [N of input 0, blocks, plane, lanes]. */
+bool infer_blocked_out(Infer *x, DType dt, int64_t blocks, Expr *const *plane, int64_t lanes);
 bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes);
 void site_init(Site *s, Lower *L, Node *n, int64_t lanes);
 Part site_whole(const Site *s);

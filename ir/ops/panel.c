@@ -285,6 +285,7 @@ bool lower_matmul_panel(Lower *L, Node *n) {
     const Type *o = &n->out[0]->type;
     Part p = {.L = L, .n = n, .axis = row_axis(o, attr_i(n, ROWS))};
     int64_t strip = attr_i(n, STRIP), block = attr_i(n, ROWS);
+    L->affine = true;
     p.outer = p.axis;
     for (int d = o->rank - 2; d >= 0; d--)
         if (d != p.axis && o->dim[d] > 1) p.outer = d;

@@ -296,15 +296,32 @@ static void put_block(Product *p, Buf *to, Expr *panel, Expr *row, int64_t rows)
               RED_NONE);
     lower_ends(L, 2);
 }
+/* As many samples as there are at run time: in blocks, the rest one by one. */
+static void some_blocks(Product *p, Buf *to, Expr *panel, int64_t rows) {
+    Lower *L = p->L;
+    Cell *c = p->c;
+    Arena *a = L->a;
+    Expr *from = e_int(a, 0);
+    for (int64_t size = rows;; size = 1) {
+        Expr *count = lower_let(L, panel_name(L, "count", c->part), e_div(a, e_sub(a, c->samples, from), e_int(a, size)));
+        Expr *block = lower_loop_to(L, panel_name(L, "mo", c->part), count);
+        put_block(p, to, panel, e_add(a, from, e_mul(a, block, e_int(a, size))), size);
+        lower_end(L);
+        if (size == 1) return;
+        from = lower_let(L, panel_name(L, "from", c->part), e_mul(a, count, e_int(a, size)));
+    }
+}
 static void put_products(Lower *L, Cell *c, int input, Buf *state, Buf *to) {
     Product p = {L, c, input, state, NULL, NULL};
     int64_t rows = min_i64(attr_i(c->n, A_ROWS), c->batch), panels = c->n->in[input]->type.dim[0] / ndir(c->n);
     Expr *panel = lower_loop(L, panel_name(L, "p", c->part), panels);
     p.panel = e_add(L->a, panel, e_mul(L->a, c->d, e_int(L->a, panels)));
-    Expr *block = lower_loop(L, panel_name(L, "mo", c->part), c->batch / rows);
-    put_block(&p, to, panel, e_mul(L->a, block, e_int(L->a, rows)), rows);
-    lower_end(L);
-    if (c->batch % rows) put_block(&p, to, panel, e_int(L->a, c->batch / rows * rows), c->batch % rows);
+    if (c->samples->k == E_INT) {
+        Expr *block = lower_loop(L, panel_name(L, "mo", c->part), c->batch / rows);
+        put_block(&p, to, panel, e_mul(L->a, block, e_int(L->a, rows)), rows);
+        lower_end(L);
+        if (c->batch % rows) put_block(&p, to, panel, e_int(L->a, c->batch / rows * rows), c->batch % rows);
+    } else some_blocks(&p, to, panel, rows);
     lower_end(L);
 }
 static Expr *bias_r(Lower *L, const Cell *c) {
@@ -416,6 +433,7 @@ static void put_direction(Lower *L, Cell *c, bool both) {
 bool lower_recurrent(Lower *L, Node *n) {
     const Type *t = &n->in[I_X]->type;
     bool panel = is_panel(n);
+    L->affine = panel;
     Cell c = {.n = n,
               .kd = kind_of(n),
               .t = dtype_compute(t->dt),

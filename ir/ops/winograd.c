@@ -7,7 +7,7 @@
  *               for mo:  for pos, tiles: s[pos,tile] = sum over cb, c of v[pos,cb,tile,c] * u[mo,pos,cb,c]
  *                        for tile: y[mo,…] = A' s A + b
  */
-#include "blocked.h"
+#include "blocked_site.h"
 
 /* F(4x4) interpolates at 0, 3/4, -3/4, 3/2, -3/2 and infinity: with 1, -1, 2 and -2 factors are shorter, but differences three times as
  * large. All factors of B and A are exact in float32. */
@@ -33,7 +33,8 @@ bool infer_winograd(Infer *x) {
         return infer_error(x, "the input has %d dims, expected 5, the weights %d, expected 6; out and pads need 2 values, tile 4", t->rank,
                            u->rank);
     const int64_t *out = n->attr[WGD_OUT].is;
-    return infer_out(x, 0, t->dt, 5, (int64_t[]){t->dim[0], ceil_div(attr_i(n, WGD_FEATURES), u->dim[5]), out[0], out[1], u->dim[5]});
+    Expr *plane[] = {e_int(x->g->a, out[0]), e_int(x->g->a, out[1])};
+    return infer_blocked_out(x, t->dt, ceil_div(attr_i(n, WGD_FEATURES), u->dim[5]), plane, u->dim[5]);
 }
 int64_t macs_winograd(const Node *n) { /* those of the convolution */
     const int64_t *o = n->attr[WGD_OUT].is;
@@ -329,7 +330,7 @@ bool lower_winograd(Lower *L, Node *n) {
     w.panel = vecs;
     w.v = lower_temp(L, "inputs", w.t, 3, (int64_t[]){w.side * w.side, spread(in->dim[1] * w.tiles), w.lanes});
     w.s = lower_temp(L, "sums", w.t, 3, (int64_t[]){w.side * w.side, spread(w.tiles * vecs), w.lanes});
-    w.at_n = lower_loop(L, "n", in->dim[0]);
+    w.at_n = lower_loop_to(L, "n", lower_dim(L, in, 0));
     w.first = e_mul(a, lower_loop(L, "ro", strips), e_int(a, w.rows));
     inputs(&w);
     for (int part = 0; part < 2; part++) { /* whole panels, and the one that is left */
