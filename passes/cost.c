@@ -14,33 +14,43 @@ enum { MAX_LOOPS = QN_MAX_LEVELS * 2 * QN_MAX_LEVEL_LOOPS };
 typedef struct Loop {
     int level, dim;
     int64_t factor, step; /* step: change of the dim's index when the loop advances */
+    int64_t outside;      /* iterations of the temporal loops outside it */
     bool spatial;
 } Loop;
 typedef struct Nest {
     const Mapping *m;
     Counting how;
-    bool floor; /* arrivals are the different words instead */
-    int n;
-    Loop loop[MAX_LOOPS]; /* outermost first, factors of 1 left out */
+    bool floor;                      /* arrivals are the different words instead */
+    int n, first[QN_MAX_LEVELS + 1]; /* loops; the first of each level */
+    Loop loop[MAX_LOOPS];            /* outermost first, factors of 1 left out */
+    int64_t tile[QN_MAX_LEVELS + 1][QN_MAX_DIMS];
 } Nest;
 
 const char *const counting_name[2] = {"timeloop", "survey"};
 
 static void nest_build(const Mapping *m, Nest *k) {
-    int64_t step[QN_MAX_DIMS];
+    int nlevel = m->target->nlevel;
+    int64_t outside = 1;
     k->m = m, k->n = 0;
-    for (int l = 0; l < m->target->nlevel; l++) {
+    for (int l = 0; l < nlevel; l++) {
         const MapLevel *v = &m->level[l];
+        k->first[l] = k->n;
         for (int i = 0; i < v->ntemporal + v->nspatial; i++) {
             bool spatial = i >= v->ntemporal;
             const MapLoop *x = spatial ? &v->spatial[i - v->ntemporal] : &v->temporal[i];
-            if (x->factor > 1) k->loop[k->n++] = (Loop){l, x->dim, x->factor, 1, spatial};
+            if (x->factor < 2) continue;
+            k->loop[k->n++] = (Loop){l, x->dim, x->factor, 1, outside, spatial};
+            if (!spatial) outside *= x->factor;
         }
     }
-    for (int d = 0; d < m->problem->ndim; d++) step[d] = 1;
-    for (int i = k->n - 1; i >= 0; i--) {
-        k->loop[i].step = step[k->loop[i].dim];
-        step[k->loop[i].dim] *= k->loop[i].factor;
+    k->first[nlevel] = k->n;
+    for (int d = 0; d < m->problem->ndim; d++) k->tile[nlevel][d] = 1;
+    for (int l = nlevel - 1; l >= 0; l--) {
+        memcpy(k->tile[l], k->tile[l + 1], sizeof k->tile[l]);
+        for (int i = k->first[l + 1] - 1; i >= k->first[l]; i--) {
+            k->loop[i].step = k->tile[l][k->loop[i].dim];
+            k->tile[l][k->loop[i].dim] *= k->loop[i].factor;
+        }
     }
 }
 
@@ -51,6 +61,11 @@ static int64_t axis_step(const ProblemAxis *a, const Loop *l) {
         if (a->dim[i] == l->dim) s += a->coef[i] * l->step;
     return s;
 }
+static int64_t axis_length(const ProblemAxis *a, const int64_t *extent) {
+    int64_t len = 1;
+    for (int i = 0; i < a->n; i++) len += (extent[a->dim[i]] - 1) * a->coef[i];
+    return len;
+}
 
 /* At least so many different words pass through one instance of `level`: of a sum of dims at least one less than the values of
  * all its dims together differ. */
@@ -58,8 +73,8 @@ static int64_t different_words(const Nest *k, int level, int tensor) {
     const ProblemTensor *t = &k->m->problem->tensor[tensor];
     int64_t values[QN_MAX_DIMS], words = 1;
     for (int d = 0; d < k->m->problem->ndim; d++) values[d] = k->m->problem->extent[d];
-    for (int i = 0; i < k->n; i++)
-        if (k->loop[i].spatial && k->loop[i].level < level) values[k->loop[i].dim] /= k->loop[i].factor;
+    for (int i = 0; i < k->first[level]; i++)
+        if (k->loop[i].spatial) values[k->loop[i].dim] /= k->loop[i].factor;
     for (int a = 0; a < t->rank; a++) {
         int64_t sum = 1;
         for (int i = 0; i < t->axis[a].n; i++) sum += values[t->axis[a].dim[i]] - 1;
@@ -68,22 +83,14 @@ static int64_t different_words(const Nest *k, int level, int tensor) {
     return words;
 }
 
-/* Words that arrive in one instance of `level` over the whole run. */
-static int64_t arrivals(const Nest *k, int level, int tensor) {
+/* Words that arrive in one instance of `level`, whose tile has `box` of them, over the whole run. */
+static int64_t arrivals(const Nest *k, int level, int tensor, int64_t box) {
     const ProblemTensor *t = &k->m->problem->tensor[tensor];
-    int64_t extent[QN_MAX_DIMS], len[QN_MAX_AXES], back[QN_MAX_AXES] = {0}, box = 1, outside = 1, total;
-    mapping_tile(k->m, level, extent);
-    for (int a = 0; a < t->rank; a++) {
-        len[a] = 1;
-        for (int i = 0; i < t->axis[a].n; i++) len[a] += (extent[t->axis[a].dim[i]] - 1) * t->axis[a].coef[i];
-        box *= len[a];
-    }
-    total = box;
-    for (int i = 0; i < k->n; i++)
-        if (k->loop[i].level < level && !k->loop[i].spatial) outside *= k->loop[i].factor;
-    for (int i = k->n - 1; i >= 0; i--) { /* innermost first; `back` is the fall-back of the loops inside loop i */
+    int64_t len[QN_MAX_AXES], back[QN_MAX_AXES] = {0}, total = box;
+    for (int a = 0; a < t->rank; a++) len[a] = axis_length(&t->axis[a], k->tile[level]);
+    for (int i = k->first[level] - 1; i >= 0; i--) { /* innermost first; `back` is the fall-back of the loops inside loop i */
         const Loop *l = &k->loop[i];
-        if (l->level >= level || l->spatial) continue;
+        if (l->spatial) continue;
         int64_t overlap = 1;
         for (int a = 0; a < t->rank; a++) {
             int64_t s = axis_step(&t->axis[a], l);
@@ -91,19 +98,20 @@ static int64_t arrivals(const Nest *k, int level, int tensor) {
             overlap *= max_i64(0, len[a] - (moved < 0 ? -moved : moved));
             back[a] += s * (l->factor - 1);
         }
-        outside /= l->factor;
-        total += outside * (l->factor - 1) * (box - overlap);
+        total += l->outside * (l->factor - 1) * (box - overlap);
     }
     return total;
 }
 
-/* The loops of some levels (a bit each) and of one kind that move an axis, smallest step first. */
-static int sorted_steps(const Nest *k, unsigned levels, const ProblemAxis *a, bool spatial, int64_t *step, int64_t *factor) {
+/* The loops from place `from` to before `to`, of one kind and of some levels (a bit each), that move an axis, smallest step first. */
+static int sorted_steps(const Nest *k, int from, int to, unsigned levels, const ProblemAxis *a, bool spatial, int64_t *step,
+                        int64_t *factor) {
     int n = 0;
-    for (int i = k->n - 1; i >= 0; i--) {
+    for (int i = to - 1; i >= from; i--) {
         const Loop *l = &k->loop[i];
+        if (l->spatial != spatial || !(levels >> l->level & 1)) continue;
         int64_t s = axis_step(a, l);
-        if (l->spatial != spatial || !(levels >> l->level & 1) || !s) continue;
+        if (!s) continue;
         int at = n++;
         for (; at > 0 && step[at - 1] > s; at--) step[at] = step[at - 1], factor[at] = factor[at - 1];
         step[at] = s, factor[at] = l->factor;
@@ -138,19 +146,30 @@ static int64_t distinct_sums(const int64_t *step, const int64_t *factor, int n) 
 }
 
 /* Instances of `inner` below one instance of `outer` that hold different words of the tensor in the same step. Each dim is in
- * at most one axis of a tensor, so the axes are independent. */
+ * at most one axis of a tensor, so the axes are independent; the loops of one dim make different indices. */
 static int64_t distinct_below(const Nest *k, int outer, int inner, int tensor) {
     const ProblemTensor *t = &k->m->problem->tensor[tensor];
-    int64_t total = 1;
-    unsigned sharing = 0;
-    for (int l = outer; l < inner; l++) sharing |= (unsigned)!no_sharing(k->m, l, tensor) << l;
-    for (int i = 0; i < k->n; i++) {
+    int64_t total = 1, of[QN_MAX_DIMS];
+    unsigned moved = 0, sharing = 0; /* dims, levels */
+    for (int i = k->first[outer]; i < k->first[inner]; i++) {
         const Loop *l = &k->loop[i];
-        if (l->spatial && l->level >= outer && l->level < inner && !(sharing >> l->level & 1)) total *= l->factor;
+        if (!l->spatial) continue;
+        if (no_sharing(k->m, l->level, tensor)) {
+            total *= l->factor;
+            continue;
+        }
+        of[l->dim] = moved >> l->dim & 1 ? of[l->dim] * l->factor : l->factor;
+        moved |= 1u << l->dim, sharing |= 1u << l->level;
     }
     for (int a = 0; a < t->rank; a++) {
+        const ProblemAxis *x = &t->axis[a];
         int64_t step[MAX_LOOPS], factor[MAX_LOOPS];
-        total *= distinct_sums(step, factor, sorted_steps(k, sharing, &t->axis[a], true, step, factor));
+        int dims = 0, one = 0;
+        for (int i = 0; i < x->n; i++)
+            if (moved >> x->dim[i] & 1) one = x->dim[i], dims++;
+        if (dims == 1) total *= of[one];
+        if (dims < 2) continue;
+        total *= distinct_sums(step, factor, sorted_steps(k, k->first[outer], k->first[inner], sharing, x, true, step, factor));
     }
     return total;
 }
@@ -159,20 +178,19 @@ static int64_t distinct_below(const Nest *k, int outer, int inner, int tensor) {
  * outside the level restrict what comes by. */
 static int64_t outputs_of_instance(const Nest *k, int level, int tensor) {
     const ProblemTensor *t = &k->m->problem->tensor[tensor];
-    int64_t words = 1;
-    for (int a = 0; a < t->rank; a++) {
-        words *= k->m->problem->extent[t->axis[a].dim[0]];
-        for (int i = 0; i < k->n; i++)
-            if (k->loop[i].spatial && k->loop[i].level < level && k->loop[i].dim == t->axis[a].dim[0]) words /= k->loop[i].factor;
-    }
-    return words;
+    int64_t words = 1, spread = 1;
+    unsigned dims = 0;
+    for (int a = 0; a < t->rank; a++) words *= k->m->problem->extent[t->axis[a].dim[0]], dims |= 1u << t->axis[a].dim[0];
+    for (int i = 0; i < k->first[level]; i++)
+        if (k->loop[i].spatial && dims >> k->loop[i].dim & 1) spread *= k->loop[i].factor;
+    return words / spread;
 }
 
 /* Values of one axis that the boxes of one instance cover: blocks of `len` at all sums of the temporal steps outside the level. -1: they
  * interleave. */
 static int64_t covered(const Nest *k, int level, const ProblemAxis *a, int64_t len) {
     int64_t step[MAX_LOOPS], factor[MAX_LOOPS], blocks = 1, span = len;
-    int n = sorted_steps(k, (1u << level) - 1, a, false, step, factor);
+    int n = sorted_steps(k, 0, k->first[level], ~0u, a, false, step, factor);
     for (int i = 0; i < n; i++) { /* smallest step first */
         if (blocks == 1 && step[i] <= span) len += step[i] * (factor[i] - 1);
         else if (step[i] < span) return -1;
@@ -186,12 +204,9 @@ int64_t mapping_distinct_words(const Mapping *m, int level, int tensor) {
     if (mapping_ragged(m)) return walked_distinct(m, level, tensor);
     nest_build(m, &k);
     const ProblemTensor *t = &m->problem->tensor[tensor];
-    int64_t extent[QN_MAX_DIMS], words = 1;
-    mapping_tile(m, level, extent);
+    int64_t words = 1;
     for (int a = 0; a < t->rank; a++) {
-        int64_t len = 1;
-        for (int i = 0; i < t->axis[a].n; i++) len += (extent[t->axis[a].dim[i]] - 1) * t->axis[a].coef[i];
-        len = covered(&k, level, &t->axis[a], len);
+        int64_t len = covered(&k, level, &t->axis[a], axis_length(&t->axis[a], k.tile[level]));
         if (len < 0) return walked_distinct(m, level, tensor);
         words *= len;
     }
@@ -208,10 +223,9 @@ static void count_tensor(const Nest *k, int tensor, MappingCounts *c) {
     for (int l = nlevel - 1; l >= 0; l--) {
         if (!(m->level[l].keep >> tensor & 1)) continue;
         Access *x = &c->at[l][tensor];
-        int64_t extent[QN_MAX_DIMS], traffic = c->instances[l] * distinct_below(k, l, inner, tensor) * down;
-        mapping_tile(m, l, extent);
-        x->tile_words = problem_box(m->problem, tensor, extent);
-        down = k->floor ? max_i64(different_words(k, l, tensor), x->tile_words) : arrivals(k, l, tensor);
+        int64_t traffic = c->instances[l] * distinct_below(k, l, inner, tensor) * down;
+        x->tile_words = problem_box(m->problem, tensor, k->tile[l]);
+        down = k->floor ? max_i64(different_words(k, l, tensor), x->tile_words) : arrivals(k, l, tensor, x->tile_words);
         if (l) x->fills = c->instances[l] * down;
         if (output && k->how == COUNT_SURVEY && inner == nlevel) x->updates = x->reads = traffic;
         else if (output) x->updates = traffic, x->reads = traffic - c->instances[l] * outputs_of_instance(k, l, tensor);
@@ -220,10 +234,16 @@ static void count_tensor(const Nest *k, int tensor, MappingCounts *c) {
     }
 }
 
+/* The outermost level that has several instances; nlevel: the multiply-adds, if any. */
+static int array_level(const Target *t) {
+    for (int l = 0; l < t->nlevel; l++)
+        if (level_fan(&t->level[l]) > 1) return l + 1;
+    return t->nlevel;
+}
 /* Words that cross the array's network for one tensor. */
-static int64_t array_words(const Mapping *m, const MappingCounts *c, int tensor) {
-    for (int l = 0; l < m->target->nlevel; l++)
-        if (m->level[l].keep >> tensor & 1 && target_instances(m->target, l) > 1) return c->at[l][tensor].fills;
+static int64_t array_words(const Mapping *m, const MappingCounts *c, int array, int tensor) {
+    for (int l = array; l < m->target->nlevel; l++)
+        if (m->level[l].keep >> tensor & 1) return c->at[l][tensor].fills;
     return c->macs;
 }
 static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) {
@@ -242,9 +262,9 @@ static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) 
     bool ragged = mapping_ragged(m);
     if (ragged) ragged_counts(m, how, c);
     c->utilisation = (double)c->units / (double)target_instances(t, t->nlevel);
-    for (int i = 0; i < m->problem->ntensor; i++) {
+    for (int i = 0, array = array_level(t); i < m->problem->ntensor; i++) {
         if (!ragged) count_tensor(&k, i, c);
-        c->array_words += array_words(m, c, i);
+        c->array_words += array_words(m, c, array, i);
     }
     price_counts(m, how, c);
 }
