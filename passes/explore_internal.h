@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* explore_internal.h: the search space that annealing (explore_search.c) and enumeration (explore_exact.c) share. */
+/* explore_internal.h: the space (explore_space.c) that annealing (explore_chain.c, explore_search.c) and enumeration (explore_exact.c)
+ * share. */
 #ifndef QN_EXPLORE_INTERNAL_H
 #define QN_EXPLORE_INTERNAL_H
 #include "explore.h"
@@ -18,11 +19,13 @@ typedef struct Space {
     const Target *target;
     const SearchSpec *spec;
     int nslot, nprime;
-    Slot slot[MAX_SLOTS];    /* by level; the temporal one of a level before its axes */
-    Prime prime[MAX_PRIMES]; /* of all extents */
+    Slot slot[MAX_SLOTS];        /* by level; the temporal one of a level before its axes */
+    Prime prime[MAX_PRIMES];     /* of all extents */
+    int temporal[QN_MAX_LEVELS]; /* slot of a level's own loops */
     bool allowed[QN_MAX_DIMS][MAX_SLOTS];
-    Mapping shape;                /* what the levels keep, at most */
-    unsigned free[QN_MAX_LEVELS]; /* tensors (a bit each) that a level need not keep */
+    int nmay[QN_MAX_DIMS], may[QN_MAX_DIMS][MAX_SLOTS]; /* the same as lists */
+    Mapping shape;                                      /* what the levels keep, at most */
+    unsigned free[QN_MAX_LEVELS];                       /* tensors (a bit each) that a level need not keep */
     int nfree;
     const Problem *real; /* not the same as `problem`: extents are padded (explore_pad.c) */
     double scale;        /* multiply-adds of the real problem / of the padded one */
@@ -41,6 +44,25 @@ void point_mapping(const Space *s, const Point *x, Mapping *scratch); /* scratch
 double point_illegal(const Space *s, const Point *x);                 /* 0: capacities and fan-outs are kept to */
 double point_value(const Space *s, const Point *x, Mapping *scratch);
 double search_now(void);
+
+/* ---- one chain (explore_chain.c) */
+typedef struct Chain { /* what became of it */
+    Point best;
+    int64_t extent[QN_MAX_DIMS]; /* of the space that it searched */
+    double value;
+    int64_t evals;
+} Chain;
+typedef struct ChainSpec {
+    uint64_t seed;      /* not 0 */
+    const Point *start; /* NULL: everything at the outermost level, in an order that the seed gives */
+    double hot;         /* temperature at the start */
+    bool toggles;       /* what levels keep changes, where it is free */
+    int64_t evals;
+    double deadline;                            /* 0: none */
+    void (*show)(void *user, const Chain *now); /* NULL: none; now and then */
+    void *user;
+} ChainSpec;
+void chain_run(const Space *s, const ChainSpec *c, Chain *out);
 uint32_t space_random(uint64_t *state, uint32_t n); /* less than n > 0 */
 enum { MAX_VARIANTS = 20 };
 int pad_variants(const Space *s, int64_t (*extent)[QN_MAX_DIMS]);
