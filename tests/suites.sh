@@ -7,7 +7,9 @@ counted() {
     name=$1
     shift
     status=0
+    since=$(date +%s)
     "$@" > "$work/out" 2>&1 < /dev/null || status=$?
+    echo "$name: $(($(date +%s) - since)) s"
     line=$(grep -E '^[a-z_]+: [0-9]+ passed, [0-9]+ failed' "$work/out" | tail -n 1 || true)
     if [ "$status" != 0 ]; then grep -vE ': passed|^$' "$work/out" | tail -n 60; fi
     if [ -z "$line" ]; then line="$name: 0 passed, 1 failed"; tail -n 20 "$work/out"; fi
