@@ -62,7 +62,7 @@ conformance() {
 }
 # sanitized BUILD CC EVERY: compiler and emitted code under ASan and UBSan
 sanitized() {
-    sh "$root/.ci/build" "$1" all -DCMAKE_C_COMPILER=$2 -DQUERN_SANITIZE=ON -DQUERN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    sh "$root/.ci/build" "$1" all -DCMAKE_C_COMPILER=$2 -DQUERN_TESTS=ON -DQUERN_SANITIZE=ON -DQUERN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
     export ASAN_OPTIONS=detect_leaks=0
     SCHED_COUNT=50 CK_TIMEOUT_MULTIPLIER=5 counted "unit ($(basename "$1"))" "$1/tests/unit_tests"
     corpus_all "$1" $2 '-std=c99 -O1 -g -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined -fno-sanitize-recover=undefined' "$3"
@@ -92,6 +92,10 @@ meta() {
     # shellcheck disable=SC2046
     check "shell scripts" shellcheck -x "$root/.ci/run" "$root/.ci/install" "$root/.ci/build" $(find "$root/tests" "$root/benchmarks" "$root/examples" -name "*.sh")
     check "packages" sh -c "! grep -vxFf '$root/.ci/packages' '$root/.ci/packages-build'"
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\ncase "$*" in *check* | *ompi*) exit 1 ;; esac\nexec pkg-config "$@"\n' > "$work/pkg-config"
+    chmod +x "$work/pkg-config"
+    check "configured with the packages to build only" cmake -S "$root" -B "$work/bare" -DPKG_CONFIG_EXECUTABLE="$work/pkg-config"
 }
 
 total() {
