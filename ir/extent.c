@@ -165,6 +165,8 @@ Expr *infer_bounded(Infer *x, Expr *e, int64_t lo, int64_t hi, const char *name,
     int64_t l, h;
     e = extent_simplify(x->g, e);
     if (extent_bounds(x->g, e, &l, &h) && l >= lo && h <= hi) return e;
+    Expr *when = infer_when(x);
+    if (when) e = extent_simplify(x->g, e_select(x->g->a, when, e, e_int(x->g->a, lo)));
     for (int i = 0; i < x->g->extent.n; i++) { /* the same question was asked before */
         const Extent *old = x->g->extent.v[i];
         if (old->e && old->check && old->lo == lo && old->hi == hi && e_equal(old->e, e)) return e_var(x->g->a, old->v);

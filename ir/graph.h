@@ -97,6 +97,13 @@ typedef struct Attr {
     Graph *g;
 } Attr;
 
+/* One of the two ways that an If can go, where only the run shows which: a node with it is in that branch. */
+typedef struct Branch {
+    Tensor *cond;
+    bool then;
+    const struct Branch *outer;
+} Branch;
+
 struct Node {
     const OpDef *op;
     Tensor **in;  /* NULL entries: absent optional inputs */
@@ -106,10 +113,11 @@ struct Node {
     Attr *attr; /* op->nattr of them, in the order of the op's spec, defaults filled */
     Loc loc;
     Node *prev, *next;
-    int kernel;        /* 0: not grouped; else the fused kernel it belongs to (kernels are contiguous in the list) */
-    int order;         /* scratch number for passes: position in the list after graph_number */
-    int role;          /* NodeRole of fusion.h, within its kernel */
-    struct Expr *when; /* NULL, or what has to hold for its results to be used: it was in a branch, or in an iteration */
+    int kernel;           /* 0: not grouped; else the fused kernel it belongs to (kernels are contiguous in the list) */
+    int order;            /* scratch number for passes: position in the list after graph_number */
+    int role;             /* NodeRole of fusion.h, within its kernel */
+    struct Expr *when;    /* NULL, or what has to hold for its results to be used: it was in an iteration that need not run */
+    const Branch *branch; /* NULL, or the branch that it was in */
 };
 
 /* An extent that is known only at run time: a free dimension of the inputs, or a number that depends on values. */

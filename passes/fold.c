@@ -20,7 +20,7 @@ static const int64_t FOLD_MACS = (int64_t)1 << 31;   /* more work than this is l
 void folder_init(Folder *f, Ctx *c, Graph *g) {
     *f = (Folder){.c = c, .g = g, .tmp = arena_new()};
     f->nbad = g->tensors.n;
-    f->bad = NEW_ARRAY(g->a, uint8_t, f->nbad);
+    f->bad = NEW_ARRAY(g->a, int, f->nbad);
     f->budget = FOLD_BYTES;
     for (int i = 0; i < g->tensors.n; i++)
         if (g->tensors.v[i]->data) f->budget += 3 * tensor_bytes(g->tensors.v[i]);
@@ -28,15 +28,15 @@ void folder_init(Folder *f, Ctx *c, Graph *g) {
 void folder_done(Folder *f) { arena_free(f->tmp); }
 
 static bool is_bad(const Folder *f, const Tensor *t) { return t && t->id < f->nbad && f->bad[t->id]; }
-static void mark_bad(Folder *f, const Tensor *t) {
+static void mark_bad(Folder *f, const Tensor *t, int why) {
     if (!t) return;
     if (t->id >= f->nbad) { /* made by a rewrite: double, so that growing stays linear */
         int n = t->id * 2 + 64;
-        uint8_t *b = NEW_ARRAY(f->g->a, uint8_t, n);
-        memcpy(b, f->bad, (size_t)f->nbad);
+        int *b = NEW_ARRAY(f->g->a, int, n);
+        memcpy(b, f->bad, sizeof *b * (size_t)f->nbad);
         f->bad = b, f->nbad = n;
     }
-    f->bad[t->id] = 1;
+    f->bad[t->id] = why;
 }
 
 static bool foldable_type(const Type *t) {
@@ -190,30 +190,82 @@ static void materialise(Graph *g) {
     }
 }
 
-static bool outputs_bad(Folder *f, Node *n) {
-    for (int i = 0; i < n->nout; i++) mark_bad(f, n->out[i]);
-    return false;
+static bool outputs_bad(Folder *f, Node *n, int why) {
+    for (int i = 0; i < n->nout; i++) mark_bad(f, n->out[i], why);
+    return why > 0;
+}
+/* ---- branches that the shapes at hand do not allow, such as the one for another sampling rate. Their error waits: a Select between such a
+ * branch and one that is well formed takes the latter, and a call whose condition asks for the former ends with an error of shapes.
+ *
+ *   c ? LSTM(Unsqueeze(x)) : y   --->   y, where not c; otherwise E_SHAPE */
+enum { REPORTED = -1 };
+/* What was said since `from` about a node that failed: stays said, or is held. */
+static int reason(Folder *f, const Node *n, int from, int errors) {
+    Diags *d = f->c->d;
+    int first = from;
+    while (first < d->list.n && d->list.v[first].severity != DIAG_ERROR) first++;
+    if (!f->branches || !n->branch || first == d->list.n) return REPORTED;
+    vec_push(f->c->a, &f->held, d->list.v[first]);
+    d->list.n = from, d->errors = errors;
+    return f->held.n;
+}
+static bool branch_left_out(Folder *f, Node *n, Node **next) {
+    if (n->op != op_find("quern", "Select") || is_bad(f, n->in[0]) || is_bad(f, n->in[1]) == is_bad(f, n->in[2])) return false;
+    int k = is_bad(f, n->in[1]) ? 1 : 2, why = f->bad[n->in[k]->id];
+    Infer x = {f->c, f->g, n};
+    if (why < 0 || !n->out[0]) return false;
+    Diag *g = &f->held.v[why - 1];
+    Expr *zero = e_int(f->g->a, 0), *cond = infer_value_of(&x, n->in[0], 0);
+    if (!infer_require(&x, k == 1 ? e_eq(f->g->a, cond, zero) : e_bin(f->g->a, BIN_NE, cond, zero))) return false;
+    if (g->severity == DIAG_ERROR)
+        diag_warn(f->c->d, g->loc, "%s; this branch of an If is left out, and a call whose condition takes it ends with E_SHAPE", g->text);
+    g->severity = DIAG_WARNING;
+    Tensor *y = build(f->g, n, "Identity", 1, &n->in[3 - k]);
+    *next = y->def;
+    tensor_replace(f->g, n->out[0], y, true);
+    node_remove(f->g, n);
+    return true;
+}
+/* Removes the branches that were left out. What something needs all the same is an error now. */
+static bool branches_end(Folder *f) {
+    bool ok = true;
+    for (int i = 0; i < f->g->out.n; i++) {
+        const Tensor *t = f->g->out.v[i];
+        if (!is_bad(f, t) || f->bad[t->id] < 0) continue;
+        Diag *g = &f->held.v[f->bad[t->id] - 1];
+        if (g->severity == DIAG_ERROR) diag_error(f->c->d, g->loc, "%s", g->text);
+        g->severity = DIAG_WARNING, ok = false;
+    }
+    for (Node *n = f->g->last, *prev; ok && f->held.n && n; n = prev) {
+        prev = n->prev;
+        bool dead = n->nout > 0;
+        for (int i = 0; i < n->nout; i++) dead &= !n->out[i] || (is_bad(f, n->out[i]) && !n->out[i]->uses);
+        if (dead) node_remove(f->g, n);
+    }
+    return ok;
 }
 
 bool fold_node(Folder *f, Node *n, Node **next) {
     *next = n->next;
     for (int i = 0; i < n->nin; i++)
         if (is_bad(f, n->in[i])) {
-            outputs_bad(f, n);
-            return true; /* its own error was reported already */
+            if (!branch_left_out(f, n, next)) outputs_bad(f, n, f->bad[n->in[i]->id]);
+            return true; /* its own error was reported already, or waits */
         }
     Node *before = n->prev;
     bool gone;
+    int said = f->c->d->list.n, errors = f->c->d->errors;
     if (!list_node(f->c, f->g, n, &gone) || (!gone && !complex_node(f->c, f->g, n, &gone)) || (!gone && !node_infer(f->c, f->g, n)))
-        return outputs_bad(f, n);
+        return outputs_bad(f, n, reason(f, n, said, errors));
     if (!gone) before = n->prev;
     if (gone || n->op->kind == OP_REWRITE) {
         if (!gone && !n->op->rewrite(f->c, f->g, n)) { /* what it built before it failed has no types; its error says it all */
-            for (Node *m = n->prev; m != before; m = m->prev) outputs_bad(f, m);
-            return outputs_bad(f, n);
+            int why = reason(f, n, said, errors);
+            for (Node *m = n->prev; m != before; m = m->prev) outputs_bad(f, m, why);
+            return outputs_bad(f, n, why);
         }
         *next = before ? before->next : f->g->first;
-        for (Node *m = *next; m != n; m = m->next) m->when = m->when ? m->when : n->when;
+        for (Node *m = *next; m != n; m = m->next) m->when = m->when ? m->when : n->when, m->branch = m->branch ? m->branch : n->branch;
         *next = *next == n ? n->next : *next;
         node_remove(f->g, n);
         return true;
@@ -221,9 +273,8 @@ bool fold_node(Folder *f, Node *n, Node **next) {
     bool done = fold_shape(f, n) || fold_symbolic(f, n);
     if (!done && may_fold(f, n)) {
         void **data = NEW_ARRAY(f->tmp, void *, n->nout);
-        int errors = f->c->d->errors;
         done = evaluate(f, n, data);
-        if (f->c->d->errors > errors) return outputs_bad(f, n);
+        if (f->c->d->errors > errors) return outputs_bad(f, n, reason(f, n, said, errors));
         for (int i = 0; done && i < n->nout; i++)
             if (n->out[i]) replace_by_const(f, n, i, data[i] ? data[i] : arena_alloc(f->g->a, 16));
         if (arena_used(f->tmp) > TMP_KEEP) arena_free(f->tmp), f->tmp = arena_new();
@@ -252,7 +303,7 @@ static bool check_known(Folder *f, const Tensor *t, Loc loc) {
                "tensor '%s' has no complete type: %s cannot be derived; declare its type in the model or bind the dimension with --dim",
                t->name, what.s);
     text_free(&what);
-    mark_bad(f, t); /* say it once: what follows from it is not said again */
+    mark_bad(f, t, REPORTED); /* say it once: what follows from it is not said again */
     return false;
 }
 
@@ -272,7 +323,7 @@ bool fold_all(Run *r, bool hold) {
     Folder f;
     declare_back(r->g);
     folder_init(&f, r->c, r->g);
-    f.hold = hold, f.narrow = r->o->narrow_weights;
+    f.hold = hold, f.narrow = r->o->narrow_weights, f.branches = true;
     Type *declared = NEW_ARRAY(r->tmp, Type, r->g->out.n + 1);
     for (int i = 0; i < r->g->out.n; i++) declared[i] = *port_type(r->g->out.v[i]);
     if (!lists_open(r->c, r->g)) return false;
@@ -284,6 +335,7 @@ bool fold_all(Run *r, bool hold) {
             continue;
         }
     }
+    ok &= branches_end(&f);
     for (Node *n = r->g->first; n; n = n->next)
         for (int i = 0; i < n->nout; i++) ok &= check_known(&f, n->out[i], n->loc);
     folder_done(&f);

@@ -35,13 +35,15 @@ typedef struct PassRow {
 typedef struct Folder {
     Ctx *c;
     Graph *g;
-    Arena *tmp;   /* renewed when it has grown */
-    uint8_t *bad; /* per tensor id: its definition failed, so say nothing about its users */
+    Arena *tmp; /* renewed when it has grown */
+    int *bad;   /* per tensor id: its definition failed, so say nothing about its users; k > 0: it is in a branch that cannot be taken */
     int nbad;
+    Vec(Diag) held; /* why: k is number k - 1 */
     int64_t folded, refused;
     int64_t budget; /* bytes that results may still take */
     bool hold;      /* DequantizeLinear of constants stays, for pass_qdq to see the integers */
     bool narrow;    /* what is scaled in blocks is not folded */
+    bool branches;  /* an error in a branch of an If is one of the run that takes it */
 } Folder;
 void folder_init(Folder *f, Ctx *c, Graph *g);
 void folder_done(Folder *f);

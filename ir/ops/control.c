@@ -22,6 +22,14 @@ static bool body_demands(const Graph *body) {
     return false;
 }
 static Expr *both(Arena *a, Expr *p, Expr *q) { return !p ? q : !q ? p : e_bin(a, BIN_LAND, p, q); }
+Expr *infer_when(Infer *x) {
+    Expr *all = x->n->when;
+    for (const Branch *b = x->n->branch; b; b = b->outer) {
+        Expr *v = e_bin(x->g->a, BIN_NE, infer_value_of(x, b->cond, 0), e_int(x->g->a, 0));
+        all = both(x->g->a, b->then ? v : e_un(x->g->a, UN_NOT, v), all);
+    }
+    return all;
+}
 
 /* The second copy of a tensor x is x_2. */
 static const char *copy_name(Graph *g, const char *name) {
@@ -30,8 +38,8 @@ static const char *copy_name(Graph *g, const char *name) {
     map_set(g->copies, name, (void *)k);
     return k > 1 ? arena_printf(g->a, "%s_%lld", name, (long long)k) : name;
 }
-/* The nodes of a body again, before `before`, with `in` for its inputs. out[i]: what its output i is. when: as in Node. */
-static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *in, Tensor **out, Expr *when) {
+/* The nodes of a body again, before `before`, with `in` for its inputs. out[i]: what its output i is. when, branch: as in Node. */
+static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *in, Tensor **out, Expr *when, const Branch *branch) {
     Tensor **map = NEW_ARRAY(g->a, Tensor *, body->tensors.n + 1);
     for (int i = 0; i < body->in.n; i++) map[body->in.v[i]->id] = in[i];
     for (int i = 0; i < body->tensors.n; i++) {
@@ -44,6 +52,7 @@ static void body_copy(Graph *g, Node *before, const Graph *body, Tensor *const *
         Node *m = node_new(g, n->op, before, n->loc, n->nin, operand, n->nout);
         memcpy(m->attr, n->attr, sizeof *m->attr * (size_t)n->op->nattr);
         m->when = both(g->a, before->when, when);
+        m->branch = branch ? branch : before->branch;
         for (int i = 0; i < n->nout; i++) {
             if (!n->out[i]) continue;
             Tensor *t = tensor_new(g, copy_name(g, n->out[i]->name), DT_NONE, -1, NULL);
@@ -88,14 +97,11 @@ bool rewrite_if(Ctx *c, Graph *g, Node *n) {
         if (n->attr[k].g->out.n > 64)
             return diag_error(c->d, n->loc, "a branch has %d outputs; at most 64 are supported", n->attr[k].g->out.n);
     bool known = bool_const(cond, &taken);
-    Expr *when[2] = {NULL};
-    if (!known && (body_demands(n->attr[0].g) || body_demands(n->attr[1].g))) {
-        when[IF_THEN] = infer_value_of(&(Infer){c, g, n}, cond, 0);
-        when[IF_THEN] = e_bin(g->a, BIN_NE, when[IF_THEN], e_int(g->a, 0));
-        when[IF_ELSE] = e_un(g->a, UN_NOT, when[IF_THEN]);
+    for (int k = 0; k < 2; k++) {
+        Branch *b = known ? NULL : NEW(g->a, Branch);
+        if (b) *b = (Branch){cond, k == IF_THEN, n->branch};
+        if (!known || k == taken) body_copy(g, n, n->attr[k].g, n->in + 1, out[k], NULL, b);
     }
-    for (int k = 0; k < 2; k++)
-        if (!known || k == taken) body_copy(g, n, n->attr[k].g, n->in + 1, out[k], when[k]);
     for (int o = 0; o < n->nout; o++) {
         if (!n->out[o]) continue;
         finish(g, n, o, known ? out[taken][o] : select_of(g, n, cond, out[IF_THEN][o], out[IF_ELSE][o]));
@@ -220,7 +226,7 @@ static bool loop_real(Loop *l) {
     in[0] = begin->out[0], in[1] = begin->out[1];
     for (int i = 0; i < l->states; i++) in[2 + i] = begin->out[2 + i];
     for (int i = 0; i < l->captured; i++) in[l->formal + i] = n->in[l->formal + i];
-    body_copy(g, n, l->body, in, out, NULL);
+    body_copy(g, n, l->body, in, out, NULL, NULL);
     Tensor **w = NEW_ARRAY(g->a, Tensor *, 2 * ns + 1);
     w[0] = v[0], w[1] = build(g, n, "Reshape", 2, (Tensor *[]){out[0], shape});
     for (int i = 0; i < l->states; i++) w[2 + i] = out[1 + i];
@@ -384,7 +390,7 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
     in[1] = cond ? cond : tensor_scalar(g, DT_BOOL, 1);
     for (int i = 2; i < l.formal; i++) in[i] = n->in[i];
     for (int i = 0; i < l.captured; i++) in[l.formal + i] = n->in[l.formal + i];
-    body_copy(g, n, l.body, in, out, when);
+    body_copy(g, n, l.body, in, out, when, NULL);
     /* and the rest of the loop */
     int old = (int)(l.at * (l.scans + 1)), nin = l.formal + l.captured + old + l.scans + 1 + l.states;
     Tensor **v = NEW_ARRAY(g->a, Tensor *, nin);
@@ -438,7 +444,7 @@ bool rewrite_sequence_map(Ctx *c, Graph *g, Node *n) {
         if (!list || (!l[i].length && !l[0].length)) continue;
         Expr *own = l[i].length ? infer_value_of(&x, l[i].length, 0) : e_int(g->a, l[i].n);
         if (i == 0) len = own;
-        else infer_require(&x, n->when ? e_bin(g->a, BIN_LOR, e_un(g->a, UN_NOT, n->when), e_eq(g->a, own, len)) : e_eq(g->a, own, len));
+        else infer_require(&x, e_eq(g->a, own, len));
     }
     if (!len) len = e_int(g->a, l[0].n);
     if (captured < 0 || n->nout > body->out.n)
@@ -456,7 +462,7 @@ bool rewrite_sequence_map(Ctx *c, Graph *g, Node *n) {
     for (int k = 0; k < trips; k++) {
         for (int i = 0; i < formal; i++) in[i] = l[i].n >= 0 ? l[i].v[k] : n->in[i];
         for (int i = 0; i < captured; i++) in[formal + i] = n->in[formal + i];
-        body_copy(g, n, body, in, out, k >= l[0].lo && l[0].length && body_demands(body) ? e_lt(g->a, e_int(g->a, k), len) : NULL);
+        body_copy(g, n, body, in, out, k >= l[0].lo && l[0].length && body_demands(body) ? e_lt(g->a, e_int(g->a, k), len) : NULL, NULL);
         for (int o = 0; o < body->out.n; o++) made[o * trips + k] = out[o];
     }
     for (int o = 0; o < n->nout; o++) {
@@ -518,7 +524,7 @@ static bool scan_batched(Ctx *c, Graph *g, Node *n) {
             for (int i = 0; i < scans; i++)
                 in[states + i] =
                     slice(g, n, slice(g, n, n->in[1 + states + i], 0, b), 0, listed(n, SCAN_IN_REVERSE, i) ? trips - 1 - k : k);
-            body_copy(g, n, body, in, out, NULL);
+            body_copy(g, n, body, in, out, NULL, NULL);
             for (int i = 0; i < states; i++) in[i] = runs ? select_of(g, n, runs, out[i], in[i]) : out[i];
             for (int r = 0; r < results; r++) {
                 Tensor *y = out[states + r];
@@ -578,7 +584,7 @@ bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
             int64_t at = listed(n, SCAN_IN_REVERSE, i) ? trips - 1 - k : k;
             in[states + i] = slice(g, n, n->in[states + i], listed(n, SCAN_IN_AXES, i), at);
         }
-        body_copy(g, n, body, in, out, NULL);
+        body_copy(g, n, body, in, out, NULL, NULL);
         for (int i = 0; i < states; i++) in[i] = out[i];
         for (int r = 0; r < results; r++) piece[r * trips + (listed(n, SCAN_OUT_REVERSE, r) ? trips - 1 - k : k)] = out[states + r];
     }

@@ -56,13 +56,10 @@ static Tensor *choose(Seq *q, Tensor *cond, Tensor *a, Tensor *b) {
 /* A relation that has to hold where the node's result is used. */
 static bool demand(Seq *q, Expr *ok, const char *what) {
     Graph *g = q->r.g;
-    Expr *when = q->r.n->when;
     ok = extent_simplify(g, ok);
     if (ok->k == E_INT && ok->u.i) return true;
-    if (ok->k == E_INT && !when) return false;
-    Expr *bad = e_select(g->a, ok, e_int(g->a, 0), e_int(g->a, 1));
-    if (when) bad = e_select(g->a, when, bad, e_int(g->a, 0));
-    infer_bounded(&q->x, bad, 0, 0, what, false);
+    if (ok->k == E_INT && !infer_when(&q->x)) return false;
+    infer_bounded(&q->x, e_select(g->a, ok, e_int(g->a, 0), e_int(g->a, 1)), 0, 0, what, false);
     return true;
 }
 

@@ -110,6 +110,97 @@ START_TEST(single_elements_of_other_ranks) { /* these broadcast alike */
 }
 END_TEST
 
+/* ---- branches that the shapes do not allow */
+static bool choose(Case *t, Program *p, bool c, float *y) {
+    static const float x[] = {-1, 2, -3, 4, -5, 6};
+    return program_interpret(&t->r.c, p, (const void *[]){x, &c}, (void *[]){y});
+}
+START_TEST(branch_that_cannot_be_taken) {
+    Case t;
+    float y[6] = {0};
+    begin(&t, 17);
+    branch(&t.one, "Relu", "x");
+    om_node(&t.two, "MatMul", "x x", "m"), om_node(&t.two, "Neg", "m", "o"); /* float32[2,3] times itself */
+    om_output(&t.two, "o", DT_NONE, -1, NULL, NULL);
+    branches(&t);
+    Program *p = finish(&t);
+    ck_assert_msg(p != NULL, "refused:\n%s", said_all(&t.r));
+    ck_said(&t.r, "(MatMul): warning");
+    ck_said(&t.r, "a call whose condition takes it ends with E_SHAPE");
+    ck_assert(choose(&t, p, true, y));
+    ck_assert(y[0] == 0 && y[1] == 2 && y[5] == 6);
+    ck_assert(!choose(&t, p, false, y));
+    run_free(&t.r);
+}
+END_TEST
+START_TEST(branches_that_cannot_be_taken) {
+    Case t;
+    begin(&t, 17);
+    branch(&t.one, "MatMul", "x x");
+    om_node(&t.two, "MatMul", "x x", "o"), om_output(&t.two, "o", DT_NONE, -1, NULL, NULL);
+    branches(&t);
+    refused(&t, "(MatMul): error");
+}
+END_TEST
+/* y = c ? (d ? x x : Neg(x)) : Relu(x): only c and d together end the call. */
+START_TEST(inner_branch_that_cannot_be_taken) {
+    Case t;
+    float y[6] = {0};
+    bool d = true;
+    begin(&t, 17);
+    om_input(&t.m->g, "d", DT_BOOL, 0, NULL, NULL);
+    OnnxGraph in[2] = {{.a = t.r.a}, {.a = t.r.a}};
+    branch(&in[0], "MatMul", "x x");
+    branch(&in[1], "Neg", "x");
+    Onnx__NodeProto *n = om_node(&t.one, "If", "d", "o");
+    om_attr_g(t.r.a, n, "then_branch", &in[0]);
+    om_attr_g(t.r.a, n, "else_branch", &in[1]);
+    om_output(&t.one, "o", DT_NONE, -1, NULL, NULL);
+    branch(&t.two, "Relu", "x");
+    branches(&t);
+    Program *p = finish(&t);
+    ck_assert_msg(p != NULL, "refused:\n%s", said_all(&t.r));
+    static const float x[] = {-1, 2, -3, 4, -5, 6};
+    for (int k = 0; k < 4; k++) {
+        bool c = k & 1;
+        d = k >> 1;
+        bool ran = program_interpret(&t.r.c, p, (const void *[]){x, &c, &d}, (void *[]){y});
+        ck_assert_msg(ran == (k < 3), "c = %d and d = %d", c, d);
+        if (ran) ck_assert(y[0] == (c ? 1.0f : 0.0f));
+    }
+    run_free(&t.r);
+}
+END_TEST
+/* What a branch asks of extents that only the run shows holds where it is taken: y = c ? x + w : Relu(x) with x: [n,1], w: [k,1]. */
+START_TEST(check_of_a_branch) {
+    Case t;
+    static const float x[4] = {-1, 2, 3, 4}, w[4] = {1, 1, 1, 1};
+    float y[16] = {0};
+    int64_t got[2];
+    DimBinding dims[] = {{.name = "n", .value = 4, .range = true, .lo = 2}, {.name = "k", .value = 4, .range = true, .lo = 2}};
+    begin(&t, 17);
+    t.m->g.in.n = 0;
+    om_input(&t.m->g, "x", DT_FLOAT32, 2, DIMS(0, 1), (const char *[]){"n", NULL});
+    om_input(&t.m->g, "w", DT_FLOAT32, 2, DIMS(0, 1), (const char *[]){"k", NULL});
+    om_input(&t.m->g, "c", DT_BOOL, 0, NULL, NULL);
+    branch(&t.one, "Add", "x w");
+    branch(&t.two, "Relu", "x");
+    branches(&t);
+    t.r.o.dims.v = dims, t.r.o.dims.n = 2;
+    Program *p = finish(&t);
+    ck_assert_msg(p != NULL, "refused:\n%s", said_all(&t.r));
+    for (int k = 0; k < 4; k++) {
+        bool c = k & 1;
+        const int64_t *in_dims[] = {DIMS(2, 1), k & 2 ? DIMS(3, 1) : DIMS(2, 1), NULL};
+        int64_t *out_dims[] = {got};
+        bool ran = program_interpret_dims(&t.r.c, p, (const void *[]){x, w, &c}, in_dims, (void *[]){y}, out_dims);
+        ck_assert_msg(ran == (k < 3), "c = %d, k = %d", c, (int)in_dims[1][0]);
+        if (ran) ck_assert(got[0] == 2 && y[1] == (c ? 3.0f : 2.0f));
+    }
+    run_free(&t.r);
+}
+END_TEST
+
 /* ---- loops */
 static void loop_body(Case *t, bool growing) {
     om_input(&t->one, "i", DT_INT64, 0, NULL, NULL);
@@ -206,6 +297,10 @@ Suite *control_suite(void) {
     tcase_add_test(c, branches_of_other_ranks);
     tcase_add_test(c, branch_of_an_unknown_domain);
     tcase_add_test(c, single_elements_of_other_ranks);
+    tcase_add_test(c, branch_that_cannot_be_taken);
+    tcase_add_test(c, branches_that_cannot_be_taken);
+    tcase_add_test(c, inner_branch_that_cannot_be_taken);
+    tcase_add_test(c, check_of_a_branch);
     tcase_add_test(c, loop_without_end);
     tcase_add_test(c, loop_that_grows_without_end);
     tcase_add_test(c, long_loop_that_grows);
