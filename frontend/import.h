@@ -135,6 +135,9 @@ bool budget_take(Importer *im, Loc loc, const char *what, int64_t bytes);
 bool external_read(Importer *im, const Onnx__TensorProto *p, const char *what, Loc loc, int64_t bytes, void **data);
 void external_close(Importer *im);
 
+/* ---- order.c */
+size_t *nodes_order(Importer *im, const Scope *sc, size_t n, Onnx__NodeProto *const *node); /* NULL: as they stand */
+
 /* ---- attrs.c */
 typedef struct RawAttr {
     const char *name;

@@ -90,8 +90,7 @@ Tensor *input_find(Importer *im, Scope *sc, const char *name, int64_t index, Loc
     intptr_t later = (intptr_t)map_get(sc->pending, name) - 1;
     if (later == index) diag_error(im->c->d, loc, "input '%s' is the node's own output", name);
     else if (later > index)
-        diag_error(im->c->d, loc, "input '%s' is computed only later, by node %lld; nodes must be in topological order and without cycles",
-                   name, (long long)later);
+        diag_error(im->c->d, loc, "input '%s' is computed only later, by node %lld; nodes must not make a cycle", name, (long long)later);
     else diag_error(im->c->d, loc, "input '%s' is neither an input of the graph, nor an initializer, nor an output of another node", name);
     t = tensor_new(im->g, NULL, DT_NONE, -1, NULL);
     if (later < 0) map_set(sc->value, name, t); /* told once */
@@ -230,7 +229,9 @@ static void outputs_index(Importer *im, Scope *sc, size_t n, Onnx__NodeProto *co
 }
 void nodes_import(Importer *im, Scope *sc, size_t n, Onnx__NodeProto *const *node) {
     outputs_index(im, sc, n, node);
-    for (size_t i = 0; i < n; i++) {
+    const size_t *order = nodes_order(im, sc, n, node);
+    for (size_t k = 0; k < n; k++) {
+        size_t i = order ? order[k] : k;
         const Onnx__NodeProto *p = node[i];
         Loc loc = node_loc(im, sc, p, (int64_t)i);
         const char *op = pb_str(p->op_type);

@@ -44,7 +44,7 @@ bool infer_extents(Infer *x, int i, DType dt, int rank, Expr *const *e);
 bool infer_values(Infer *x, int i, Expr ***v, int64_t *n);
 Expr *infer_bounded(Infer *x, Expr *e, int64_t lo, int64_t hi, const char *name,
                     bool shape);          /* checked at run time; e itself where it is sure */
-Expr *infer_when(Infer *x); /* ops/control.c: when the results of x->n are used; NULL: always. Checks hold only then */
+Expr *infer_when(Infer *x);               /* ops/control.c: when the results of x->n are used; NULL: always. Checks hold only then */
 bool infer_require(Infer *x, Expr *cond); /* a relation of shapes, checked at run time unless it is sure; false: sure to fail */
 /* The extent that operands with extents p and q broadcast to; NULL: they do not. */
 Expr *infer_broadcast_extent(Infer *x, Expr *p, Expr *q);

@@ -445,6 +445,29 @@ START_TEST(function_uses_its_own_opset) {
     run_free(&r);
 }
 END_TEST
+START_TEST(nodes_are_sorted) { /* as converters to half precision leave them; a branch reads a later value too */
+    Run r;
+    run_init(&r);
+    OnnxModel *m = om_new(r.a, 8, 17);
+    OnnxGraph one = {.a = r.a}, two = {.a = r.a};
+    om_input(&m->g, "x", DT_FLOAT32, 1, DIMS(3), NULL);
+    om_input(&m->g, "c", DT_BOOL, 0, NULL, NULL);
+    om_node(&one, "Relu", "late", "o"), om_output(&one, "o", DT_NONE, -1, NULL, NULL);
+    om_node(&two, "Neg", "x", "o"), om_output(&two, "o", DT_NONE, -1, NULL, NULL);
+    om_node(&m->g, "Add", "i late", "y");
+    Onnx__NodeProto *n = om_node(&m->g, "If", "c", "i");
+    om_attr_g(r.a, n, "then_branch", &one);
+    om_attr_g(r.a, n, "else_branch", &two);
+    om_node(&m->g, "Sqrt", "first", "late"), om_node(&m->g, "Abs", "x", "first");
+    om_output(&m->g, "y", DT_FLOAT32, 1, DIMS(3), NULL);
+    run_model(&r, m);
+    ck_ok(&r);
+    const char *order = "";
+    for (Node *k = r.g->first; k; k = k->next) order = arena_printf(r.a, "%s%s ", order, k->op->name);
+    ck_assert_str_eq(order, "Abs Sqrt If Add ");
+    run_free(&r);
+}
+END_TEST
 START_TEST(constant_if_is_taken) {
     Run r;
     run_init(&r);
@@ -683,6 +706,7 @@ Suite *frontend_suite(void) {
     tcase_add_test(t, function_is_inlined);
     tcase_add_test(t, function_recursion_and_growth);
     tcase_add_test(t, function_uses_its_own_opset);
+    tcase_add_test(t, nodes_are_sorted);
     tcase_add_test(t, constant_if_is_taken);
     tcase_add_test(t, old_reduce_and_clip);
     tcase_add_test(t, old_broadcast_axis);
