@@ -9,6 +9,9 @@
 #include "ir/dot.h"
 #include <string.h>
 #include <unistd.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
 #if defined(__riscv) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -19,7 +22,9 @@ static const char *host_target(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
         return __builtin_cpu_supports("avx512vnni") ? "x86_avx512_vnni" : "x86_avx512";
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86_avx2";
+    unsigned a = 0, b, c, d; /* AVX-VNNI is bit 4 */
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1) ? "x86_avx2_vnni" : "x86_avx2";
 #elif defined(__aarch64__)
     return "aarch64_neon";
 #elif defined(__riscv) && __riscv_xlen == 64 && defined(__linux__)

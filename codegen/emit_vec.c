@@ -132,7 +132,7 @@ bool vec_shape(const Emit *E, const Expr *e) {
     return r;
 }
 static bool elem_ok(const Emit *E, DType t) {
-    return elem_index(t) >= 0 && E->lanes * dtype_info[t].bits <= 512 && E->lanes * dtype_info[t].bits >= 64;
+    return elem_index(t) >= 0 && E->lanes * dtype_info[t].bits <= 512 && E->lanes * dtype_info[t].bits >= 32;
 }
 /* Comparisons: the type of the operands decides the mask. DT_NONE: not a mask. */
 static DType mask_elem(const Emit *E, const Expr *e) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 /* ---- instruction rows */
+enum { PARTS_REGS = 4 }; /* of even and odd bytes of both operands */
 static const Stmt *only(const Stmt *block, StmtKind k) {
     return block->u.block.n == 1 && block->u.block.v[0]->k == k ? block->u.block.v[0] : NULL;
 }
@@ -38,7 +39,11 @@ bool dot_row(Arena *a, const Target *t, const TargetInstr *r, DotRow *out) {
     const Expr *v = s->u.st.val;
     const Var *at[2] = {l->u.loop.v, k->u.loop.v};
     if (v->k != E_BIN || v->op != BIN_MUL || !byte_at(v->u.a[0], x, 1, at + 1) || !byte_at(v->u.a[1], w, 2, at)) return false;
-    *out = (DotRow){x->dt == DT_UINT8 ? CALL_DOT_US : CALL_DOT_SS, (int)sum->dim[0], r->emit, {sum->name, x->name, w->name}};
+    *out = (DotRow){x->dt == DT_UINT8 ? CALL_DOT_US : CALL_DOT_SS,
+                    (int)sum->dim[0],
+                    r->cycles > 1 ? PARTS_REGS : 0,
+                    r->emit,
+                    {sum->name, x->name, w->name}};
     return true;
 }
 bool target_dot(Arena *a, const Target *t, int lanes, DotRow *out) {

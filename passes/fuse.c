@@ -169,7 +169,7 @@ static bool too_wide(const Fuse *f, const Group *g, const Node *n) {
     const Node *a = g->anchor;
     if (!t || t->vector_bits == 0 || n->out[0]->type.dt != DT_FLOAT64 || a->op->kind != OP_KERNEL) return false;
     bool internal = strcmp(a->op->domain, "quern") == 0;
-    for (size_t i = 0; i < sizeof stores_by_halves / sizeof *stores_by_halves && t->vector_bits >= 512; i++)
+    for (size_t i = 0; i < sizeof stores_by_halves / sizeof *stores_by_halves && t->vector_bits >= 256; i++)
         if (internal && strcmp(a->op->name, stores_by_halves[i]) == 0) return false;
     return a->out[0]->type.dt == DT_FLOAT32 || (internal && a->out[0]->type.dt == DT_INT32);
 }

@@ -4,6 +4,7 @@
  *   Conv(x[1,64,56,56], w[64,64,3,3])  --->  ConvBlocked(x'[1,4,56,56,16], w'[2,4,3,3,16,2,16]) tile 1 14 2
  */
 #include "layout.h"
+#include "ir/dot.h"
 #include "ir/extent.h"
 #include "rules.h"
 #include "tune.h"
@@ -308,7 +309,8 @@ bool layout_conv_integer(Layout *l, Node *n) {
     int64_t group = get_i(n, "group", 1), c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
     int64_t words = ceil_div(c / group, FEW_CHANNELS) * group;
     Target t = *l->target; /* some registers are for the numbers of what follows */
-    t.vector_regs -= t.vector_regs >= 32 ? 8 : 2;
+    DotRow dot;
+    t.vector_regs -= (t.vector_regs >= 32 ? 8 : 2) + (target_dot(l->r->tmp, l->target, l->lanes, &dot) ? dot.regs : 0);
     ConvExtents e = {words, features, group, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
     ConvBlock b = conv_block_of(&t, l->lanes, &e);
     b.chunk = 0;

@@ -183,6 +183,8 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
     Product q = product_of(r->o->target, rows, cols, w->type.dim[0]);
+    DotRow dot = {0};
+    if (w->type.dt == DT_INT32 && target_dot(r->tmp, r->o->target, (int)q.lanes, &dot)) q.regs -= 2 * dot.regs;
     const Cut cut = cut_of(r, n, &q);
     const PanelChoice c = cut.c;
     int64_t chunks = fixed ? cut.chunks : 1, outer = 1;
@@ -204,7 +206,7 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     node_set_i(k, op_attr_index(op, "cols"), cols);
     node_set_i(k, op_attr_index(op, "rows"), c.block);
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
-    node_set_i(k, op_attr_index(op, "chains"), panel_chains(r));
+    node_set_i(k, op_attr_index(op, "chains"), dot.regs ? 1 : panel_chains(r)); /* several instructions: only the last one waits */
     node_set_i(k, op_attr_index(op, "chunks"), chunks);
     node_set_i(k, op_attr_index(op, "strip"), fixed ? strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * 4) : 0);
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];

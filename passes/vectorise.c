@@ -109,8 +109,8 @@ static int64_t floor_pow2(int64_t n) {
     while (p <= n / 2) p *= 2;
     return p;
 }
-/* The shortest vectors worth having: 16 bytes of the widest elements, 8 of the narrowest. */
-static int64_t least_lanes(const LoopShape *s) { return max_i64(128 / s->max_bits, 64 / s->min_bits); }
+/* The shortest vectors worth having: 16 bytes of the widest elements, 8 of the narrowest, 4 beside elements of 8 bytes. */
+static int64_t least_lanes(const LoopShape *s) { return max_i64(128 / s->max_bits, (s->max_bits == 64 ? 32 : 64) / s->min_bits); }
 static int64_t most_lanes(const Vectorise *x, const LoopShape *s) { return min_i64(x->t->vector_bits / s->max_bits, 64); }
 
 typedef struct Plan { /* how often what runs: blocks of `unroll` vectors, then vectors, then shorter ones, then the rest one by one */

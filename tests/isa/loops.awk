@@ -64,6 +64,7 @@ function finish(    i, j, k, inner, fma, mul, add, stack, vec, stores, any, base
     gsub(/[ :]/, "", a)
     at[n] = hex(a)
     first[at[n]] = n
+    sub(/^\{vex\} */, "", f[2])
     op[n] = f[2]
     arg[n] = f[3]
     if (split(f[2], g, " ") > 1) { op[n] = g[1]; arg[n] = substr(f[2], length(g[1]) + 1); sub(/^ */, "", arg[n]) }

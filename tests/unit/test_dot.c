@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const targets[] = {"x86_avx512_vnni", "aarch64_dotprod"};
+static const char *const targets[] = {"x86_avx512_vnni", "aarch64_dotprod", "x86_avx2", "x86_avx2_vnni"};
 enum { NTARGET = sizeof targets / sizeof *targets };
 
 static Program *compile(Ctx *c, const char *text, const char *target) {
