@@ -19,6 +19,7 @@ static void search_layers(Ctx *c, const ModelRun *r, Answer *to) {
     SearchSpec s = *r->spec;
     for (int i = 0; i < n; i++) distinct += r->layers->list.v[i].same == i;
     bool share = ranks > 1 && distinct >= ranks;
+    s.seconds /= share ? ceil_div(distinct, ranks) : distinct; /* of all layers together */
     if (share) s.rank = 0, s.ranks = 1;
     for (int i = 0; i < n; i++) {
         const ExploreLayer *l = &r->layers->list.v[i];

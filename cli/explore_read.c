@@ -176,6 +176,7 @@ Mapping *explore_mapping(Ctx *c, const char *file, const char *where, const json
         const Diag *first = m ? NULL : &own.list.v[0];
         return m ? m : (wrong(c, file, where, "column %lld: %s", (long long)(first->loc.index >> 32), first->text), NULL);
     }
+    bool alone = !*where || strcmp(where, "mapping") == 0; /* in its file, which is read again for the places */
     if (!json_is_array(levels)) return wrong(c, file, where, "found %s, expected a list of levels", found(c, levels)), NULL;
     json_array_foreach((json_t *)levels, i, j) {
         const char *here = arena_printf(c->a, "%s%s[%zu]", where, *where ? "" : "mapping", i);
@@ -186,6 +187,7 @@ Mapping *explore_mapping(Ctx *c, const char *file, const char *where, const json
             return wrong(c, file, here, "level %s is out of order; expected the levels once each, from the outermost in", t->level[l].name),
                    NULL;
         MapLevel *v = &m->level[last = l];
+        if (alone) v->place = explore_place(c, file, here, "").index;
         if (!known_keys(c, file, here, j, " level temporal_outer_to_inner spatial keeps ") ||
             !loops_of(c, file, here, j, "temporal_outer_to_inner", p, v->temporal, &v->ntemporal) ||
             !loops_of(c, file, here, j, "spatial", p, v->spatial, &v->nspatial) || !keeps_of(c, file, here, j, p, &v->keep))

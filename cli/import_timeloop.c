@@ -287,6 +287,7 @@ static bool entry(Reader *r, const YamlNode *n) {
     if (!yaml_word(r->f, yaml_get(n, "target"), &target) || !yaml_word(r->f, yaml_get(n, "type"), &type)) return false;
     int l = target_level(r->t, target);
     if (l < 0) return yaml_wrong(r->f, n, "mapping: '%.60s' is no level of machine %s", target, r->t->name);
+    r->m->level[l].place = loc_place(n->line, n->column);
     if (strcmp(type, "temporal") == 0) return loops_of(r, n, l, false);
     if (strcmp(type, "spatial") == 0) return loops_of(r, n, l, true);
     if (strcmp(type, "datatype") && strcmp(type, "bypass") && strcmp(type, "dataspace"))

@@ -269,13 +269,14 @@ static bool parse_keeps(Parser *p, const Problem *pr, MapLevel *v) {
     }
     return true;
 }
-static bool parse_level(Parser *p, Mapping *m, unsigned *seen, int *last) {
+static bool parse_level(Parser *p, Mapping *m, const char *line, unsigned *seen, int *last) {
     int i = target_level(m->target, p->word);
     if (i < 0) return fail(p, "`mapping` or a level of the target");
     if (*seen >> i & 1) return fail(p, "each level once");
     if (i < *last) return fail(p, "the levels from the outermost in");
     *seen |= 1u << i, *last = i;
     MapLevel *v = &m->level[i];
+    v->place = loc_place(p->loc.index, p->s - line - (int64_t)strlen(p->word) + 1);
     if (is((next(p), p), "keeps") && !parse_keeps(p, m->problem, v)) return false;
     if (!is(p, ":")) return fail(p, "`keeps` or ':'");
     next(p);
@@ -301,9 +302,10 @@ Mapping *mapping_parse(Ctx *c, const char *file, const char *text, const Problem
     mapping_default_keep(m);
     for (;; p.loc.index++) {
         p.ok = true;
+        const char *line = p.s;
         if (*next(&p)) {
             if (is(&p, "mapping")) parse_head(&p, m);
-            else parse_level(&p, m, &seen, &last);
+            else parse_level(&p, m, line, &seen, &last);
         }
         ok &= p.ok;
         p.s += strcspn(p.s, "\n");
@@ -366,6 +368,20 @@ bool mapping_legal(const Mapping *m) {
     return map_fit_over(&fit, m->problem, m->target, NULL, NULL) == 0 && ragged_fits(m) &&
            m->level[0].keep == (1u << m->problem->ntensor) - 1;
 }
+static Loc place_of(Loc loc, const Mapping *m, int level) {
+    if (m->level[level].place) loc.index = m->level[level].place;
+    return loc;
+}
+/* The outermost level with a loop of the dim, else the outermost that is written down. */
+static int level_of(const Mapping *m, int dim) {
+    int first = m->target->nlevel - 1;
+    for (int l = m->target->nlevel - 1; l >= 0; l--)
+        if (m->level[l].place) first = l;
+    for (int l = 0; l < m->target->nlevel; l++)
+        for (int i = 0; i < m->level[l].ntemporal + m->level[l].nspatial; i++)
+            if ((i < m->level[l].ntemporal ? m->level[l].temporal[i] : m->level[l].spatial[i - m->level[l].ntemporal]).dim == dim) return l;
+    return first;
+}
 static void level_check(Ctx *c, Loc loc, const Mapping *m, int i) {
     const TargetLevel *t = &m->target->level[i];
     const MapLevel *l = &m->level[i];
@@ -398,8 +414,8 @@ static void capacity_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v) 
     for (int i = before; i < v->list.n; i++) {
         const MapViolation *x = &v->list.v[i];
         const char *name = m->target->level[x->level].name, *tensor = x->tensor < 0 ? "" : m->problem->tensor[x->tensor].name;
-        diag_error(c->d, loc, "the %s%stile%s of level %s need%s %lld words; it has %lld%s%s, %lld too few", tensor, *tensor ? " " : "",
-                   *tensor ? "" : "s", name, *tensor ? "s" : "", (long long)x->need_words, (long long)x->capacity_words,
+        diag_error(c->d, place_of(loc, m, x->level), "the %s%stile%s of level %s need%s %lld words; it has %lld%s%s, %lld too few", tensor,
+                   *tensor ? " " : "", *tensor ? "" : "s", name, *tensor ? "s" : "", (long long)x->need_words, (long long)x->capacity_words,
                    *tensor ? " for " : "", tensor, (long long)(x->need_words - x->capacity_words));
     }
 }
@@ -411,14 +427,15 @@ bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v) {
         int64_t found;
         if (factors_fit(m, d, &found)) continue;
         sized = false;
+        Loc at = place_of(loc, m, level_of(m, d));
         if (mapping_ragged(m))
-            diag_error(c->d, loc, "the factors of %s (together %lld) do not cover its extent %lld exactly, or leave an iteration empty",
+            diag_error(c->d, at, "the factors of %s (together %lld) do not cover its extent %lld exactly, or leave an iteration empty",
                        m->problem->dim[d], (long long)found, (long long)m->problem->extent[d]);
         else
-            diag_error(c->d, loc, "the factors of %s multiply to %lld; its extent is %lld", m->problem->dim[d], (long long)found,
+            diag_error(c->d, at, "the factors of %s multiply to %lld; its extent is %lld", m->problem->dim[d], (long long)found,
                        (long long)m->problem->extent[d]);
     }
-    for (int i = 0; i < m->target->nlevel; i++) level_check(c, loc, m, i);
+    for (int i = 0; i < m->target->nlevel; i++) level_check(c, place_of(loc, m, i), m, i);
     if (sized) capacity_check(c, loc, m, v);
     return c->d->errors == before;
 }

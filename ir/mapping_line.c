@@ -12,16 +12,19 @@ typedef struct Line {
     Ctx *c;
     const char *file, *start, *s;
 } Line;
+static int64_t place_of(const Line *p, const char *at) {
+    int64_t line = 1;
+    const char *from = p->start;
+    for (const char *s = p->start; s < at; s++)
+        if (*s == '\n') line++, from = s + 1;
+    return loc_place(line, at - from + 1);
+}
 static bool bad(Line *p, const char *expected) {
     char found[24];
     size_t n = 0;
     for (; n < sizeof found - 1 && p->s[n] && p->s[n] != '\n'; n++) found[n] = p->s[n];
     found[n] = 0;
-    int64_t line = 1;
-    const char *from = p->start;
-    for (const char *s = p->start; s < p->s; s++)
-        if (*s == '\n') line++, from = s + 1;
-    Loc loc = {p->file, loc_place(line, p->s - from + 1), NULL, NULL};
+    Loc loc = {p->file, place_of(p, p->s), NULL, NULL};
     return diag_error(p->c->d, loc, "found %s%s%s, expected %s", n ? "'" : "", n ? found : "the end", n ? "'" : "", expected);
 }
 static void blanks(Line *p) {
@@ -91,7 +94,7 @@ static bool parse_levels(Line *p, Mapping *m) {
         int l = word(p, name, sizeof name, true) ? target_level(m->target, name) : -1;
         if (l < 0) return p->s = at, bad(p, "a level of the target");
         if (l <= last) return p->s = at, bad(p, "the levels once each, from the outermost in");
-        last = l;
+        last = l, m->level[l].place = place_of(p, at);
         if (*p->s == ':' && !parse_keep(p, m->problem, &m->level[l])) return false;
         if (*p->s != '[') return bad(p, "'['");
         p->s++;

@@ -154,8 +154,16 @@ END_TEST
 static const struct {
     const char *layer, *mapping, *message;
 } bad[] = {
-    {"M: 8\n", "DRAM[M4]", "the factors of M multiply to 4; its extent is 8"},
-    {"M: 8\n", "DRAM[M5~] RF[M2]", "leave an iteration empty"},
+    {"M: 8\n", "DRAM[M4]", "mapping.txt:1:1: error: the factors of M multiply to 4; its extent is 8"},
+    {"M: 8\nC: 3\n", "DRAM[M8]\nGLB[C2]", "mapping.txt:2:1: error: the factors of C multiply to 2; its extent is 3"},
+    {"M: 8\n", "DRAM: for M 2\n  RF: for M 2\n", "mapping.txt:1:1: error: the factors of M multiply to 4"},
+    {"M: 64\nC: 64\n", "DRAM[]\n  GLB[] RF[M64 C64]",
+     "mapping.txt:2:3: error: the tiles of level GLB need 4224 words; it has 4096, 128 too few"},
+    {"M: 64\nC: 64\n", "DRAM:\nGLB:\n  RF: for M 64, C 64\n", "mapping.txt:3:3: error: the tiles of level RF need 4224 words; it has"},
+    {"M: 64\nC: 64\n", "- level: DRAM\n- level: RF\n  temporal_outer_to_inner: [[M, 64], [C, 64]]\n",
+     "mapping.txt:2:3: error: the tiles of level RF need 4224 words; it has"},
+    {"M: 8\n", "DRAM[M5~] RF[M2]",
+     "mapping.txt:1:1: error: the factors of M (together 10) do not cover its extent 8 exactly, or leave an iteration empty"},
     {"M: 8\n", "DRAM[M3~] RF[M2]", "do not cover its extent 8"},
     {"M: 99999999\n", "DRAM[M100000000~]", "at most 4194304"},
     {"M: 8\n", "DRAM[Q8]", "mapping.txt:1:6: error: found 'Q8]', expected a dim of the problem and its factor"},
