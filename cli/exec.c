@@ -31,8 +31,10 @@ char *temp_dir(Ctx *c) {
 void remove_dir(const char *dir) {
     DIR *d = opendir(dir);
     char path[4096];
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (snprintf(path, sizeof path, "%s/%s", dir, e->d_name) < (int)sizeof path) unlink(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        if (snprintf(path, sizeof path, "%s/%s", dir, e->d_name) < (int)sizeof path && unlink(path) != 0) remove_dir(path);
+    }
     if (d) closedir(d);
     rmdir(dir);
 }

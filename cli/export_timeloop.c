@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* export_timeloop.c: a machine, a problem and a mapping as Timeloop's files of version 0.3, with the energies as Accelergy's table, so
- * that the same case can be run there. Spatial loops along y come after the split. Ragged loops have no counterpart.
+ * that the same case can be run there. Spatial loops along y come after the split. What has no counterpart and would change a number is
+ * refused: ragged loops, networks without multicast, zeros, widths of operands. The energy of a word on a network has none either (there it
+ * goes by hops): it is the attribute network_energy, which Timeloop passes over and we read back.
  *   GLB: for C 4, M 2; spread E 7 x   ->   {target: GLB, type: temporal, factors: C=4 M=2, permutation: "M C"}, {…, type: spatial, …} */
 #include "import.h"
 #include <errno.h>
@@ -19,6 +21,9 @@ static void put_architecture(const Target *t, Text *s) {
         if (v->words) text_printf(s, "depth: %lld, ", (long long)v->words);
         if (v->read_bw > 0) text_printf(s, "read_bandwidth: %.9g, ", v->read_bw);
         if (v->write_bw > 0) text_printf(s, "write_bandwidth: %.9g, ", v->write_bw);
+        if (v->buffers > 1) text_printf(s, "multiple_buffering: %d, ", v->buffers);
+        if (v->banks > 1) text_printf(s, "n_banks: %d, ", v->banks);
+        if (v->network_energy != 0) text_printf(s, "network_energy: %.17g, ", v->network_energy);
         text_printf(s, "meshX: %lld}\n", (long long)mesh);
         mesh *= v->fan_x;
     }
@@ -104,11 +109,25 @@ static bool put_mapping(Ctx *c, const Mapping *m, Text *s) {
     }
     return true;
 }
+/* What Timeloop's files cannot say of this case. */
+static bool sayable(Ctx *c, const Mapping *m) {
+    const Target *t = m->target;
+    int before = c->d->errors;
+    for (int l = 0; l < t->nlevel; l++)
+        if (t->level[l].no_multicast)
+            diag_error(c->d, NO_LOC, "the export to Timeloop has no network without multicast, as that below %s", t->level[l].name);
+    for (int i = 0; i < m->problem->ntensor; i++)
+        if (m->problem->tensor[i].bits || m->problem->tensor[i].density > 0)
+            diag_error(c->d, NO_LOC, "the export to Timeloop has no widths and densities of operands, as that of %s",
+                       m->problem->tensor[i].name);
+    if (m->problem->dtype) diag_error(c->d, NO_LOC, "the export to Timeloop has one kind of arithmetic; leave out the dtype");
+    return c->d->errors == before;
+}
 bool timeloop_export(Ctx *c, const char *dir, const Mapping *m) {
     static const char *const names[] = {"arch.yaml", "ERT.yaml", "problem.yaml", "mapping.yaml"};
     Text s[4] = {{0}, {0}, {0}, {0}};
     put_architecture(m->target, &s[0]), put_table(m->target, &s[1]), put_problem(m->problem, &s[2]);
-    bool ok = put_mapping(c, m, &s[3]);
+    bool ok = sayable(c, m) && put_mapping(c, m, &s[3]);
     if (ok && mkdir(dir, 0777) && errno != EEXIST)
         ok = diag_error(c->d, (Loc){dir, -1, NULL, NULL}, "cannot create the folder: %s", strerror(errno));
     for (int i = 0; i < 4; i++) {

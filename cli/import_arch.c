@@ -70,7 +70,7 @@ static const char known_attributes[] =
     " depth width memory_depth memory_width entries sizeKB word_bits datawidth block_size cluster_size n_banks n_rdwr_ports n_rd_ports "
     "n_wr_ports meshX meshY read_bandwidth write_bandwidth shared_bandwidth multiple_buffering technology type latency cycle_time "
     "global_cycle_seconds clockrate_MHz update_fifo_depth num_pipeline_stages multiplier_width adder_width num_stages action_latency_cycle "
-    "data_storage_depth data_storage_width depth_log2 read_energy write_energy energy ";
+    "data_storage_depth data_storage_width depth_log2 read_energy write_energy energy network_energy ";
 
 /* ---- components */
 static bool contains(const char *text, const char *const *words) {
@@ -118,6 +118,8 @@ static bool push_level(Arch *a, const YamlNode *at, const char *name, const char
     if (!t->nlevel) v->words = 0; /* everything fits the outermost */
     a->block[t->nlevel] = block ? block : max_i64(1, width / bits);
     double unit = a->nodes ? (double)bits : 1;
+    const YamlNode *network = attribute(a, "network_energy"); /* ours, not Timeloop's */
+    if (network && !yaml_number(a->f, network, &v->network_energy)) return false;
     v->read_bw = (double)(rd ? rd : shared) / unit, v->write_bw = (double)(wr ? wr : shared) / unit;
     a->inst[t->nlevel++] = instances;
     return true;

@@ -102,7 +102,8 @@ typedef struct MapViolations {
     Vec(MapViolation) list;
 } MapViolations;
 /* Legal: factors multiply to the extents, spatial factors fit the fan-outs, tiles fit the capacities, only tensors that a level
- * can keep are kept, the outermost keeps all. Every problem is reported at loc, with the place of the level where it has one; `v`, if not NULL, lists the capacity ones. */
+ * can keep are kept, the outermost keeps all. Every problem is reported at loc, with the place of the level where it has one; `v`, if not
+ * NULL, lists the capacity ones. */
 bool mapping_check(Ctx *c, Loc loc, const Mapping *m, MapViolations *v);
 /* The same without words, for search: true if legal. */
 bool mapping_legal(const Mapping *m);

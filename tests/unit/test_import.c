@@ -66,6 +66,26 @@ START_TEST(test_timeloop4) {
     ck_assert_ptr_null(strstr(out, "shared_glb Weights"));
 }
 END_TEST
+/* Double buffers and the energy of a network survive; what Timeloop cannot say is refused. */
+START_TEST(test_export) {
+    static const char problem[] = "name: layer\nM: 16\nC: 8\nE: 4\nF: 4\n";
+    char out[8192], again[8192], layer[100], map[100];
+    snprintf(layer, sizeof layer, "%s/layer.yaml", dir), snprintf(map, sizeof map, "%s/m", dir);
+    FILE *f = fopen(layer, "w"), *g = fopen(map, "w");
+    ck_assert(f && g);
+    fputs(problem, f), fclose(f);
+    fputs("DRAM[E4] GLB[F4 | M16x C8y] WReg[]\n", g), fclose(g);
+    int status = quern(out, sizeof out, "explore %s --target survey_ws --mapping %s --export %s/x", layer, map, dir);
+    ck_assert_msg(status == 0, "%s", out);
+    status = quern(again, sizeof again, "explore %s/x/problem.yaml --arch %s/x/arch.yaml --mapping %s/x/mapping.yaml --ert %s/x/ERT.yaml",
+                   dir, dir, dir, dir);
+    ck_assert_msg(status == 0, "%s", again);
+    ck_assert_str_eq(strstr(out, " MACs"), strstr(again, " MACs"));
+    ck_assert_ptr_nonnull(strstr(out, "energy "));
+    status = quern(out, sizeof out, "explore %s --target survey_ws --mapping %s --bits 8 --export %s/x", layer, map, dir);
+    ck_assert_msg(status == 1 && strstr(out, "no widths and densities of operands, as that of W"), "%s", out);
+}
+END_TEST
 /* S is all spread, along y; K has 4 in the sums' scratchpad; Q, R, S and C have no loop at the buffer. */
 START_TEST(test_constraints) {
     char out[8192];
@@ -231,6 +251,7 @@ Suite *import_suite(void) {
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_timeloop);
     tcase_add_test(t, test_timeloop4);
+    tcase_add_test(t, test_export);
     tcase_add_test(t, test_constraints);
     tcase_add_test(t, test_zigzag);
     tcase_add_test(t, test_einsum);
