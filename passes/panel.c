@@ -175,6 +175,15 @@ static bool rows_alone(const Node *n) {
     const Type *a = &n->in[0]->type, *o = &n->out[0]->type;
     return a->rank >= 2 && !(a->ext && a->ext[a->rank - 1]) && !(o->ext && o->ext[o->rank - 1]);
 }
+/* Columns that fill half a vector or less get shorter ones: no zeros are kept and read for the others. */
+static DotRow few_columns(Run *r, bool integers, Product *q) {
+    DotRow dot = {0}, shorter;
+    const Target *t = r->o->target;
+    if (integers && target_dot(r->tmp, t, (int)q->lanes, &dot)) q->regs -= 2 * dot.regs;
+    for (; q->lanes / 2 >= q->cols && q->lanes / 2 * 32 >= 128; q->lanes /= 2)
+        if (integers && !target_dot(r->tmp, t, (int)q->lanes / 2, &shorter)) break;
+    return dot;
+}
 static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tensor *added) { /* added to the product; may be NULL */
     Graph *g = r->g;
     const Type *o = &n->out[0]->type;
@@ -183,8 +192,7 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
     Product q = product_of(r->o->target, rows, cols, w->type.dim[0]);
-    DotRow dot = {0};
-    if (w->type.dt == DT_INT32 && target_dot(r->tmp, r->o->target, (int)q.lanes, &dot)) q.regs -= 2 * dot.regs;
+    DotRow dot = few_columns(r, w->type.dt == DT_INT32, &q);
     const Cut cut = cut_of(r, n, &q);
     const PanelChoice c = cut.c;
     int64_t chunks = fixed ? cut.chunks : 1, outer = 1;
