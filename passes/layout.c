@@ -58,11 +58,16 @@ static Tensor *shape_of(Layout *l, const Tensor *t) {
     if (type_dynamic(&t->type)) dim[0] = 0;
     return tensor_i64s(l->g, dim, t->type.rank);
 }
+static bool images_alone(const Type *t) {
+    for (int i = 1; t->ext && i < t->rank; i++)
+        if (t->ext[i]) return false;
+    return true;
+}
 static void layout_back(Layout *l, Node *n, int out, Tensor *b, bool nhwc) {
     Tensor *y = n->out[out];
     int64_t c = layout_channels(y, nhwc);
     Node *back;
-    if (c % l->lanes == 0 && b->type.dim[2] * b->type.dim[3] == 1) {
+    if (c % l->lanes == 0 && b->type.dim[2] * b->type.dim[3] == 1 && images_alone(&y->type)) {
         Tensor *in[] = {b, shape_of(l, y)};
         back = node_new(l->g, op_find("", "Reshape"), n, n->loc, 2, in, 1);
     } else {
@@ -329,17 +334,18 @@ static bool split_node(Layout *l, Node *n) {
     return true;
 }
 
-/* Of what is known at run time only the number of images may be. */
-static bool images_alone(const Type *t) {
-    for (int i = 1; t->ext && i < t->rank; i++)
-        if (t->ext[i]) return false;
-    return true;
+/* Of what is known at run time only, the number of images may be, and the extents of the plane, but not the channels. */
+static bool takes_type(Layout *l, const Tensor *t) {
+    const Type *y = &t->type;
+    if (y->rank != 4) return images_alone(y);
+    int c = layout_of(l, t)->b ? (layout_of(l, t)->nhwc ? 3 : 1) : !y->ext || !y->ext[1] ? 1 : 3;
+    return !y->ext || !y->ext[c];
 }
-static bool takes(const Node *n) {
+static bool takes(Layout *l, const Node *n) {
     for (int i = 0; i < n->nin; i++)
-        if (n->in[i] && !images_alone(&n->in[i]->type)) return false;
+        if (n->in[i] && !takes_type(l, n->in[i])) return false;
     for (int i = 0; i < n->nout; i++)
-        if (n->out[i] && !images_alone(&n->out[i]->type)) return false;
+        if (n->out[i] && !takes_type(l, n->out[i])) return false;
     return true;
 }
 
@@ -350,7 +356,7 @@ bool pass_layout(Run *r) {
     layout_budget(&l);
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
-        if (!takes(n)) continue;
+        if (!takes(&l, n)) continue;
         bool done = layout_conv(&l, n) || layout_conv_integer(&l, n) || layout_conv_transpose(&l, n) || layout_pool(&l, n) ||
                     point_node(&l, n) || concat_node(&l, n) || reduce_node(&l, n) || nearest_node(&l, n) || resize_axis_node(&l, n) ||
                     layout_pad(&l, n) || split_node(&l, n);

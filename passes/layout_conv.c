@@ -15,6 +15,8 @@
 enum { MAX_EDGE_TAPS = 96 };
 typedef struct Site { /* a window over the plane, its padding explicit */
     int64_t k[2], stride[2], dil[2], pad[2], in[2], out[2];
+    int64_t behind[2]; /* padding there */
+    bool run[2];       /* the extents are known at run time only: in and out are bounds */
 } Site;
 
 static int64_t at(const Node *n, const char *name, int i, int64_t def) {
@@ -32,10 +34,20 @@ static bool site_of(const Node *n, const int64_t *k, Site *s) {
         int64_t need = max_i64((s->out[i] - 1) * s->stride[i] + (s->k[i] - 1) * s->dil[i] + 1 - s->in[i], 0);
         if (strcmp(mode, "SAME_UPPER") == 0) s->pad[i] = need / 2;
         if (strcmp(mode, "SAME_LOWER") == 0) s->pad[i] = need - need / 2;
+        s->behind[i] = strcmp(mode, "NOTSET") == 0 ? at(n, "pads", i + 2, 0) : strncmp(mode, "SAME", 4) == 0 ? need - s->pad[i] : 0;
+        s->run[i] = n->in[0]->type.ext && n->in[0]->type.ext[2 + i];
     }
     return true;
 }
+static bool run_time(const Site *s) { return s->run[0] || s->run[1]; }
+/* A block whose columns are known at run time only: one row, and what it reads of the input's fits in a small buffer. */
+static bool stage_fits(const Site *s, int64_t values, ConvBlock *b) {
+    if (!s->run[1]) return true;
+    b->cols = min_i64(b->rows * b->cols, s->out[1]), b->rows = 1;
+    return ((b->cols - 1) * s->stride[1] + (s->k[1] - 1) * s->dil[1] + 1) * values * (int64_t)sizeof(float) <= STAGE_MOST;
+}
 static bool taps_fit(const Site *s) { /* taps of edge columns are written out: not too many */
+    if (s->run[1]) return true;
     int64_t reach = (s->k[1] - 1) * s->dil[1];
     return (ceil_div(reach, 4) + 2) * s->k[1] <= MAX_EDGE_TAPS * 2 && s->k[1] <= 31;
 }
@@ -53,7 +65,8 @@ static void window_attributes(Layout *l, Node *n, const Site *s, int64_t channel
     node_set_i(n, BLK_CHANNELS, channels), node_set_i(n, BLK_FEATURES, features), node_set_i(n, BLK_GROUP, group);
     node_set_is(l->g, n, BLK_KERNEL, s->k, 2), node_set_is(l->g, n, BLK_STRIDES, s->stride, 2),
         node_set_is(l->g, n, BLK_DILATIONS, s->dil, 2);
-    node_set_is(l->g, n, BLK_PADS, s->pad, 2), node_set_is(l->g, n, BLK_OUT, s->out, 2);
+    node_set_is(l->g, n, BLK_PADS, (int64_t[]){s->pad[0], s->pad[1], s->behind[0], s->behind[1]}, run_time(s) ? 4 : 2);
+    node_set_is(l->g, n, BLK_OUT, s->out, 2);
     node_set_is(l->g, n, BLK_TILE, (int64_t[]){b->rows, b->cols, b->vecs}, 3);
     node_set_i(n, BLK_STRIP, b->strip), node_set_i(n, BLK_CHUNK, b->chunk);
 }
@@ -93,6 +106,7 @@ static bool depthwise(Layout *l, Node *n, const Site *s) {
     int64_t c = n->in[0]->type.dim[1];
     ConvExtents e = {c, c, c, s->in[0], s->in[1], s->out[0], s->out[1], s->k[0], s->k[1], s->stride[1], padded_rows(s)};
     ConvBlock b = channel_block_of(l->target, &e);
+    if (!stage_fits(s, l->lanes, &b)) return false;
     Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_depthwise(l, n->in[1]), NULL};
     bool bias = n->nin > 2 && n->in[2];
     if (bias) in[2] = pack_vector(l, n->in[2], c);
@@ -264,8 +278,9 @@ bool layout_conv(Layout *l, Node *n) {
         return true;
     }
     int64_t source;
-    Tensor *in[3] = {conv_source(l, n, &source), NULL, NULL};
     ConvBlock b = plan.block;
+    if (!stage_fits(&s, layout_of(l, n->in[0])->b ? l->lanes : min_i64(c, l->lanes), &b)) return false;
+    Tensor *in[3] = {conv_source(l, n, &source), NULL, NULL};
     Pack p = {features, c / group, group, group / merge, l->lanes, source ? c : min_i64(c, l->lanes), b.vecs};
     in[1] = pack_weights(l, n->in[1], &p);
     bool bias = n->nin > 2 && n->in[2];
@@ -285,7 +300,7 @@ bool layout_takes_integers(const Node *n, int64_t lanes) {
     if (x->rank != 4 || lanes % FEW_CHANNELS || x->dim[0] < 1 || x->dim[1] < 1 || w->dim[1] < 1 || w->dim[0] < 1) return false;
     int64_t group = get_i(n, "group", 1);
     bool whole = group == 1 || (x->dim[1] / group % lanes == 0 && w->dim[0] / group % lanes == 0);
-    return whole && site_of(n, w->dim + 2, &s) && taps_fit(&s);
+    return whole && site_of(n, w->dim + 2, &s) && !run_time(&s) && taps_fit(&s);
 }
 /* A tensor of few channels becomes blocks of one word, all others of a vector's lanes. */
 static Tensor *words_source(Layout *l, Node *n) {
@@ -380,10 +395,13 @@ bool layout_pool(Layout *l, Node *n) {
     const int64_t *k = get_is(n, "kernel_shape", &count);
     bool with_pad = !largest && get_i(n, "count_include_pad", 0) != 0;
     if (!layout_of(l, n->in[0])->b || layout_of(l, n->in[0])->nhwc || count != 2 || !site_of(n, k, &s) || !taps_fit(&s)) return false;
-    if (with_pad && get_i(n, "ceil_mode", 0)) return false; /* windows may reach past the padding */
+    bool up = get_i(n, "ceil_mode", 0) != 0;
+    if (up && (with_pad || run_time(&s))) return false; /* windows may reach past the padding */
+    if (s.run[1] && !largest && !with_pad && (s.pad[1] || s.behind[1])) return false;
     int64_t c = n->in[0]->type.dim[1];
     ConvExtents e = {c, c, c, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
     ConvBlock b = channel_block_of(l->target, &e);
+    if (!stage_fits(&s, l->lanes, &b)) return false;
     Tensor *x = layout_of(l, n->in[0])->b;
     Node *m = layout_node(l, "PoolBlocked", n, 1, &x);
     window_attributes(l, m, &s, c, c, c, &b);

@@ -63,15 +63,19 @@ bool layout_conv_transpose(Layout *l, Node *n) {
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge || !axis_of(n, 0, &x[0]) || !axis_of(n, 1, &x[1]) || x[0].stride * x[1].stride > MAX_PHASES) return false;
     int64_t source, phases = x[0].stride * x[1].stride;
+    Window h = transposed_window(x[0].in, x[0].out, x[0].k, x[0].stride, x[0].pad, 0);
+    Window w = transposed_window(x[1].in, x[1].out, x[1].k, x[1].stride, x[1].pad, 0);
+    ConvExtents e = {c, features, group / merge, h.in, w.in, h.out, w.out, h.k, w.k, 1, true};
+    ConvBlock b = conv_block_of(l->target, l->lanes, &e);
+    if (t->ext && t->ext[3]) { /* blocks of one row that fit in a small buffer */
+        b.cols = min_i64(b.rows * b.cols, w.out), b.rows = 1;
+        if ((b.cols + w.k + 1) * l->lanes * (int64_t)sizeof(float) > STAGE_MOST) return false;
+    }
     Tensor **in = NEW_ARRAY(l->r->tmp, Tensor *, 2 + phases), *none = n->in[1];
     in[0] = conv_source(l, n, &source);
     if (bias) none = n->in[2];
     else none = tensor_const(l->g, NULL, DT_FLOAT32, 1, &features, NEW_ARRAY(l->g->a, float, features));
     in[1] = pack_vector(l, none, features);
-    Window h = transposed_window(x[0].in, x[0].out, x[0].k, x[0].stride, x[0].pad, 0);
-    Window w = transposed_window(x[1].in, x[1].out, x[1].k, x[1].stride, x[1].pad, 0);
-    ConvExtents e = {c, features, group / merge, h.in, w.in, h.out, w.out, h.k, w.k, 1, true};
-    ConvBlock b = conv_block_of(l->target, l->lanes, &e);
     Pack p = {features, c / group, group, group / merge, l->lanes, source ? c : min_i64(c, l->lanes), b.vecs};
     for (int64_t i = 0; i < phases; i++)
         in[2 + i] = pack_weights(l, phase_weights(l, n, x, (int64_t[]){i / x[1].stride, i % x[1].stride}, group), &p);

@@ -26,20 +26,25 @@ static bool is_native(Widen *w, const Tensor *t) {
     grow(w, t);
     return w->native.v[t->id];
 }
-static void wide_type(const Type *t, Type *out) {
+static void wide_type(const Widen *w, const Type *t, Type *out) {
     int64_t dim[4] = {t->dim[0], t->dim[1], 1, t->dim[2]};
     type_set(out, t->dt, 4, dim);
+    out->cap = t->cap, out->ext = NULL;
+    if (t->ext) memcpy(out->ext = NEW_ARRAY(w->g->a, Expr *, 4), (Expr *[]){t->ext[0], t->ext[1], NULL, t->ext[2]}, 4 * sizeof(Expr *));
 }
 static Tensor *reshaped(Widen *w, Node *before, Tensor *t, const Type *to) {
-    Tensor *y = build(w->g, before, "Reshape", 2, (Tensor *[]){t, tensor_i64s(w->g, to->dim, to->rank)});
-    type_set(&y->type, to->dt, to->rank, to->dim);
+    int64_t axis = 2;
+    const char *op = !to->ext ? "Reshape" : to->rank == 4 ? "Unsqueeze" : "Squeeze";
+    Tensor *how = to->ext ? tensor_i64s(w->g, &axis, 1) : tensor_i64s(w->g, to->dim, to->rank);
+    Tensor *y = build(w->g, before, op, 2, (Tensor *[]){t, how});
+    y->type = *to;
     return y;
 }
 static Tensor *twin_of(Widen *w, Tensor *t) {
     Type wide;
     grow(w, t);
     if (w->twin.v[t->id]) return w->twin.v[t->id];
-    wide_type(&t->type, &wide);
+    wide_type(w, &t->type, &wide);
     Tensor *y = is_const(t) ? tensor_const(w->g, arena_printf(w->g->a, "%s.wide", t->name), t->type.dt, 4, wide.dim, t->data)
                             : reshaped(w, t->def ? t->def->next : w->g->first, t, &wide);
     grow(w, t);
@@ -49,8 +54,9 @@ static Tensor *twin_of(Widen *w, Tensor *t) {
 static void replace(Widen *w, Node *n, Node *m) {
     Type wide;
     Tensor *old = n->out[0], *y;
-    wide_type(&old->type, &wide);
+    wide_type(w, &old->type, &wide);
     Tensor *t = tensor_new(w->g, arena_printf(w->g->a, "%s.wide", old->name), wide.dt, 4, wide.dim);
+    t->type = wide;
     node_set_out(m, 0, t);
     y = reshaped(w, n, t, &old->type);
     tensor_replace(w->g, old, y, true);
@@ -111,12 +117,19 @@ static bool point(Widen *w, Node *n) {
     replace(w, n, m);
     return true;
 }
+static bool channels_known(const Node *n) {
+    for (int i = 0; i < n->nin + n->nout; i++) {
+        const Tensor *t = i < n->nin ? n->in[i] : n->out[i - n->nin];
+        if (t && t->type.ext && (t->type.rank != 3 || t->type.ext[1])) return false;
+    }
+    return true;
+}
 bool pass_widen(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
     Widen w = {.r = r, .g = r->g};
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
-        if (n->nin && n->in[0] && !node_dynamic(n) && !window(&w, n)) point(&w, n);
+        if (n->nin && n->in[0] && channels_known(n) && !window(&w, n)) point(&w, n);
     }
     return pass_dce(r);
 }

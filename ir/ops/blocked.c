@@ -12,7 +12,7 @@
 bool infer_blocked_lists(Infer *x) {
     const Node *n = x->n;
     if (n->attr[BLK_OUT].n != 2 || n->attr[BLK_KERNEL].n != 2 || n->attr[BLK_STRIDES].n != 2 || n->attr[BLK_DILATIONS].n != 2 ||
-        n->attr[BLK_PADS].n != 2 || n->attr[BLK_TILE].n != 3)
+        (n->attr[BLK_PADS].n != 2 && n->attr[BLK_PADS].n != 4) || n->attr[BLK_TILE].n != 3)
         return infer_error(x, "out, kernel, strides, dilations and pads need 2 values each, tile 3");
     return true;
 }
@@ -20,7 +20,21 @@ bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes) {
     const Node *n = x->n;
     const int64_t *out = n->attr[BLK_OUT].is;
     if (!infer_blocked_lists(x)) return false;
-    return infer_blocked_out(x, n->in[0]->type.dt, blocks, (Expr *[]){e_int(x->g->a, out[0]), e_int(x->g->a, out[1])}, lanes);
+    const Type *t = &n->in[0]->type;
+    int h = n->op->nattr > BLK_SOURCE && attr_i(n, BLK_SOURCE) == BLK_SOURCE_NHWC ? 1 : 2;
+    const Attr *pad = &n->attr[BLK_PADS];
+    Expr *plane[2];
+    for (int i = 0; i < 2; i++) {
+        int64_t k = n->attr[BLK_KERNEL].is[i], d = n->attr[BLK_DILATIONS].is[i], u = n->attr[BLK_STRIDES].is[i], add, reach;
+        plane[i] = e_int(x->g->a, out[i]);
+        if (!t->ext || !t->ext[h + i]) continue;
+        if (pad->n != 4 || u < 1 || !mul_ok(k - 1, d, &reach) || !add_ok(pad->is[i], pad->is[2 + i], &add) ||
+            !add_ok(add, -reach - 1, &add))
+            return infer_error(x, "an extent that is known at run time needs 4 pads and strides of at least 1");
+        plane[i] = extent_add(x->g, t->ext[h + i], e_int(x->g->a, add));
+        plane[i] = extent_add(x->g, extent_floor_div(x->g, plane[i], u), e_int(x->g->a, 1));
+    }
+    return infer_blocked_out(x, t->dt, blocks, plane, lanes);
 }
 bool infer_blocked_out(Infer *x, DType dt, int64_t blocks, Expr *const *plane, int64_t lanes) {
     Arena *a = x->g->a;
@@ -129,7 +143,7 @@ bool lower_channels_blocked(Lower *L, Node *n) {
     Site s = {.L = L, .n = n, .lanes = o->dim[4]};
     Expr *at[5] = {lower_loop_to(L, "n", lower_dim(L, o, 0))};
     for (int64_t b = 0; b < o->dim[1]; b++) {
-        at[1] = e_int(L->a, b), at[2] = lower_loop(L, "h", o->dim[2]), at[3] = lower_loop(L, "w", o->dim[3]);
+        at[1] = e_int(L->a, b), at[2] = lower_loop_to(L, "h", lower_dim(L, o, 2)), at[3] = lower_loop_to(L, "w", lower_dim(L, o, 3));
         for (int64_t from = 0, to; from < s.lanes; from = to) {
             int64_t c = b * s.lanes + from, k = c < op->n ? op->is[c] : -1, first = c < op->n ? ch->is[c] : 0;
             for (to = from + 1; to < s.lanes; to++) {
@@ -159,11 +173,19 @@ static void channel_tap(Site *s, const Channel *c, Expr *r, int64_t t) {
     if (s->edge) edge_range(&s->w, s->col0, s->cols, t, &from, &to);
     if (from >= to) return;
     site_open_acc(s, from, to);
-    Expr *ih = window_at(L, &s->h, site_out_row(s), r), *iw = window_at(L, &s->w, site_out_col(s), e_int(a, t));
-    Expr *v = lower_load(L, s->n, 0, (Expr *[]){s->at_n, c->block, ih, iw, s->i[3]});
+    Expr *ih = window_at(L, &s->h, site_out_row(s), r), *iw = window_at(L, &s->w, site_out_col(s), e_int(a, t)), *v;
+    if (s->in) v = site_staged(s, e_int(a, t), s->i[3]);
+    else v = lower_load(L, s->n, 0, (Expr *[]){s->at_n, c->block, ih, iw, s->i[3]});
     if (s->n->nin > 1) v = e_mul(a, v, lower_load(L, s->n, 1, (Expr *[]){c->block, r, e_int(a, t), s->i[3]}));
     lower_put(L, s->acc, s->i, v, c->red);
     site_close(s);
+}
+static void channel_stage(Site *s, const Channel *c, Expr *r) {
+    Expr *to[2], *iw;
+    site_open_stage(s, to, &iw);
+    Expr *at[] = {s->at_n, c->block, window_at(s->L, &s->h, s->row, r), iw, to[1]};
+    lower_put(s->L, s->in, to, lower_load(s->L, s->n, 0, at), RED_NONE);
+    lower_ends(s->L, 2);
 }
 static void channel_sums(Site *s, Channel *c) {
     Lower *L = s->L;
@@ -174,6 +196,7 @@ static void channel_sums(Site *s, Channel *c) {
     window_taps(L, &s->h, s->row, &c->lo, &c->hi);
     if (s->n->nin == 1) c->lo = lower_let(L, "from", c->lo), c->hi = lower_let(L, "to", c->hi);
     Expr *r = lower_loop_range(L, "r", c->lo, c->hi);
+    if (s->in) channel_stage(s, c, r);
     for (int64_t t = 0; t < s->w.k; t++) channel_tap(s, c, r, t);
     lower_end(L);
 }
@@ -191,9 +214,10 @@ static bool channel_nests(Lower *L, Node *n, RedOp red, BlockFn fn) {
     site_init(&s, L, n, o->dim[4]);
     DType t = dtype_compute(o->dt);
     Channel c = {.red = red, .start = red == RED_MAX ? e_lower_bound(L->a, t) : e_lit(L->a, t, 0)};
+    s.fill = c.start;
     s.at_n = lower_loop_to(L, "n", lower_dim(L, o, 0));
     c.block = lower_loop(L, "cb", o->dim[1]);
-    site_rows(&s, e_int(L->a, 0), e_int(L->a, s.h.out), fn, &c);
+    site_rows(&s, e_int(L->a, 0), s.high, fn, &c);
     lower_ends(L, 2);
     return true;
 }
@@ -208,6 +232,14 @@ static void average_block(Site *s, void *user) {
     bool padded = attr_i(s->n, BLK_MODE) == BLK_POOL_AVERAGE_PADDED;
     DType t = s->acc->dt;
     Expr *high = padded ? e_int(a, s->h.k) : e_sub(a, c->hi, c->lo);
+    if (s->in) { /* padding of columns counts, or there is none */
+        Expr *n = lower_let(L, "taps", e_cast(a, t, e_mul(a, high, e_int(a, s->w.k))));
+        site_open_acc(s, 0, s->cols);
+        lower_put(L, s->acc, s->i, e_div(a, lower_get(L, s->acc, s->i), n), RED_NONE);
+        site_close(s);
+        site_store(s, channel_place, c);
+        return;
+    }
     for (int64_t i = 0; i < s->cols; i++) {
         int64_t wide = 0, to = s->edge ? i + 1 : s->cols;
         for (int64_t k = 0; k < s->w.k; k++) wide += padded || !s->edge || reads_inside(&s->w, s->col0 + i, k);

@@ -52,10 +52,27 @@ static Expr *conv_word(Site *s, Expr **x, Expr *k) {
     }
     return e_word(a, byte, WORD_BYTES);
 }
+/* Where channel ch of block cb lies in the input. */
+static void conv_source_at(Site *s, const ConvSite *c, Expr *cb, Expr *ih, Expr *iw, Expr *ch, Expr **x) {
+    Arena *a = s->L->a;
+    int64_t source = attr_i(s->n, BLK_SOURCE), blocks = ceil_div(c->channels, c->in_lanes);
+    x[0] = s->at_n;
+    if (source == BLK_SOURCE_BLOCKED) {
+        x[1] = c->group ? e_add(a, e_mul(a, c->group, e_int(a, blocks)), cb) : cb;
+        x[2] = ih, x[3] = iw, x[4] = ch;
+    } else if (source == BLK_SOURCE_NCHW) x[1] = ch, x[2] = ih, x[3] = iw;
+    else x[1] = ih, x[2] = iw, x[3] = ch;
+}
+static void conv_stage(Site *s, const ConvSite *c, Expr *cb, Expr *r) {
+    Expr *to[2], *iw, *x[5];
+    site_open_stage(s, to, &iw);
+    conv_source_at(s, c, cb, window_at(s->L, &s->h, s->row, r), iw, to[1], x);
+    lower_put(s->L, s->in, to, lower_load(s->L, s->n, 0, x), RED_NONE);
+    lower_ends(s->L, 2);
+}
 static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, const Part *p) {
     Lower *L = s->L;
     Arena *a = L->a;
-    int64_t source = attr_i(s->n, BLK_SOURCE);
     int64_t each = c->words ? WORD_BYTES : 1, all = ceil_div(c->channels, each), per = c->in_lanes / each;
     Expr *end = e_int(a, min_i64(per, all)), *x[5];
     if (all > per && all % per) end = e_min(a, end, e_sub(a, e_int(a, all), e_mul(a, cb, e_int(a, per))));
@@ -65,14 +82,8 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
     if (next.turns) lower_hints(L, &next, ch);
     site_open(s, p->top, p->bottom, p->from, p->to);
     Expr *ih = window_at(L, &s->h, site_out_row(s), r), *iw = window_at(L, &s->w, site_out_col(s), t);
-    x[0] = s->at_n;
-    if (source == BLK_SOURCE_BLOCKED) {
-        int64_t blocks = ceil_div(c->channels, c->in_lanes);
-        x[1] = c->group ? e_add(a, e_mul(a, c->group, e_int(a, blocks)), cb) : cb;
-        x[2] = ih, x[3] = iw, x[4] = ch;
-    } else if (source == BLK_SOURCE_NCHW) x[1] = ch, x[2] = ih, x[3] = iw;
-    else x[1] = ih, x[2] = iw, x[3] = ch;
-    Expr *v = c->words ? conv_word(s, x, ch) : lower_load(L, s->n, 0, x);
+    conv_source_at(s, c, cb, ih, iw, ch, x);
+    Expr *v = s->in ? site_staged(s, t, ch) : c->words ? conv_word(s, x, ch) : lower_load(L, s->n, 0, x);
     Expr *w = lower_load(L, s->n, c->weight, (Expr *[]){c->panel, cb, r, t, ch, s->i[2], s->i[3]});
     CallFn dot = s->n->in[0]->type.dt == DT_UINT8 ? CALL_DOT_US : CALL_DOT_SS;
     lower_put(L, s->acc, s->i, c->words ? e_call2(a, dot, v, w) : e_mul(a, v, w), RED_ADD);
@@ -90,6 +101,7 @@ static void conv_row(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
         }
         return;
     }
+    if (s->in) conv_stage(s, c, cb, r);
     Expr *t = lower_loop(s->L, "s", s->w.k);
     conv_tap(s, c, cb, r, t, &p);
     lower_end(s->L);
@@ -163,7 +175,8 @@ static void conv_block(Site *s, void *user) {
     lower_put(L, s->acc, s->i, c->sums ? lower_get(L, c->sums, kept) : conv_start(s, c, s->i[2], s->i[3]), RED_NONE);
     site_close(s);
     window_taps(L, &s->h, s->row, &lo, &hi);
-    bool all = s->rows > 1 || (s->h.k == 1 && reads_inside(&s->h, 0, 0) && reads_inside(&s->h, s->h.out - 1, 0));
+    bool fits = s->h.run_in ? s->h.inside : reads_inside(&s->h, 0, 0) && reads_inside(&s->h, s->h.out - 1, 0);
+    bool all = s->rows > 1 || (s->h.k == 1 && fits);
     if (c->border) conv_border(s, c, all, lo, hi);
     if (c->sums) cb = lower_loop_range(L, "cb", c->from, e_min(a, e_add(a, c->from, e_int(a, c->chunk)), e_int(a, blocks)));
     else cb = lower_loop(L, "cb", blocks);
@@ -191,7 +204,7 @@ static void conv_block(Site *s, void *user) {
 static void conv_sums(Site *s, const ConvSite *c, Expr *end, bool store) {
     Lower *L = s->L;
     Arena *a = L->a;
-    Expr *row = lower_loop_range(L, "e", c->first, end), *f = lower_loop(L, "f", s->w.out), *v = lower_loop(L, "v", s->vecs);
+    Expr *row = lower_loop_range(L, "e", c->first, end), *f = lower_loop_to(L, "f", s->wide), *v = lower_loop(L, "v", s->vecs);
     Expr *lane = site_lane(s), *at[] = {e_sub(a, row, c->first), f, v, lane};
     if (store) {
         Expr *to[] = {s->at_n, e_add(a, c->block, v), placed(c, a, 0, row), placed(c, a, 1, f), lane};
@@ -227,11 +240,14 @@ static void conv_nest(Site *s, ConvSite *c) {
     s->parts = strip * ceil_div(s->w.out, n->attr[BLK_TILE].is[1]);
     c->ahead = w->dim[0] > 1 && tensor_elements(n->in[c->weight]) >= FAR_WEIGHTS;
     c->chunk = attr_i(n, BLK_CHUNK);
+    int64_t room = s->w.run_in ? n->attr[BLK_TILE].is[1] : 0; /* for columns of the last block that are none */
     if (c->chunk > 0 && c->chunk < w->dim[1])
-        c->sums = lower_temp(L, "sums", dtype_compute(o->dt), 4, (int64_t[]){strip, s->w.out, vecs, s->lanes});
+        c->sums = lower_temp(L, "sums", dtype_compute(o->dt), 4, (int64_t[]){strip, s->w.out + room, vecs, s->lanes});
     c->group = group > 1 ? lower_loop(L, "g", group) : NULL;
-    c->first = e_mul(a, lower_loop(L, "ro", ceil_div(s->h.out, strip)), e_int(a, strip));
-    Expr *end = strip == s->h.out ? e_int(a, strip) : e_min(a, e_add(a, c->first, e_int(a, strip)), e_int(a, s->h.out));
+    Expr *strips = e_div(a, e_add(a, s->high, e_int(a, strip - 1)), e_int(a, strip));
+    c->first =
+        strip == s->h.out ? e_mul(a, lower_loop(L, "ro", 1), e_int(a, strip)) : e_mul(a, lower_loop_to(L, "ro", strips), e_int(a, strip));
+    Expr *end = strip == s->h.out ? s->high : e_min(a, e_add(a, c->first, e_int(a, strip)), s->high);
     for (int part = 0; part < 2; part++) { /* whole panels, and the one that is left */
         int64_t count = part ? blocks > full * vecs : full;
         if (!count) continue;
@@ -281,8 +297,16 @@ bool infer_conv_transpose_blocked(Infer *x) {
     int rank = attr_i(n, BLK_SOURCE) == BLK_SOURCE_BLOCKED ? 5 : 4;
     if (w->rank != 7 || n->in[0]->type.rank != rank)
         return infer_error(x, "the weights have %d dims, expected 7, and the input %d, expected %d", w->rank, n->in[0]->type.rank, rank);
-    if (!infer_blocked_result(x, ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), w->dim[6])) return false;
-    const int64_t *u = n->attr[BLK_STRIDES].is;
+    if (!infer_blocked_lists(x)) return false;
+    const int64_t *u = n->attr[BLK_STRIDES].is, *out = n->attr[BLK_OUT].is;
+    const Type *t = &n->in[0]->type;
+    Expr *plane[2];
+    for (int i = 0, h = attr_i(n, BLK_SOURCE) == BLK_SOURCE_NHWC ? 1 : 2; i < 2; i++) { /* stride times the input's, and a constant */
+        int64_t times, more;
+        if (!mul_ok(t->dim[h + i], u[i], &times) || !add_ok(out[i], -times, &more)) return infer_error(x, "the extents overflow");
+        plane[i] = extent_add(x->g, extent_mul(x->g, type_extent(x->g, t, h + i), e_int(x->g->a, u[i])), e_int(x->g->a, more));
+    }
+    if (!infer_blocked_out(x, t->dt, ceil_div(attr_i(n, BLK_FEATURES), w->dim[6]), plane, w->dim[6])) return false;
     if (u[0] < 1 || u[1] < 1 || u[0] * u[1] != n->nin - 2)
         return infer_error(x, "%d operands, expected 2 and one for each of %lld x %lld phases", n->nin, (long long)u[0], (long long)u[1]);
     return true;
@@ -297,16 +321,28 @@ int64_t macs_conv_transpose_blocked(const Node *n) {
         if (!mul_ok(m, factor[i], &m)) return -1;
     return m;
 }
+/* How many of the outputs from `phase` on, `stride` apart, there are. */
+static Expr *phase_extent(Lower *L, Expr *all, int64_t phase, int64_t stride) {
+    Arena *a = L->a;
+    return e_div(a, e_max(a, e_add(a, all, e_int(a, stride - 1 - phase)), e_int(a, 0)), e_int(a, stride));
+}
 bool lower_conv_transpose_blocked(Lower *L, Node *n) {
     Site s;
     const int64_t *k = n->attr[BLK_KERNEL].is, *u = n->attr[BLK_STRIDES].is, *pad = n->attr[BLK_PADS].is, *out = n->attr[BLK_OUT].is;
     site_init(&s, L, n, n->in[2]->type.dim[6]);
     int64_t in[2] = {s.h.in, s.w.in};
+    Expr *run[2] = {s.h.run_in, s.w.run_in}, *extent[2] = {s.high, s.wide};
     s.at_n = lower_loop_to(L, "n", lower_dim(L, &n->out[0]->type, 0));
     for (int64_t p = 0; p < u[0] * u[1]; p++) {
         ConvSite c = {.weight = 2 + (int)p, .bias = 1, .step = {u[0], u[1]}, .phase = {p / u[1], p % u[1]}};
         s.h = transposed_window(in[0], out[0], k[0], u[0], pad[0], c.phase[0]);
         s.w = transposed_window(in[1], out[1], k[1], u[1], pad[1], c.phase[1]);
+        Window *win[2] = {&s.h, &s.w};
+        Expr **now[2] = {&s.high, &s.wide};
+        for (int i = 0; i < 2; i++) {
+            *now[i] = lower_let(L, "phase", phase_extent(L, extent[i], c.phase[i], u[i]));
+            win[i]->run_in = run[i], win[i]->run_out = run[i] ? *now[i] : NULL;
+        }
         if (s.h.out > 0 && s.w.out > 0) conv_nest(&s, &c);
     }
     lower_end(L);

@@ -13,6 +13,7 @@ typedef struct Site { /* where code is being made for one block of outputs */
     Lower *L;
     Node *n;
     Window h, w;
+    Expr *high, *wide;      /* extents of the result */
     Expr *at_n, *row, *col; /* the block's first output */
     int64_t rows, cols, vecs, lanes;
     int64_t row0, col0;  /* at an edge: the numbers that row and col stand for */
@@ -21,6 +22,12 @@ typedef struct Site { /* where code is being made for one block of outputs */
     int64_t parts;
     Buf *acc;   /* [rows][cols][vecs][lanes] */
     Expr *i[4]; /* indices of acc in open loops */
+    /* Where the columns are known at run time only and some of a block's lie outside: */
+    Buf *in, *out;       /* what the block reads of a row of the input [columns][in_lanes], `fill` around; its results. NULL: all inside */
+    Expr *from, *to;     /* columns of `in` that the input has */
+    Expr *first, *valid; /* where column 0 of `in` is in the input; how many columns of the block the result has */
+    int64_t in_lanes;    /* values of a column in `in`: those of a vector, or all channels of an input that is not blocked */
+    Expr *fill;
 } Site;
 typedef struct Part { /* of a block's outputs: those for which a tap reads inside */
     int64_t top, bottom, from, to;
@@ -38,6 +45,10 @@ void site_make_acc(Site *s);
 void site_open(Site *s, int64_t top, int64_t bottom, int64_t from, int64_t to);
 void site_open_acc(Site *s, int64_t from, int64_t to);
 void site_close(Site *s);
+/* Into s->in: opens the loops over its columns that the input has, which end with lower_ends(L, 2). *iw: the column of the input. */
+void site_open_stage(Site *s, Expr **to, Expr **iw);
+/* What tap t of the element s->i reads from s->in. */
+Expr *site_staged(Site *s, Expr *t, Expr *lane);
 Expr *site_out_row(const Site *s); /* of the element s->i */
 Expr *site_out_col(const Site *s);
 /* Stores the block's sums as output 0; at: where element (row, column, vector, lane) of the block goes. Where float64 follows, of which a

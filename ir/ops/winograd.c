@@ -32,8 +32,11 @@ bool infer_winograd(Infer *x) {
     if (t->rank != 5 || u->rank != 6 || n->attr[WGD_OUT].n != 2 || n->attr[WGD_PADS].n != 2 || n->attr[WGD_TILE].n != 4)
         return infer_error(x, "the input has %d dims, expected 5, the weights %d, expected 6; out and pads need 2 values, tile 4", t->rank,
                            u->rank);
-    const int64_t *out = n->attr[WGD_OUT].is;
-    Expr *plane[] = {e_int(x->g->a, out[0]), e_int(x->g->a, out[1])};
+    Expr *plane[2];
+    for (int i = 0; i < 2; i++) { /* what is known at run time only: the input's extent, and as much as the others gain */
+        int64_t more = n->attr[WGD_OUT].is[i] - t->dim[2 + i];
+        plane[i] = extent_add(x->g, type_extent(x->g, t, 2 + i), e_int(x->g->a, more));
+    }
     return infer_blocked_out(x, t->dt, ceil_div(attr_i(n, WGD_FEATURES), u->dim[5]), plane, u->dim[5]);
 }
 int64_t macs_winograd(const Node *n) { /* those of the convolution */
@@ -47,16 +50,18 @@ int64_t macs_winograd(const Node *n) { /* those of the convolution */
 typedef struct Wino {
     Lower *L;
     Node *n;
-    int64_t m, side, rows, high, wide, tiles, panel, vecs, lanes, in[2], out[2];
-    Expr *at_n, *first; /* the strip's first row of tiles */
-    Buf *v, *s;         /* [side*side][blocks * tiles][lanes], [side*side][tiles * vecs][lanes], and padding: see spread */
+    int64_t m, side, rows, high, panel, vecs, lanes, out[2];
+    Expr *wide, *tiles, *here; /* tiles of a row; of the strip; its rows */
+    Expr *in[2], *run_out[2];  /* extents; run_out: NULL where they are constant */
+    Expr *at_n, *first;        /* the strip's first row of tiles */
+    Buf *v, *s;                /* [side*side][blocks * tiles][lanes], [side*side][tiles * vecs][lanes], and padding: see spread */
     DType t;
 } Wino;
 /* A tile's (m+2)^2 values are that many rows apart: an odd number, or all would fall into a few sets of the first cache. */
 static int64_t spread(int64_t rows) { return rows | 1; }
 static Expr *input_row(Wino *w, Expr *cb, Expr *tile) {
     Arena *a = w->L->a;
-    return e_add(a, e_mul(a, cb, e_int(a, w->tiles)), tile);
+    return e_add(a, e_mul(a, cb, w->tiles), tile);
 }
 static Expr *sum_row(Wino *w, Expr *tile, Expr *v) {
     Arena *a = w->L->a;
@@ -147,7 +152,7 @@ static Expr *all_of(Arena *a, Expr *const *c, int n) {
 }
 static Expr *in_range(Wino *w, Expr *tile, int axis, int64_t first, int64_t last) {
     Arena *a = w->L->a;
-    Expr *c[] = {e_le(a, e_int(a, 0), in_place(w, tile, axis, first)), e_lt(a, in_place(w, tile, axis, last), e_int(a, w->in[axis]))};
+    Expr *c[] = {e_le(a, e_int(a, 0), in_place(w, tile, axis, first)), e_lt(a, in_place(w, tile, axis, last), w->in[axis])};
     return all_of(a, c, 2);
 }
 /* Where a tile reaches over the border: the part of it that lies inside, zeros around. */
@@ -155,7 +160,7 @@ static void tile_range(Wino *w, Expr *tile, int axis, Expr **lo, Expr **hi) {
     Arena *a = w->L->a;
     Expr *first = in_place(w, tile, axis, 0);
     *lo = lower_let(w->L, "lo", e_max(a, e_int(a, 0), e_sub(a, e_int(a, 0), first)));
-    *hi = lower_let(w->L, "hi", e_min(a, e_int(a, w->side), e_sub(a, e_int(a, w->in[axis]), first)));
+    *hi = lower_let(w->L, "hi", e_min(a, e_int(a, w->side), e_sub(a, w->in[axis], first)));
 }
 static Buf *edge_tile(Wino *w, Expr *cb, Expr *ty, Expr *tx) {
     Lower *L = w->L;
@@ -218,8 +223,8 @@ static void transform_input(Wino *w, Expr *cb, Expr *ty, Expr *tx, Expr *tile, b
 static void inputs(Wino *w) {
     Lower *L = w->L;
     Arena *a = L->a;
-    Expr *cb = lower_loop(L, "cb", w->n->in[0]->type.dim[1]), *y = lower_loop(L, "ty", w->rows), *tx = lower_loop(L, "tx", w->wide);
-    Expr *ty = lower_let(L, "th", e_add(a, w->first, y)), *tile = lower_let(L, "tile", e_add(a, e_mul(a, y, e_int(a, w->wide)), tx));
+    Expr *cb = lower_loop(L, "cb", w->n->in[0]->type.dim[1]), *y = lower_loop_to(L, "ty", w->here), *tx = lower_loop_to(L, "tx", w->wide);
+    Expr *ty = lower_let(L, "th", e_add(a, w->first, y)), *tile = lower_let(L, "tile", e_add(a, e_mul(a, y, w->wide), tx));
     Expr *c[] = {in_range(w, ty, 0, 0, w->side - 1), in_range(w, tx, 1, 0, w->side - 1)};
     lower_if(L, all_of(a, c, 2));
     transform_input(w, cb, ty, tx, tile, false);
@@ -257,10 +262,25 @@ static void product_block(Wino *w, Expr *panel, Expr *pos, Expr *first, int64_t 
     lower_put(L, w->s, (Expr *[]){pos, sum_row(w, e_add(a, first, i), v), l}, lower_get(L, acc, (Expr *[]){i, v, l}), RED_NONE);
     lower_ends(L, 3);
 }
+/* Tiles that are known at run time only: in blocks; the last one may go on behind them, where the buffers have room. */
+static void some_products(Wino *w, Expr *panel, int64_t width) {
+    Lower *L = w->L;
+    Arena *a = L->a;
+    int64_t parts = ceil_div(w->rows * ceil_div(w->out[1], w->m), width);
+    Expr *blocks = lower_let(L, "blocks", e_div(a, e_add(a, w->tiles, e_int(a, width - 1)), e_int(a, width)));
+    Expr *pos = lower_loop(L, "pos", w->side * w->side), *b = lower_loop_to(L, "to", blocks);
+    product_block(w, panel, pos, e_mul(a, b, e_int(a, width)), width, b, parts);
+    lower_ends(L, 2);
+}
 static void products(Wino *w, Expr *panel) {
     Lower *L = w->L;
     Arena *a = L->a;
-    int64_t width = w->n->attr[WGD_TILE].is[2], blocks = ceil_div(w->tiles, width), base = w->tiles / blocks, wider = w->tiles % blocks;
+    int64_t width = w->n->attr[WGD_TILE].is[2], tiles;
+    if (!e_is_int(w->tiles, &tiles)) {
+        some_products(w, panel, width);
+        return;
+    }
+    int64_t blocks = ceil_div(tiles, width), base = tiles / blocks, wider = tiles % blocks;
     Expr *pos = lower_loop(L, "pos", w->side * w->side);
     for (int part = 0; part < 2; part++) {
         int64_t count = part ? blocks - wider : wider, size = part ? base : base + 1;
@@ -280,9 +300,11 @@ static void store_result(Wino *w, Buf *row, Expr *ob, Expr *ty, Expr *tx, int64_
     Arena *a = L->a;
     Expr *oy = e_add(a, e_mul(a, ty, e_int(a, w->m)), e_int(a, i)), *ox = e_add(a, e_mul(a, tx, e_int(a, w->m)), e_int(a, j)), *c[2];
     int tests = 0;
-    if (w->high * w->m > w->out[0] && (w->high * w->m - w->out[0] >= w->m || i >= w->out[0] % w->m))
+    if (w->run_out[0]) c[tests++] = e_lt(a, oy, w->run_out[0]);
+    else if (w->high * w->m > w->out[0] && (w->high * w->m - w->out[0] >= w->m || i >= w->out[0] % w->m))
         c[tests++] = e_lt(a, oy, e_int(a, w->out[0]));
-    if (w->out[1] % w->m && j >= w->out[1] % w->m) c[tests++] = e_lt(a, ox, e_int(a, w->out[1]));
+    if (w->run_out[1] && j > 0) c[tests++] = e_lt(a, ox, w->run_out[1]);
+    else if (!w->run_out[1] && w->out[1] % w->m && j >= w->out[1] % w->m) c[tests++] = e_lt(a, ox, e_int(a, w->out[1]));
     if (tests) lower_if(L, all_of(a, c, tests));
     Expr *l = lane(w), *sum = lower_get(L, row, (Expr *[]){e_int(a, 0), e_int(a, j), l});
     if (w->n->nin > 2) sum = e_add(a, sum, lower_load(L, w->n, 2, (Expr *[]){ob, l}));
@@ -295,8 +317,8 @@ static void results(Wino *w, Expr *block) {
     const double *A = winograd_matrix(w->m, 'A');
     int64_t side = w->side;
     Expr *x[6], *value[6], *l;
-    Expr *y = lower_loop(L, "ty", w->rows), *tx = lower_loop(L, "tx", w->wide), *v = lower_loop(L, "mv", w->vecs);
-    Expr *ty = lower_let(L, "th", e_add(a, w->first, y)), *tile = lower_let(L, "tile", e_add(a, e_mul(a, y, e_int(a, w->wide)), tx));
+    Expr *y = lower_loop_to(L, "ty", w->here), *tx = lower_loop_to(L, "tx", w->wide), *v = lower_loop(L, "mv", w->vecs);
+    Expr *ty = lower_let(L, "th", e_add(a, w->first, y)), *tile = lower_let(L, "tile", e_add(a, e_mul(a, y, w->wide), tx));
     Expr *ob = e_add(a, block, v);
     Buf *t = registers(w, "row", w->m, side);
     for (int64_t j = 0; j < side; j++) {
@@ -323,15 +345,28 @@ bool lower_winograd(Lower *L, Node *n) {
     const Type *in = &n->in[0]->type, *u = &n->in[1]->type, *o = &n->out[0]->type;
     const int64_t *tile = n->attr[WGD_TILE].is;
     Wino w = {.L = L, .n = n, .m = tile[0], .side = tile[0] + 2, .rows = tile[1], .lanes = u->dim[5], .t = dtype_compute(o->dt)};
-    for (int i = 0; i < 2; i++) w.in[i] = in->dim[2 + i], w.out[i] = o->dim[2 + i];
+    L->affine = true;
+    for (int i = 0; i < 2; i++) {
+        w.in[i] = lower_let(L, i ? "in_wide" : "in_high", lower_dim(L, in, 2 + i)), w.out[i] = o->dim[2 + i];
+        if (o->ext && o->ext[2 + i]) w.run_out[i] = lower_let(L, i ? "wide" : "high", lower_dim(L, o, 2 + i));
+    }
     int64_t strips = ceil_div(ceil_div(w.out[0], w.m), w.rows), vecs = u->dim[4], blocks = o->dim[1], full = blocks / vecs;
     w.high = strips * w.rows; /* may be more than the result has: those rows are not stored */
-    w.wide = ceil_div(w.out[1], w.m), w.tiles = w.rows * w.wide;
-    w.panel = vecs;
-    w.v = lower_temp(L, "inputs", w.t, 3, (int64_t[]){w.side * w.side, spread(in->dim[1] * w.tiles), w.lanes});
-    w.s = lower_temp(L, "sums", w.t, 3, (int64_t[]){w.side * w.side, spread(w.tiles * vecs), w.lanes});
+    int64_t most = ceil_div(w.out[1], w.m), room = w.run_out[0] || w.run_out[1] ? tile[2] : 0;
+    w.wide = e_int(a, most), w.panel = vecs;
+    if (w.run_out[1]) w.wide = lower_let(L, "across", e_div(a, e_add(a, w.run_out[1], e_int(a, w.m - 1)), e_int(a, w.m)));
+    w.v = lower_temp(L, "inputs", w.t, 3, (int64_t[]){w.side * w.side, spread(in->dim[1] * w.rows * most + room), w.lanes});
+    w.s = lower_temp(L, "sums", w.t, 3, (int64_t[]){w.side * w.side, spread((w.rows * most + room) * vecs), w.lanes});
     w.at_n = lower_loop_to(L, "n", lower_dim(L, in, 0));
-    w.first = e_mul(a, lower_loop(L, "ro", strips), e_int(a, w.rows));
+    w.here = e_int(a, w.rows);
+    if (w.run_out[0]) {
+        Expr *down = lower_let(L, "down", e_div(a, e_add(a, w.run_out[0], e_int(a, w.m - 1)), e_int(a, w.m)));
+        Expr *ro = lower_loop_to(L, "ro", e_div(a, e_add(a, down, e_int(a, w.rows - 1)), e_int(a, w.rows)));
+        w.first = e_mul(a, ro, e_int(a, w.rows));
+        w.here = lower_let(L, "here", e_min(a, e_int(a, w.rows), e_sub(a, down, w.first)));
+    } else w.first = e_mul(a, lower_loop(L, "ro", strips), e_int(a, w.rows));
+    w.tiles = e_mul(a, w.here, w.wide);
+    if (room) w.tiles = lower_let(L, "tiles", w.tiles);
     inputs(&w);
     for (int part = 0; part < 2; part++) { /* whole panels, and the one that is left */
         if (part ? blocks == full * vecs : full == 0) continue;
