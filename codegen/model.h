@@ -4,7 +4,7 @@
 #define QN_CODEGEN_MODEL_H
 #include "internal.h"
 
-enum { WEIGHTS_HEADER = 64, C_WEIGHTS_LIMIT = 256 * 1024, IMAGE_LIMIT = 4 << 20, PAGES_LIMIT = 4 << 20 };
+enum { WEIGHTS_HEADER = 64, C_WEIGHTS_LIMIT = 256 * 1024, IMAGE_LIMIT = 4 << 20, PAGES_LIMIT = 2 << 20 };
 
 typedef struct Shared { /* one C function and the kernels that call it */
     const Kernel *first;

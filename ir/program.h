@@ -17,9 +17,10 @@ typedef struct Kernel {
     Vec(int) inplace;     /* pairs y, x of parameters: y may take over x's storage (found on the nest before scheduling: a
                            * schedule must not compute an element of y twice) */
     int64_t macs;
-    Tensor *loop;     /* of the first kernel of a loop: what says after it, and after `loop_end`, whether an iteration runs */
-    bool loop_end;    /* the last kernel of a loop */
-    Vec(Guard) guard; /* it runs only where all of these say so */
+    Tensor *loop;       /* of the first kernel of a loop: what says after it, and after `loop_end`, whether an iteration runs */
+    bool loop_end;      /* the last kernel of a loop */
+    const char *strips; /* its outermost loop, if iterations need nothing of one another and all scratch is for one of them; or NULL */
+    Vec(Guard) guard;   /* it runs only where all of these say so */
 } Kernel;
 
 static inline bool kernel_writes(const Kernel *k, const Tensor *t) {

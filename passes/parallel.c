@@ -299,9 +299,12 @@ static bool share_tasks(Nest *q, int threads, bool keep, double *use) {
     text_free(&t);
     return ok;
 }
+/* The loop was made with scratch that is for one iteration: whoever made it says so (strips.c). */
+static bool in_strips(const Kernel *k, const Stmt *loop) { return k->strips && strcmp(loop->u.loop.v->name, k->strips) == 0; }
 static Nest nest_at(Run *r, Spans *s, Kernel *k, const Stmt *loop) {
     Nest q = {.r = r, .k = k, .spans = s, .f = k->f};
     find_chain(&q, loop);
+    if (in_strips(k, loop)) return q;
     for (int i = 0; i < q.n; i++) q.free[i] = mark(&q, q.name[i], false);
     return q;
 }
@@ -317,6 +320,12 @@ static Plan plan_loop(Run *r, Spans *s, Kernel *k, const char *name, int depth) 
     if (ns < WORTH_NS || loop->u.loop.mode != LOOP_SEQ) return best;
     Nest q = nest_at(r, s, k, loop);
     if (!q.n) return best;
+    if (in_strips(k, loop)) {
+        best = (Plan){.kind = PLAN_STRIPS, .ns = ns / (use_of(q.extent[0], threads) * threads) + REGION_NS};
+        for (int i = 0; i < k->f->param.n; i++)
+            if (k->f->param.v[i]->space == MEM_SCRATCH) vec_push(r->tmp, &best.privates.scratch, k->f->param.v[i]);
+        return best;
+    }
     Choice c = choose(&q, threads, ns);
     if (c.first + c.count > 1 && !share(&q, c, threads, false)) c = (Choice){0, q.free[0], use_of(q.extent[0], threads)};
     double t = c.count ? shared_ns(loop, q.name[c.first], ns, c.use, threads) : ns;

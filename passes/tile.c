@@ -22,7 +22,7 @@ static const struct {
 
 static const Node *anchor_of(const Kernel *k) {
     for (int i = 0; i < k->nodes.n; i++)
-        if (k->nodes.n == 1 || k->nodes.v[i]->role == ROLE_ANCHOR) return k->nodes.v[i];
+        if (k->nodes.v[i]->kernel == 0 || k->nodes.v[i]->role == ROLE_ANCHOR) return k->nodes.v[i];
     return NULL;
 }
 bool tile_wide(const Kernel *k) {
