@@ -7,6 +7,7 @@
  *   --->  FusedAttention(x, x, x, mask) {q=[0,0,64,384,1] …}
  */
 #include "internal.h"
+#include "ir/extent.h"
 #include "ir/target.h"
 #include <string.h>
 
@@ -21,6 +22,7 @@ typedef struct Chain {
     Tensor *mask[2]; /* both are constant if there are two */
     Where q, k, v;
     bool swapped;
+    bool direct; /* extents are known at run time only: the operands of the products are read as they are */
 } Chain;
 
 /* ---- where an operand comes from */
@@ -85,7 +87,7 @@ static bool scalar(const Tensor *t, double *v) {
 static bool step_back(Where *w, bool scaled) {
     const Node *d = w->t->def;
     double c;
-    if (!d) return false;
+    if (!d || node_dynamic(d)) return false;
     if ((d->op->flags & OPF_VIEW) || op_is(d, "Identity")) {
         w->t = d->in[0];
         return true;
@@ -117,6 +119,15 @@ static Where locate(Tensor *t, bool scaled, bool crossed) { /* crossed: rows are
     return w;
 }
 
+static Where as_it_is(Tensor *t, bool crossed) {
+    Where w = {.t = t, .scale = 1, .stride = {[AXES - 1] = 1}};
+    int r = t->type.rank;
+    const int64_t *d = t->type.dim;
+    int64_t ext[AXES] = {d[0], r == 4 ? d[1] : 1, d[crossed ? r - 1 : r - 2], d[crossed ? r - 2 : r - 1]};
+    memcpy(w.ext, ext, sizeof ext);
+    return w;
+}
+
 /* ---- the chain */
 static Node *only_user(const Tensor *t) { return t->nuse == 1 && !t->is_output ? t->uses->node : NULL; }
 static bool product(const Node *n) {
@@ -124,7 +135,7 @@ static bool product(const Node *n) {
     const Type *a = &n->in[0]->type, *b = &n->in[1]->type, *o = &n->out[0]->type;
     if (o->dt != DT_FLOAT32 || a->rank < 3 || a->rank > 4 || b->rank != a->rank) return false;
     for (int d = 0; d < a->rank - 2; d++)
-        if (a->dim[d] != b->dim[d]) return false;
+        if (!extent_same(a, d, b, d)) return false;
     return tensor_elements(n->out[0]) > 0 && a->dim[a->rank - 1] > 0;
 }
 static bool same_but_ones(const Type *a, const Type *b) { /* one has more axes in front, of extent 1 */
@@ -140,7 +151,7 @@ static Node *first_product(Tensor *t, double *scale, Tensor **mask) {
         double c;
         if (!d || !only_user(t)) return NULL;
         if (product(d)) return d;
-        if ((d->op->flags & OPF_VIEW) && same_but_ones(&d->in[0]->type, &t->type)) {
+        if ((d->op->flags & OPF_VIEW) && !node_dynamic(d) && same_but_ones(&d->in[0]->type, &t->type)) {
             t = d->in[0];
             continue;
         }
@@ -180,8 +191,13 @@ static bool match(Node *soft, Chain *c) {
     const Tensor *m = c->mask[0]; /* of three dims the first is the heads: there a mask has none of its own */
     if (m && (rank == 3 ? c->mask[1] || m->type.rank > 2 : !c->mask[1] && m->type.rank > rank)) return false;
     if (c->mask[1] && tensor_elements(s) > MASK_MAX) return false;
-    c->q = locate(qk->in[0], true, false), c->k = locate(qk->in[1], true, true), c->v = locate(c->pv->in[1], false, false);
-    c->q.scale *= scale * c->k.scale;
+    c->direct = node_dynamic(qk) || node_dynamic(c->pv);
+    if (c->direct) {
+        if (c->mask[1]) return false;
+        c->q = as_it_is(qk->in[0], false), c->k = as_it_is(qk->in[1], true), c->v = as_it_is(c->pv->in[1], false);
+        c->q.scale = scale;
+    } else c->q = locate(qk->in[0], true, false), c->k = locate(qk->in[1], true, true), c->v = locate(c->pv->in[1], false, false);
+    if (!c->direct) c->q.scale *= scale * c->k.scale;
     c->last = c->pv;
     Node *u = only_user(c->pv->out[0]);
     const Attr *perm = u && op_is(u, "Transpose") ? &u->attr[op_attr_index(u->op, "perm")] : NULL;
@@ -223,6 +239,17 @@ static void set_map(Graph *g, Node *n, const char *name, const Where *w) {
     node_set_is(g, n, op_attr_index(n->op, name), (int64_t[]){w->start, w->stride[0], w->stride[1], w->stride[2], w->stride[3]}, 5);
 }
 static void set_i(Node *n, const char *name, int64_t v) { node_set_i(n, op_attr_index(n->op, name), v); }
+/* Head sizes are constant, there is a key, and the second product takes as many as the first one gives. */
+static bool direct_ok(const Graph *g, const Chain *c) {
+    const Type *q = &c->q.t->type, *k = &c->k.t->type, *v = &c->v.t->type;
+    int r = q->rank;
+    int64_t lo, hi;
+    if ((q->ext && q->ext[r - 1]) || (k->ext && k->ext[r - 2]) || (v->ext && v->ext[r - 1])) return false;
+    if (!extent_same(k, r - 1, v, r - 2)) return false;
+    for (int d = 0; d < r - 2; d++)
+        if (!extent_same(q, d, v, d)) return false;
+    return extent_bounds(g, type_extent(g, k, r - 1), &lo, &hi) && lo >= 1;
+}
 static bool replace(Run *r, const Chain *c) {
     Graph *g = r->g;
     const Target *t = r->o->target;
@@ -230,6 +257,7 @@ static bool replace(Run *r, const Chain *c) {
     if (size % lanes || c->v.stride[3] != 1 || c->q.t->type.dt != DT_FLOAT32 || c->k.t->type.dt != DT_FLOAT32 ||
         c->v.t->type.dt != DT_FLOAT32)
         return false;
+    if (c->direct && !direct_ok(r->g, c)) return false;
     int64_t cols = most, width = 1, least = INT64_MAX;
     while ((size / lanes) % cols) cols--;
     for (int64_t v = most; v >= 1; v--) { /* columns of a panel: few beyond the last key; one vector is bound by its loads */
@@ -243,10 +271,11 @@ static bool replace(Run *r, const Chain *c) {
     Node *last = c->last;
     int64_t dims[6] = {c->q.ext[0], c->q.ext[1], queries, keys, c->q.ext[3], size};
     Tensor *mask = mask_of(g, c, dims);
-    Tensor *in[4] = {flat(g, last, c->q.t), flat(g, last, c->k.t), flat(g, last, c->v.t), mask};
+    Tensor *in[4] = {c->q.t, c->k.t, c->v.t, mask};
+    for (int i = 0; i < 3 && !c->direct; i++) in[i] = flat(g, last, in[i]);
     Node *n = node_new(g, op, last, c->pv->loc, mask ? 4 : 3, in, 1);
     node_set_is(g, n, op_attr_index(op, "dims"), dims, 6);
-    set_map(g, n, "q", &c->q), set_map(g, n, "k", &c->k), set_map(g, n, "v", &c->v);
+    if (!c->direct) set_map(g, n, "q", &c->q), set_map(g, n, "k", &c->k), set_map(g, n, "v", &c->v);
     node_set_f(n, op_attr_index(op, "scale"), (float)c->q.scale);
     set_i(n, "swapped", c->swapped), set_i(n, "rows", rows), set_i(n, "lanes", lanes);
     set_i(n, "width", width * lanes), set_i(n, "cols", cols * lanes);
@@ -254,7 +283,8 @@ static bool replace(Run *r, const Chain *c) {
     int64_t out[4] = {dims[0], dims[c->swapped ? 2 : 1], dims[c->swapped ? 1 : 2], size};
     Tensor *y = tensor_new(g, NULL, DT_FLOAT32, 4, out);
     node_set_out(n, 0, y);
-    if (old->type.rank != 4) {
+    if (c->direct) y->type = old->type;
+    else if (old->type.rank != 4) {
         y = build(g, last, "Reshape", 2, (Tensor *[]){y, tensor_i64s(g, old->type.dim, old->type.rank)});
         type_set(&y->type, DT_FLOAT32, old->type.rank, old->type.dim);
     }
@@ -267,7 +297,7 @@ bool pass_attention(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits < 128) return true;
     for (Node *n = r->g->first; n; n = n->next) {
         Chain c = {0};
-        if (op_is(n, "Softmax") && n->out[0] && !r->g->extent.n && match(n, &c)) replace(r, &c);
+        if (op_is(n, "Softmax") && n->out[0] && match(n, &c)) replace(r, &c);
     }
     return true;
 }

@@ -182,8 +182,8 @@ bool tile_fused_attention(TileJob *job) {
     int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes"));
     job->rest = true; /* keys are packed, masks added */
     prepare(job->k->f);
-    for (int part = 0; part < 2; part++) {
-        const char *no = part ? "1" : "";
+    for (int part = 0;; part++) {
+        const char *no = part ? arena_printf(a, "%d", part) : "";
         if (!tile_move_buffer(job, arena_printf(a, "dot%s", no), MEM_REG)) break;
         for (int i = 1; i < 4; i++) tile_move_buffer(job, arena_printf(a, "%s%s", sums[i], no), MEM_REG);
         for (int i = 0; i < 6; i++) {
