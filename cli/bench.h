@@ -10,7 +10,7 @@ enum { BENCH_L1, BENCH_L2, BENCH_L3, BENCH_DRAM, BENCH_LEVELS };
 
 typedef struct BenchMachine {
     int lanes, threads;
-    double peak;                 /* float32 multiply-adds per second, all threads */
+    double peak, half;           /* float32 multiply-adds per second, all threads; those of halves, 0: there are none */
     int64_t bytes[BENCH_LEVELS]; /* capacity; DRAM: 0 */
     double read[BENCH_LEVELS];   /* bytes per second, all threads */
     double triad[BENCH_LEVELS];  /* a[i] = b[i] + s * c[i], three streams counted */
@@ -27,6 +27,20 @@ typedef struct BenchResult { /* in memory shared with the child */
 /* bench_machine.c: C text that is compiled into a shared object of its own, and what calls it. */
 void bench_machine_text(Text *t, const Target *target);
 bool bench_machine_measure(const char *so, const Target *target, int threads, BenchMachine *m);
+
+/* cmd_bench.c: what a model is run on: the first data set of --data, whose dimensions are bound, or noise from a seed. NULL after errors.
+ */
+bool bench_data(Ctx *c, Options *o, DataSet *set);
+const void **bench_inputs(Ctx *c, const Graph *g, DataSet *set);
+
+/* half_error.c */
+typedef struct HalfError {
+    bool known, data; /* it was measured; on a data set */
+    double abs, rel;  /* largest difference of an output from float32's, and as a part of that output's largest value */
+    int64_t lost;     /* values that are numbers in one of the two only */
+} HalfError;
+bool half_error(Ctx *c, Options *o, const Program *p, HalfError *e); /* false after an error */
+void half_error_print(Text *t, const HalfError *e);
 
 /* bench_run.c */
 typedef struct BenchJob {

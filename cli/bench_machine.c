@@ -25,18 +25,29 @@ typedef void TriadFn(float *a, const float *b, const float *c, float s, long n);
 /* A target without vectors is compiled for what every machine of its kind has: 128 bits. */
 static int lanes_of(const Target *t) { return t->vector_bits >= 128 ? (int)(t->vector_bits / 32) : 4; }
 
+static void put_fma(Text *t, const char *name, const char *type) { /* by the sum of what the lanes hold */
+    text_printf(t, "FN float %s(long n, float x0, float y0) {\n    %s x = (%s1)x0 - (%s){0}, y = (%s1)y0 - (%s){0};\n    %s ", name, type,
+                type, type, type, type, type);
+    for (int i = 0; i < SUMS; i++) text_printf(t, "%sa%d = y * (%s1)%d", i ? ", " : "", i, type, i);
+    text_puts(t, ";\n    for (long i = 0; i < n; i++) {\n");
+    for (int i = 0; i < SUMS; i++) text_printf(t, "        a%d = a%d * x + y;\n", i, i);
+    text_printf(t, "    }\n    %s all = a0", type);
+    for (int i = 1; i < SUMS; i++) text_printf(t, " + a%d", i);
+    text_printf(
+        t, ";\n    float s = 0;\n    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) s += (float)all[i];\n    return s;\n}\n");
+}
 void bench_machine_text(Text *t, const Target *target) {
     const char *attribute = target->attribute ? target->attribute : "";
     int lanes = lanes_of(target);
-    text_printf(t, "typedef float v __attribute__((vector_size(%d)));\n#define FN %s __attribute__((noinline))\n", lanes * 4, attribute);
+    text_printf(t, "typedef float v1;\ntypedef float v __attribute__((vector_size(%d)));\n#define FN %s __attribute__((noinline))\n",
+                lanes * 4, attribute);
     text_printf(t, "FN static float sum(v a) {\n    float s = 0;\n    for (int i = 0; i < %d; i++) s += a[i];\n    return s;\n}\n", lanes);
-    text_puts(t, "FN float bench_fma(long n, float x0, float y0) {\n    v x = x0 - (v){0}, y = y0 - (v){0};\n    v ");
-    for (int i = 0; i < SUMS; i++) text_printf(t, "%sa%d = y * %d", i ? ", " : "", i, i);
-    text_puts(t, ";\n    for (long i = 0; i < n; i++) {\n");
-    for (int i = 0; i < SUMS; i++) text_printf(t, "        a%d = a%d * x + y;\n", i, i);
-    text_puts(t, "    }\n    return sum(a0");
-    for (int i = 1; i < SUMS; i++) text_printf(t, " + a%d", i);
-    text_puts(t, ");\n}\nFN float bench_read(const float *b, long n) {\n    const v *p = (const v *)b;\n    v s[8] = {{0}};\n");
+    put_fma(t, "bench_fma", "v");
+    if (target->half) {
+        text_printf(t, "typedef _Float16 h1;\ntypedef h1 h __attribute__((vector_size(%d)));\n", lanes * 4);
+        put_fma(t, "bench_fma_half", "h");
+    }
+    text_puts(t, "FN float bench_read(const float *b, long n) {\n    const v *p = (const v *)b;\n    v s[8] = {{0}};\n");
     text_printf(t,
                 "    for (long i = 0; i < n / %d; i += 8)\n        for (int k = 0; k < 8; k++) s[k] += p[i + k];\n"
                 "    return sum(s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7]);\n}\n",
@@ -165,6 +176,10 @@ bool bench_machine_measure(const char *so, const Target *target, int threads, Be
     m->bytes[BENCH_L3] = cache_bytes(3, _SC_LEVEL3_CACHE_SIZE, 16 << 20);
     m->bytes[BENCH_DRAM] = 0;
     m->peak = measure(&p, threads, probe_fma);
+    Probe h = p;
+    *(void **)&h.fma = dlsym(lib, "bench_fma_half");
+    h.lanes *= 2;
+    m->half = h.fma ? measure(&h, threads, probe_fma) : 0;
     /* Half of a private cache; a part of a shared one that no private cache holds; more than all of them. */
     int64_t l1 = m->bytes[BENCH_L1], l2 = m->bytes[BENCH_L2], l3 = m->bytes[BENCH_L3];
     int64_t some = l3 / 2 < 8 * l2 ? l3 / 2 : 8 * l2, all = 4 * l3 < MOST_BYTES ? 4 * l3 : MOST_BYTES;
@@ -176,5 +191,7 @@ bool bench_machine_measure(const char *so, const Target *target, int threads, Be
     }
     double again = measure(&p, threads, probe_fma);
     if (again > m->peak) m->peak = again;
+    again = h.fma ? measure(&h, threads, probe_fma) : 0;
+    if (again > m->half) m->half = again;
     return m->peak > 0;
 }

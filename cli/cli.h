@@ -42,7 +42,8 @@ typedef struct Options {
     } x;
     Vec(Named) input;
     Vec(const char *) data;
-    UserOps ops; /* of --op */
+    const struct HalfError *half_error; /* of compile --fast-f16, for the manifest */
+    UserOps ops;                        /* of --op */
     ImportOptions import;
     PassOptions pass;
 } Options;
@@ -79,6 +80,7 @@ int cmd_passes(Ctx *c, Options *o);
 
 /* target.c: loads what --target names into o->machine (the best) and o->pass */
 bool target_option(Ctx *c, Options *o);
+bool target_half_here(const struct Target *t);         /* this machine runs its code in half precision */
 struct Target *target_named(Ctx *c, const char *name); /* one name of --target: built in, without its family, `host`, or a file of ours */
 
 /* model.c */
@@ -136,7 +138,7 @@ typedef struct Tolerance {
 } Tolerance;
 typedef struct Compared {
     bool ok;
-    double max_abs, max_allowed;
+    double max_abs, max_allowed, largest; /* largest: value that is expected */
     int64_t at, bad;
 } Compared;
 Tolerance tolerance_default(const Graph *g, DType dt, double atol, double rtol);

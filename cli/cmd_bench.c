@@ -50,7 +50,7 @@ static void *seeded(Ctx *c, const Tensor *t, uint32_t *seed) {
     }
     return data;
 }
-static bool find_data(Ctx *c, Options *o, DataSet *set) {
+bool bench_data(Ctx *c, Options *o, DataSet *set) {
     char **dirs;
     int n;
     ImportOptions probe = o->import;
@@ -59,7 +59,7 @@ static bool find_data(Ctx *c, Options *o, DataSet *set) {
     if (!g) return !o->data.n;
     return dataset_find(c, o->data.v[0], &dirs, &n) && dataset_read(c, dirs[0], g, set) && model_bind_set(c, o, set);
 }
-static const void **input_data(Ctx *c, const Graph *g, DataSet *set) {
+const void **bench_inputs(Ctx *c, const Graph *g, DataSet *set) {
     const void **in = NEW_ARRAY(c->a, const void *, g->in.n + 1);
     uint32_t seed = 1;
     bool ok = true;
@@ -140,6 +140,9 @@ static int64_t looked_up(const Kernel *k, const Tensor *base) {
     }
     return INT64_MAX;
 }
+static bool in_halves(const Kernel *k) {
+    return k->nodes.n && k->nodes.v[0]->nin && k->nodes.v[0]->in[0] && k->nodes.v[0]->in[0]->type.dt == DT_HALF;
+}
 static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k, double times) {
     Layer l = {.k = k, .macs = k->macs > 0 ? k->macs : 0, .done = macs_done(k)};
     int64_t constant = 0, all = j->p->weights_bytes + j->p->arena_bytes;
@@ -154,7 +157,7 @@ static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k,
         else l.read += n;
     }
     int near = level_for(m, l.read + l.written), far = level_for(m, all);
-    l.compute = (double)l.done / m->peak;
+    l.compute = (double)l.done / (m->half > 0 && in_halves(k) ? m->half : m->peak);
     l.memory = (double)l.read / m->read[near] + (double)l.written * write_cost(m, near);
     double kept = far > BENCH_L1 ? (double)m->bytes[far - 1] / (double)all : 0;
     l.memory += (double)constant * (kept / m->read[far > BENCH_L1 ? far - 1 : far] + (1 - kept) / m->read[far]);
@@ -175,6 +178,8 @@ typedef struct Report {
     Layer *layer;
     double roofline; /* seconds of the whole model */
     int64_t macs, done;
+    double compute;         /* seconds of all products at the peaks of their types */
+    const HalfError *error; /* of --fast-f16, or NULL */
 } Report;
 
 static const char *ops_of(Arena *a, const Kernel *k) {
@@ -194,17 +199,24 @@ static void print_text(Ctx *c, const Report *p) {
     printf("model: %s, %d kernels, %lld MACs, weights %lld bytes, arena %lld bytes; target %s, %d thread%s\n", p->j->id, g->k.n,
            (long long)g->macs, (long long)g->weights_bytes, (long long)g->arena_bytes, p->j->target->name, m->threads,
            m->threads > 1 ? "s" : "");
-    printf("machine: %.1f GMAC/s (%d lanes); GB/s read and triad:", m->peak * 1e-9, m->lanes);
+    printf("machine: %.1f GMAC/s (%d lanes)", m->peak * 1e-9, m->lanes);
+    if (m->half > 0) printf(", %.1f in half precision", m->half * 1e-9);
+    printf("; GB/s read and triad:");
     for (int l = 0; l < BENCH_LEVELS; l++) printf("%s %s %.1f, %.1f", l ? ";" : "", level_name[l], m->read[l] * 1e-9, m->triad[l] * 1e-9);
     printf("\ntime: median %.6g ms, minimum %.6g ms of %d samples of %d run%s; %.4g GMAC/s, %.1f %% of the peak\n", r->median * 1e3,
-           r->least * 1e3, r->runs, r->calls, r->calls > 1 ? "s" : "", (double)p->macs / r->median * 1e-9,
-           percent((double)p->done / r->median, m->peak));
+           r->least * 1e3, r->runs, r->calls, r->calls > 1 ? "s" : "", (double)p->macs / r->median * 1e-9, percent(p->compute, r->median));
     if (p->done != p->macs)
         printf("multiply-adds done: %lld, with Winograd's algorithm; peak and roofline count these\n", (long long)p->done);
     printf("roofline: %.6g ms; the median reaches %.1f %% of it, the minimum %.1f %%", p->roofline * 1e3, percent(p->roofline, r->median),
            percent(p->roofline, r->least));
     if (m->threads == 1) printf("; processor time: median %.6g ms, %.1f %%", r->cpu * 1e3, percent(p->roofline, r->cpu));
     puts("");
+    if (p->error) {
+        Text t = {0};
+        half_error_print(&t, p->error);
+        puts(t.s);
+        text_free(&t);
+    }
     if (g->g->extent.n) puts("some extents are known at run time only: MACs, bytes and shares are those of the largest");
     if (!p->table) return;
     double sum = 0;
@@ -242,7 +254,9 @@ static json_t *machine_json(const BenchMachine *m) {
     for (int l = 0; l < BENCH_LEVELS; l++)
         json_array_append_new(levels, json_pack("{s:s, s:I, s:f, s:f}", "name", level_name[l], "bytes", (json_int_t)m->bytes[l],
                                                 "read_bytes_per_s", m->read[l], "triad_bytes_per_s", m->triad[l]));
-    return json_pack("{s:i, s:f, s:o}", "lanes", m->lanes, "peak_macs_per_s", m->peak, "levels", levels);
+    json_t *machine = json_pack("{s:i, s:f, s:o}", "lanes", m->lanes, "peak_macs_per_s", m->peak, "levels", levels);
+    if (m->half > 0) json_object_set_new(machine, "half_peak_macs_per_s", json_real(m->half));
+    return machine;
 }
 static void print_json(Ctx *c, const Report *p) {
     const BenchResult *r = p->r;
@@ -251,13 +265,16 @@ static void print_json(Ctx *c, const Report *p) {
         json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:o}", "name", p->j->id, "quern_version", QUERN_VERSION, "target",
                   p->j->target->name, "threads", r->machine.threads, "kernels", g->k.n, "macs", (json_int_t)g->macs, "weights_bytes",
                   (json_int_t)g->weights_bytes, "arena_bytes", (json_int_t)g->arena_bytes, "machine", machine_json(&r->machine));
-    json_t *time =
-        json_pack("{s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:f, s:f, s:f}", "macs_done", (json_int_t)p->done, "median_ms", r->median * 1e3,
-                  "minimum_ms", r->least * 1e3, "cpu_median_ms", r->cpu * 1e3, "runs", r->runs, "calls_per_run", r->calls, "macs_per_s",
-                  (double)p->macs / r->median, "percent_of_peak", percent((double)p->done / r->median, r->machine.peak), "roofline_ms",
-                  p->roofline * 1e3, "percent_of_roofline", percent(p->roofline, r->median));
+    json_t *time = json_pack("{s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:f, s:f, s:f}", "macs_done", (json_int_t)p->done, "median_ms",
+                             r->median * 1e3, "minimum_ms", r->least * 1e3, "cpu_median_ms", r->cpu * 1e3, "runs", r->runs, "calls_per_run",
+                             r->calls, "macs_per_s", (double)p->macs / r->median, "percent_of_peak", percent(p->compute, r->median),
+                             "roofline_ms", p->roofline * 1e3, "percent_of_roofline", percent(p->roofline, r->median));
     json_object_update(root, time);
     json_decref(time);
+    if (p->error && p->error->known)
+        json_object_set_new(root, "fast_f16",
+                            json_pack("{s:f, s:f, s:I, s:s}", "max_abs", p->error->abs, "max_relative", p->error->rel, "lost",
+                                      (json_int_t)p->error->lost, "inputs", p->error->data ? "data" : "seeded"));
     if (p->table) {
         json_t *list = json_array();
         for (int i = 0; i < g->k.n; i++) json_array_append_new(list, layer_json(c, &p->layer[i], &r->layer[3 * i]));
@@ -271,15 +288,16 @@ static void print_json(Ctx *c, const Report *p) {
 int cmd_bench(Ctx *c, Options *o) {
     DataSet set = {0};
     int status = EXIT_REFUSED;
-    if (!find_data(c, o, &set)) return status;
+    if (!bench_data(c, o, &set)) return status;
     BenchJob j = {
         .p = model_build(c, o, o->model), .id = model_id(c, o), .threads = o->threads, .runs = o->runs, .per_layer = o->per_layer};
-    if (!j.p) return status;
+    HalfError error = {0};
+    if (!j.p || (o->pass.fast_f16 && !half_error(c, o, j.p, &error))) return status;
     for (int i = 0; i < j.p->k.n; i++) j.per_layer |= j.p->k.v[i]->loop || j.p->k.v[i]->guard.n; /* which kernels run? */
     const bool table = o->per_layer;
     o->per_layer = j.per_layer;
     j.target = o->machine;
-    j.in = input_data(c, j.p->g, &set);
+    j.in = bench_inputs(c, j.p->g, &set);
     int64_t **dims = dims_new(c->a, j.p->g->in.n, j.p->g->in.v);
     for (int i = 0; set.dir && i < j.p->g->in.n && i < set.in.n; i++) dims[i] = (int64_t *)(uintptr_t)value_dims(&set.in.v[i]);
     j.out_dims = (int64_t *const *)dims_new(c->a, j.p->g->out.n, j.p->g->out.v);
@@ -290,10 +308,11 @@ int cmd_bench(Ctx *c, Options *o) {
     BenchResult *r = bench_build(c, o, &j) ? bench_run(c, &j) : NULL;
     remove_dir(j.dir);
     if (!r) return status;
-    Report report = {&j, r, table, NEW_ARRAY(c->a, Layer, j.p->k.n + 1), 0, 0, 0};
+    Report report = {
+        .j = &j, .r = r, .table = table, .layer = NEW_ARRAY(c->a, Layer, j.p->k.n + 1), .error = o->pass.fast_f16 ? &error : NULL};
     for (int i = 0; i < j.p->k.n; i++) {
         report.layer[i] = layer_of(&j, &r->machine, j.p->k.v[i], j.per_layer ? r->layer[3 * i + 2] : 1);
-        report.roofline += roofline(&report.layer[i]);
+        report.roofline += roofline(&report.layer[i]), report.compute += report.layer[i].compute;
         report.macs += report.layer[i].macs;
         report.done += report.layer[i].done;
     }

@@ -2,6 +2,7 @@
 /* cmd_model.c: compile, run, verify. */
 #define _GNU_SOURCE
 #include "ir/list.h"
+#include "bench.h"
 #include "verify.h"
 #include <errno.h>
 #include <math.h>
@@ -23,15 +24,26 @@ int cmd_compile(Ctx *c, Options *o) {
     if (o->instrument || o->x.layer || o->x.arch)
         return diag_error(c->d, NO_LOC, "--instrument, --layer and --arch are for one layer by its mapping; add --mapping FILE"),
                EXIT_USAGE;
+    DataSet set = {0}; /* binds dimensions */
+    if (o->data.n && !bench_data(c, o, &set)) return EXIT_REFUSED;
     Program *p = model_build(c, o, o->model);
     Emitted e = {0};
+    HalfError error = {0};
     const char *id = model_id(c, o);
-    if (!p || !model_emit(c, o, p, id, o->output, &e)) return EXIT_REFUSED;
+    if (!p || (o->pass.fast_f16 && !half_error(c, o, p, &error))) return EXIT_REFUSED;
+    o->half_error = &error;
+    if (!model_emit(c, o, p, id, o->output, &e)) return EXIT_REFUSED;
     fprintf(stderr,
             "%s: %d kernels, %lld MACs; C text %lld bytes, weights %lld bytes, arena %lld bytes (lower bound %lld, largest scratch %lld); "
             "%.2f s\n",
             id, p->k.n, (long long)p->macs, (long long)e.text_bytes, (long long)p->weights_bytes, (long long)p->arena_bytes,
             (long long)p->lower_bound, (long long)p->scratch_bytes, now() - t0);
+    if (o->pass.fast_f16) {
+        Text t = {0};
+        half_error_print(&t, &error);
+        fprintf(stderr, "%s: %s\n", id, t.s);
+        text_free(&t);
+    }
     return EXIT_DONE;
 }
 
@@ -49,14 +61,13 @@ void runner_close(Runner *r) {
     if (r->dir) remove_dir(r->dir);
     r->dir = NULL;
 }
-static bool runner_call(Ctx *c, const Options *o, const Runner *r, const void *const *in, int64_t *const *in_dims, void *const *out,
-                        int64_t *const *out_dims) {
+bool runner_call(Ctx *c, const Options *o, const Runner *r, const void *const *in, int64_t *const *in_dims, void *const *out,
+                 int64_t *const *out_dims) {
     const int64_t *const *dims = (const int64_t *const *)in_dims;
     return o->interpret ? program_interpret_dims(c, r->p, in, dims, out, out_dims)
                         : exec_call(c, r->so, r->id, r->p, in, dims, out, out_dims);
 }
-/* The extents of each input: the data's, and where there are none those that follow from other inputs, else the bounds. */
-static int64_t **input_dims(Ctx *c, const Graph *g, const Value *in) {
+int64_t **runner_dims(Ctx *c, const Graph *g, const Value *in) {
     int64_t **dims = dims_new(c->a, g->in.n, g->in.v), *known = NEW_ARRAY(c->a, int64_t, g->extent.n + 1);
     for (int i = 0; i < g->extent.n; i++) known[i] = g->extent.v[i]->hi;
     for (int pass = 0; pass < 2; pass++)
@@ -71,7 +82,7 @@ static int64_t **input_dims(Ctx *c, const Graph *g, const Value *in) {
         }
     return dims;
 }
-static void **alloc_outputs(Ctx *c, const Graph *g) {
+void **runner_outputs(Ctx *c, const Graph *g) {
     void **out = NEW_ARRAY(c->a, void *, g->out.n + 1);
     for (int i = 0; i < g->out.n; i++) out[i] = arena_alloc(c->a, (size_t)tensor_bytes(g->out.v[i]) + 64);
     return out;
@@ -153,9 +164,9 @@ int cmd_run(Ctx *c, Options *o) {
         if (in[i].data && !check_input(c, g->in.v[i], &in[i], o->model)) ok = false;
         data[i] = in[i].data ? in[i].data : arena_alloc(c->a, (size_t)tensor_bytes(g->in.v[i]) + 64);
     }
-    void **out = alloc_outputs(c, g);
+    void **out = runner_outputs(c, g);
     int64_t **out_dims = dims_new(c->a, g->out.n, g->out.v);
-    if (!ok || !runner_call(c, o, &r, data, input_dims(c, g, in), out, out_dims)) goto done;
+    if (!ok || !runner_call(c, o, &r, data, runner_dims(c, g, in), out, out_dims)) goto done;
     if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
         diag_error(c->d, (Loc){o->output_dir, -1, NULL, NULL}, "cannot create the folder: %s", strerror(errno));
         goto done;
@@ -195,8 +206,10 @@ static bool verify_tensor(Ctx *c, const Options *o, const Graph *g, const DataSe
     }
     Compared cmp = compare_values(dt, count, got->data, want->data, tolerance_default(g, dt, o->atol, o->rtol));
     if (!o->quiet)
-        printf("%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n", set->dir, i, got->name, cmp.ok ? "ok" : "WRONG",
-               cmp.max_abs, cmp.max_allowed);
+        printf(o->pass.fast_f16 && cmp.largest > 0
+                   ? "%s: output %d '%s': %s, largest difference %.3g (allowed %.3g), %.3g of the largest value\n"
+                   : "%s: output %d '%s': %s, largest difference %.3g (allowed %.3g)\n",
+               set->dir, i, got->name, cmp.ok ? "ok" : "WRONG", cmp.max_abs, cmp.max_allowed, cmp.max_abs / cmp.largest);
     return cmp.ok ||
            diag_error(c->d, l,
                       "output '%s' differs: element %lld is %.9g, expected %.9g (difference %.3g, allowed %.3g); %lld of %lld elements "
@@ -226,9 +239,9 @@ bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set) {
         ok &= check_input(c, g->in.v[i], &set->in.v[i], set->dir);
         data[i] = set->in.v[i].data;
     }
-    void **out = alloc_outputs(c, g);
+    void **out = runner_outputs(c, g);
     int64_t **out_dims = dims_new(c->a, g->out.n, g->out.v);
-    if (!ok || !runner_call(c, o, r, data, input_dims(c, g, set->in.v), out, out_dims)) return false;
+    if (!ok || !runner_call(c, o, r, data, runner_dims(c, g, set->in.v), out, out_dims)) return false;
     for (int i = 0; i < set->out.n && i < g->out.n; i++) {
         Value got = output_value(g->out.v[i], out[i], out_dims[i]);
         ok &= verify_value(c, o, g, set, i, &got);

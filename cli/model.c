@@ -3,7 +3,7 @@
  *
  *   Program *p = model_build(c, o, "net.onnx");   model_emit(c, o, p, "net", "out", &e);
  */
-#include "cli.h"
+#include "bench.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -37,6 +37,10 @@ bool model_emit(Ctx *c, const Options *o, const Program *p, const char *id, cons
                       .emit_main = o->emit_main,
                       .profile = o->per_layer,
                       .threads = o->threads};
+    if (o->half_error && o->half_error->known) {
+        eo.half = true, eo.half_abs = o->half_error->abs, eo.half_rel = o->half_error->rel;
+        eo.half_inputs = o->half_error->data ? "data" : "seeded";
+    }
     if (o->weights) eo.weights = *o->weights == 'c' ? WEIGHTS_C : *o->weights == 'a' ? WEIGHTS_ASM : WEIGHTS_FILE;
     return emit_model(c, p, &eo, dir, e);
 }

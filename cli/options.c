@@ -155,12 +155,19 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     const struct {
         const char *name;
         bool *to;
-    } flags[] = {{"interpret", &o->interpret},  {"json", &o->json},
-                 {"markdown", &o->markdown},    {"emit-main", &o->emit_main},
-                 {"per-layer", &o->per_layer},  {"per-node", &o->per_node},
-                 {"bisect", &o->bisect},        {"time-passes", &o->pass.time},
-                 {"precise", &o->pass.precise}, {"narrow-weights", &o->pass.narrow_weights},
-                 {"fuse", &o->x.fuse},          {"all", &o->x.all},
+    } flags[] = {{"interpret", &o->interpret},
+                 {"json", &o->json},
+                 {"markdown", &o->markdown},
+                 {"emit-main", &o->emit_main},
+                 {"per-layer", &o->per_layer},
+                 {"per-node", &o->per_node},
+                 {"bisect", &o->bisect},
+                 {"time-passes", &o->pass.time},
+                 {"precise", &o->pass.precise},
+                 {"narrow-weights", &o->pass.narrow_weights},
+                 {"fast-f16", &o->pass.fast_f16},
+                 {"fuse", &o->x.fuse},
+                 {"all", &o->x.all},
                  {"no-bypass", &o->x.no_bypass}};
     if (o->command == 'i' && strcmp(name, "mapping") == 0) return o->show_mapping = true;
     if (strcmp(name, "instrument") == 0) return o->instrument = true;

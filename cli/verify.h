@@ -10,6 +10,11 @@ typedef struct Runner {
     const char *id, *dir, *so;
 } Runner;
 bool runner_open(Ctx *c, Options *o, Runner *r);
+void **runner_outputs(Ctx *c, const Graph *g);
+int64_t **runner_dims(Ctx *c, const Graph *g,
+                      const Value *in); /* extents of each input: the data's, else those that follow, else the bounds */
+bool runner_call(Ctx *c, const Options *o, const Runner *r, const void *const *in, int64_t *const *in_dims, void *const *out,
+                 int64_t *const *out_dims);
 void runner_close(Runner *r);
 bool verify_set(Ctx *c, const Options *o, const Runner *r, const DataSet *set); /* all outputs agree; o->quiet: says nothing */
 

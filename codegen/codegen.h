@@ -13,6 +13,9 @@ typedef struct EmitOptions {
     bool emit_main;
     bool profile; /* ID_run calls ID_profile(i), which the caller links in, before kernel i and once after the last */
     int threads;
+    bool half; /* it was measured what half precision costs: the largest difference, and as a part of the largest value */
+    double half_abs, half_rel;
+    const char *half_inputs; /* on what */
 } EmitOptions;
 /* What was written: relative names, for the driver and the manifest. */
 typedef struct Emitted {

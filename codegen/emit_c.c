@@ -5,6 +5,7 @@
  *   func relu(x: float32[8], y: float32[8])  --->  static void relu(const float *restrict x, float *restrict y) { for … }
  */
 #include "internal.h"
+#include "ir/target.h"
 #include <string.h>
 
 /* Model strings can neither close the comment nor break the line: anything but plain characters becomes '?'. */
@@ -128,7 +129,7 @@ static void emit_part(Text *out, const Emit *whole, const Part *p, const EmitFun
     }
     own.restrict_ok = restrict_ok;
     f.body = p->body;
-    Emit e = {.a = a, .f = &f, .style = whole->style, .ranged = p->loop, .self = p};
+    Emit e = {.a = a, .f = &f, .style = whole->style, .half = whole->half, .ranged = p->loop, .self = p};
     emit_one(out, &e, &own, p->name, needs);
     put_part_entry(&e, out, p, p->name);
     text_puts(out, o->canonical ? "" : "\n");
@@ -137,7 +138,7 @@ void emit_func_with(Text *out, const Func *f, const EmitStyle *s, const EmitFunc
     Arena *a = arena_new();
     Func *copy = emit_expand(a, f, s->vectors);
     if (s->vectors) emit_bases(copy);
-    Emit e = {.a = a, .f = copy, .style = *s};
+    Emit e = {.a = a, .f = copy, .style = *s, .half = s->target && s->target->half};
     const char *name = o->canonical ? "f" : o->name ? o->name : f->name, *comment = o->comment ? o->comment : f->comment;
     if (o->pool) emit_parts(&e);
     if (comment && !o->canonical) put_comment(out, comment, 0);

@@ -9,7 +9,11 @@
 #include <math.h>
 #include <string.h>
 
-const char *c_type(DType t) {
+const char *c_type(Emit *E, DType t) {
+    if (t == DT_HALF) {
+        E->halves[0] |= E->half;
+        return E->half ? "qn_half" : "float";
+    }
     if (t == DT_STRING || dtype_info[t].cls == CLS_CPLX) BUG("an expression of type %s reached the C printer", dtype_name(t));
     return dtype_info[t].ctype;
 }
@@ -19,6 +23,7 @@ static bool is_int_type(DType t) { return dtype_is_int(t) || t == DT_BOOL; }
 static int helper_kind(Emit *E, DType t, bool wide) {
     (void)E;
     switch (t) {
+    case DT_HALF: /* it fits */
     case DT_FLOAT32: return 0;
     case DT_FLOAT64: return 1;
     case DT_INT64: return wide ? 4 : 2;
@@ -30,6 +35,13 @@ static int helper_kind(Emit *E, DType t, bool wide) {
 
 /* ---- literals */
 static void put_float(Emit *E, Text *t, double x, DType type, int prec) {
+    if (type == DT_HALF && E->half) {
+        text_printf(t, "%s(%s)", prec > P_UNARY ? "(" : "", c_type(E, type));
+        put_float(E, t, x, DT_FLOAT32, P_UNARY + 1);
+        if (prec > P_UNARY) text_puts(t, ")");
+        return;
+    }
+    if (type == DT_HALF) type = DT_FLOAT32;
     bool paren = prec > P_UNARY && signbit(x) && x == x;
     if (paren) text_puts(t, "(");
     if (isnan(x)) E->math = true, text_puts(t, "NAN");
@@ -150,7 +162,7 @@ static void put_wrapped(Emit *E, Text *t, const Expr *e, int prec) {
         return;
     }
     bool p = par(t, prec, P_UNARY);
-    text_printf(t, "(%s)(", c_type(e->t));
+    text_printf(t, "(%s)(", c_type(E, e->t));
     if (bits >= 32) put_unsigned(E, t, e, e->t, bits, P_TOP);
     else if (e->k == E_UN) {
         text_puts(t, "-");
@@ -171,6 +183,7 @@ static void put_wrapped(Emit *E, Text *t, const Expr *e, int prec) {
 }
 /* a + -3 reads a - 3 */
 static bool negative_literal(const Expr *e) {
+    if (e->t == DT_HALF) return false;
     if (e->k == E_INT) return e->u.i < 0 && e->u.i > INT32_MIN && e->t != DT_UINT64;
     return e->k == E_FLT && e->u.f < 0 && !isinf(e->u.f);
 }
@@ -239,7 +252,10 @@ static void put_min_max(Emit *E, Text *t, const Expr *e, int prec) {
         return;
     }
     int k = helper_kind(E, e->t, is_wide(E, e));
+    bool back = e->t == DT_HALF && E->half, p = back && par(t, prec, P_UNARY);
+    if (back) text_printf(t, "(%s)", c_type(E, e->t));
     put_call2(E, t, (Helper)((e->op == BIN_MIN ? HELP_MIN_F32 : HELP_MAX_F32) + k), (e->op == BIN_MIN ? min_name : max_name)[k], x, y);
+    unpar(t, p);
 }
 /* Division and remainder are defined for every operand: a helper unless the divisor is a harmless literal. */
 static void put_division(Emit *E, Text *t, const Expr *e, int prec) {
@@ -253,7 +269,7 @@ static void put_division(Emit *E, Text *t, const Expr *e, int prec) {
     }
     int k = helper_kind(E, e->t, is_wide(E, e)) - 2, bits = dtype_info[e->t].bits;
     bool p = bits < 32 && par(t, prec, P_UNARY);
-    if (bits < 32) text_printf(t, "(%s)", c_type(e->t));
+    if (bits < 32) text_printf(t, "(%s)", c_type(E, e->t));
     put_call2(E, t, (Helper)((e->op == BIN_DIV ? HELP_DIV_I32 : HELP_MOD_I32) + k), (e->op == BIN_DIV ? div_name : mod_name)[k], e->u.a[0],
               e->u.a[1]);
     unpar(t, p);
@@ -265,7 +281,7 @@ static void put_shift(Emit *E, Text *t, const Expr *e, int prec) {
     bool known = e_is_int(e->u.a[1], &n) && n >= 0 && n < bits;
     if (known && !left && e->t == DT_INT64 && !is_wide(E, e)) n = min_i64(n, 31); /* of an int in C */
     bool cast = left ? is_signed || bits < 32 : !known && !is_signed && bits < 32, p = cast && par(t, prec, P_UNARY);
-    if (cast) text_printf(t, "(%s)%s", c_type(e->t), known ? "(" : "");
+    if (cast) text_printf(t, "(%s)%s", c_type(E, e->t), known ? "(" : "");
     if (known) {
         bool q = !cast && par(t, prec, P_SHIFT);
         if (left && is_signed) put_unsigned(E, t, e->u.a[0], DT_NONE, wide ? 64 : 32, P_UNARY);
@@ -334,6 +350,7 @@ static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
     if (e->op == UN_ABS) {
         if (fl) {
             E->math = true;
+            if (e->t == DT_HALF && E->half) text_printf(t, "(%s)", c_type(E, e->t));
             text_puts(t, e->t == DT_FLOAT64 ? "fabs(" : "fabsf(");
         } else {
             if (dtype_info[e->t].cls != CLS_SINT) {
@@ -342,7 +359,7 @@ static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
             }
             bool wide = is_wide(E, e);
             need(E, wide ? HELP_ABS_I64 : HELP_ABS_I32);
-            if (dtype_info[e->t].bits < 32) text_printf(t, "(%s)", c_type(e->t));
+            if (dtype_info[e->t].bits < 32) text_printf(t, "(%s)", c_type(E, e->t));
             text_puts(t, wide ? "qn_abs_i64(" : "qn_abs_i32(");
         }
         put_expr(E, t, x, P_TOP);
@@ -366,7 +383,7 @@ static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
         return;
     }
     bool p = par(t, prec, e->op == UN_NOT ? P_SHIFT : P_UNARY); /* !x & y wants parentheses */
-    if (e->op == UN_INV && !fl && dtype_info[e->t].cls == CLS_UINT && dtype_info[e->t].bits < 32) text_printf(t, "(%s)", c_type(e->t));
+    if (e->op == UN_INV && !fl && dtype_info[e->t].cls == CLS_UINT && dtype_info[e->t].bits < 32) text_printf(t, "(%s)", c_type(E, e->t));
     if (e->op == UN_NEG && e->t == DT_INT64 && is_wide(E, e) && !is_wide(E, x)) text_puts(t, "-(int64_t)");
     else text_puts(t, e->op == UN_NEG ? "-" : e->op == UN_NOT ? "!" : "~");
     bool minus = e->op == UN_NEG && (x->k == E_UN || negative_literal(x));
@@ -380,7 +397,7 @@ typedef struct Storage {
     const char *load_name, *store_name;
 } Storage;
 static Storage storage_of(DType t) {
-    switch (t) {
+    switch (t == DT_HALF ? DT_FLOAT16 : t) {
 #define STORAGE(e, load, store)                                                                                                            \
     case DT_##e:                                                                                                                           \
         return (Storage){HELP_##e##_LOAD, HELP_##e##_STORE, load, store};
@@ -391,6 +408,8 @@ static Storage storage_of(DType t) {
 }
 static bool packed(DType t) { return dtype_info[t].bits < 8; }
 static bool converted(DType t) { return dtype_compute(t) != t && !packed(t); }
+/* In memory something else than its values are. */
+static bool stored_otherwise(const Emit *E, DType t) { return t == DT_HALF ? !E->half : converted(t); }
 
 static void put_to_integer(Emit *E, Text *t, DType to, const Expr *x, int prec) {
     static const char *const name[] = {"i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"};
@@ -398,7 +417,7 @@ static void put_to_integer(Emit *E, Text *t, DType to, const Expr *x, int prec) 
     if (packed(to)) {
         need(E, HELP_TO_RANGE);
         bool p = par(t, prec, P_UNARY);
-        text_printf(t, "(%s)qn_to_range(", c_type(dtype_compute(to)));
+        text_printf(t, "(%s)qn_to_range(", c_type(E, dtype_compute(to)));
         put_expr(E, t, x, P_TOP);
         text_printf(t, ", %d, %d)", (int)dtype_min(to), (int)dtype_max(to));
         unpar(t, p);
@@ -436,7 +455,7 @@ static void put_cast_int(Emit *E, Text *t, const Expr *e, int prec) {
         return;
     }
     bool p = par(t, prec, P_UNARY);
-    text_printf(t, "(%s)", c_type(to));
+    text_printf(t, "(%s)", c_type(E, to));
     put_expr(E, t, x, P_UNARY);
     unpar(t, p);
 }
@@ -446,7 +465,7 @@ static void put_cast(Emit *E, Text *t, const Expr *e, int prec) {
     if (to == DT_BOOL) {
         bool p = par(t, prec, P_EQ);
         put_expr(E, t, x, P_REL);
-        text_puts(t, x->t == DT_FLOAT32 ? " != 0.0f" : x->t == DT_FLOAT64 ? " != 0.0" : " != 0");
+        text_puts(t, x->t == DT_FLOAT32 || x->t == DT_HALF ? " != 0.0f" : x->t == DT_FLOAT64 ? " != 0.0" : " != 0");
         unpar(t, p);
     } else if (converted(to) || to == DT_FLOAT4E2M1) {
         Storage s = converted(to) ? storage_of(to) : (Storage){HELP_F4_TO_F32, HELP_F32_TO_F4, "qn_f4e2m1_to_f32", "qn_f32_to_f4e2m1"};
@@ -457,12 +476,12 @@ static void put_cast(Emit *E, Text *t, const Expr *e, int prec) {
         text_puts(t, "))");
     } else if (dtype_is_float(to)) {
         bool p = par(t, prec, P_UNARY);
-        text_printf(t, "(%s)", c_type(to));
+        text_printf(t, "(%s)", c_type(E, to));
         put_expr(E, t, x, P_UNARY);
         unpar(t, p);
     } else if (dtype_is_float(x->t) && e->op) { /* in range */
         bool p = par(t, prec, P_UNARY);
-        text_printf(t, "(%s)", c_type(to));
+        text_printf(t, "(%s)", c_type(E, to));
         put_expr(E, t, x, P_UNARY);
         unpar(t, p);
     } else if (dtype_is_float(x->t)) put_to_integer(E, t, to, x, prec);
@@ -475,7 +494,7 @@ static void put_call(Emit *E, Text *t, const Expr *e, int prec) {
     if (ci->kind == 'i') {
         need(E, e->op == CALL_IPOW ? HELP_IPOW : HELP_POPCNT);
         p = par(t, prec, P_UNARY);
-        text_printf(t, "(%s)", c_type(e->t));
+        text_printf(t, "(%s)", c_type(E, e->t));
     } else if (ci->kind == 'd') {
         need(E, e->op == CALL_DOT_US ? HELP_DOT_US : HELP_DOT_SS);
     } else if (ci->kind == 't' || ci->kind == 'u') {
@@ -588,7 +607,9 @@ void put_index(Emit *E, Text *t, const Expr *e, int prec) {
 void put_access(Emit *E, Text *t, const Buf *b, Expr *const *idx) {
     const BufInfo *i = &E->buf[b->id];
     if (i->kind == REG_MEMORY) {
-        text_printf(t, "%s[", i->name);
+        bool half = b->dt == DT_HALF && E->half;
+        E->halves[1] |= half;
+        text_printf(t, half ? "*(qn_half_u *)&%s[" : "%s[", i->name);
         put_index(E, t, flat_index(E, b, idx), P_TOP);
         text_puts(t, "]");
         return;
@@ -604,23 +625,29 @@ void put_access(Emit *E, Text *t, const Buf *b, Expr *const *idx) {
     text_puts(t, "]");
 }
 void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec) {
-    (void)prec;
+    bool reg = E->buf[b->id].kind != REG_MEMORY;
     if (packed(b->dt)) {
         Storage s = storage_of(b->dt);
         need(E, s.load);
-        bool reg = E->buf[b->id].kind != REG_MEMORY;
         text_printf(t, "%s(%s", s.load_name, reg ? "&" : "");
         if (reg) put_reg_name(E, t, b, 0);
         else text_puts(t, E->buf[b->id].name);
         text_puts(t, ", ");
         put_index(E, t, flat_index(E, b, idx), P_TOP);
         text_puts(t, ")");
-    } else if (converted(b->dt)) {
+    } else if (stored_otherwise(E, b->dt) && !(b->dt == DT_HALF && reg)) {
         Storage s = storage_of(b->dt);
         need(E, s.load);
         text_printf(t, "%s(", s.load_name);
         put_access(E, t, b, idx);
         text_puts(t, ")");
+    } else if (b->dt == DT_HALF && !reg) {
+        bool p = par(t, prec, P_UNARY);
+        E->halves[1] = true;
+        text_printf(t, "*(const qn_half_u *)&%s[", E->buf[b->id].name);
+        put_index(E, t, flat_index(E, b, idx), P_TOP);
+        text_puts(t, "]");
+        unpar(t, p);
     } else put_access(E, t, b, idx);
 }
 
@@ -673,8 +700,7 @@ bool red_bin(RedOp r, BinOp *op) {
 }
 /* Where C's compound assignment means the same. */
 static bool compound(const Emit *E, DType t, RedOp red) {
-    (void)E;
-    if (dtype_compute(t) != t) return false;
+    if (dtype_compute(t) != t || stored_otherwise(E, t)) return false;
     if (dtype_is_float(t)) return red == RED_ADD || red == RED_MUL;
     if (t == DT_UINT32 || t == DT_UINT64) return red != RED_MIN && red != RED_MAX;
     return red == RED_AND || red == RED_OR || red == RED_XOR;
@@ -697,10 +723,10 @@ void put_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr *val
         text_puts(t, ");");
         return;
     }
-    if (declare) text_printf(t, "%s ", c_type(b->dt));
+    if (declare) text_printf(t, "%s ", c_type(E, b->dt));
     put_access(E, t, b, idx);
     text_printf(t, " %s= ", red ? bin_text[op] : "");
-    if (converted(b->dt)) {
+    if (stored_otherwise(E, b->dt) && !(b->dt == DT_HALF && E->buf[b->id].kind != REG_MEMORY)) {
         Storage s = storage_of(b->dt);
         need(E, s.store);
         text_printf(t, "%s(", s.store_name);

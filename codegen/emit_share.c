@@ -75,7 +75,7 @@ static void name_shared(Emit *E, const Expr *e) {
     bool vec = E->vec && vec_shape(E, e);
     if (vec) put_vec(E, &value, e, P_TOP);
     else put_expr(E, &value, e, P_TOP);
-    const char *type = vec ? vec_type(E, e->t, false) : e->t == DT_INT64 && !is_wide(E, e) ? "int32_t" : c_type(e->t);
+    const char *type = vec ? vec_type(E, e->t, false) : e->t == DT_INT64 && !is_wide(E, e) ? "int32_t" : c_type(E, e->t);
     const char *name = pre_constant(E, e->k == E_LOAD ? "v" : "t", type, value.s);
     memo_of(E, e)->name = name;
     text_free(&value);

@@ -130,7 +130,7 @@ static bool scan_declare(Emit *E, const Stmt *s, const Buf *b, int depth) {
 }
 static const char *register_type(Emit *E, const Buf *b) {
     const BufInfo *i = &E->buf[b->id];
-    if (i->kind != REG_VECTORS) return c_type(b->dt);
+    if (i->kind != REG_VECTORS) return c_type(E, b->dt);
     int lanes = E->lanes;
     E->lanes = i->lanes;
     const char *type = vec_type(E, b->dt, false);
@@ -210,7 +210,7 @@ static void put_alloc(Emit *E, const Buf *b, const Stmt *block, int at) {
     i->name = scope_name(E, b->name);
     Text line = {0};
     bool lines = E->style.vectors && n * dtype_info[b->dt].bits >= 512; /* vectors in it do not cross lines of a cache */
-    text_printf(&line, "%s %s[%lld]%s%s;", c_type(b->dt), i->name, (long long)n, lines ? " __attribute__((aligned(64)))" : "",
+    text_printf(&line, "%s %s[%lld]%s%s;", dtype_info[b->dt].ctype, i->name, (long long)n, lines ? " __attribute__((aligned(64)))" : "",
                 dtype_info[b->dt].bits < 8 ? " = {0}" : "");
     flush_line(E, &line);
     if (i->loads || i->calls) return;
@@ -251,7 +251,7 @@ static void put_let(Emit *E, const Stmt *s) {
     bool vec = E->vec && vec_shape(E, s->u.let.val);
     const char *type = vec                                          ? vec_type(E, s->u.let.v->t, false)
                        : s->u.let.v->t == DT_INT64 && v->wide == 32 ? "int32_t"
-                                                                    : c_type(s->u.let.v->t);
+                                                                    : c_type(E, s->u.let.v->t);
     if (vec) put_vec(E, &value, s->u.let.val, P_TOP);
     else {
         bool narrow = s->u.let.v->t == DT_INT64 && v->wide == 32 && is_wide(E, s->u.let.val);

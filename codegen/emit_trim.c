@@ -35,6 +35,7 @@ static Limits limits(double lo, double hi) { return (Limits){isfinite(lo) && isf
 /* In the expression's own type. Rounding keeps the order of numbers, and sums and products of float32 are rounded from float64 as they
  * are from the exact value. Products may also stay unrounded inside of a sum, hence the little more. */
 static Limits rounded(DType t, bool product, double lo, double hi) {
+    if (t == DT_HALF) return (Limits){0};
     double eps = !product ? 0 : t == DT_FLOAT32 ? 1e-6 : 1e-15, most = t == DT_FLOAT32 ? 3.4e38 : 1.7e308;
     lo -= fabs(lo) * eps, hi += fabs(hi) * eps;
     if (t == DT_FLOAT32) lo = (float)lo, hi = (float)hi;

@@ -57,8 +57,9 @@ static bool lane_stride(const Emit *E, const Buf *b, Expr *const *idx, int64_t *
 }
 
 /* ---- types */
-static const DType vec_elem[] = {DT_FLOAT32, DT_FLOAT64, DT_INT8, DT_UINT8, DT_INT16, DT_UINT16, DT_INT32, DT_UINT32, DT_INT64, DT_UINT64};
-static const char *const vec_letter[] = {"f", "d", "c", "uc", "s", "us", "i", "u", "l", "ul"};
+static const DType vec_elem[] = {DT_FLOAT32, DT_FLOAT64, DT_INT8,  DT_UINT8,  DT_INT16, DT_UINT16,
+                                 DT_INT32,   DT_UINT32,  DT_INT64, DT_UINT64, DT_HALF};
+static const char *const vec_letter[] = {"f", "d", "c", "uc", "s", "us", "i", "u", "l", "ul", "h"};
 enum { NELEM = sizeof vec_elem / sizeof *vec_elem };
 static int elem_index(DType t) {
     for (int i = 0; i < NELEM; i++)
@@ -77,7 +78,8 @@ static DType mask_type(DType of) {
 const char *vec_type(Emit *E, DType t, bool memory) {
     int e = elem_index(t), l = lanes_index(E->lanes);
     if (e < 0 || l < 0) BUG("no vector type of %d %s", E->lanes, dtype_name(t));
-    E->vtypes[memory] |= (uint64_t)1 << (e * 6 + l);
+    E->vtypes[memory][e] |= (uint8_t)(1 << l);
+    E->halves[0] |= t == DT_HALF;
     if (E->lanes * dtype_info[t].bits == 512) E->wide_vectors = true;
     return arena_printf(E->a, "v%d%s%s", E->lanes, vec_letter[e], memory ? "_u" : "");
 }
@@ -90,12 +92,17 @@ void put_vec_typedefs(const Emit *E, Text *t, int indent) {
             "#define QN_SHUFFLE(type, bytes, a, b, ...) __builtin_shuffle(a, b, (type __attribute__((vector_size(bytes)))){__VA_ARGS__})\n"
             "#endif\n#endif\n");
     for (int mem = 0; mem < 2; mem++)
+        if (E->halves[mem])
+            text_printf(t, "%*s__extension__ typedef _Float16 %s;\n", indent * 4, "",
+                        mem ? "qn_half_u __attribute__((may_alias))" : "qn_half");
+    for (int mem = 0; mem < 2; mem++)
         for (int e = 0; e < NELEM; e++)
             for (int l = 0; l < 6; l++) {
-                if (!(E->vtypes[mem] >> (e * 6 + l) & 1)) continue;
+                if (!(E->vtypes[mem][e] >> l & 1)) continue;
                 int lanes = 2 << l, bytes = dtype_info[vec_elem[e]].bits / 8;
-                text_printf(t, "%*stypedef %s v%d%s%s __attribute__((vector_size(%d)", indent * 4, "", c_type(vec_elem[e]), lanes,
-                            vec_letter[e], mem ? "_u" : "", lanes * bytes);
+                text_printf(t, "%*stypedef %s v%d%s%s __attribute__((vector_size(%d)", indent * 4, "",
+                            vec_elem[e] == DT_HALF ? "qn_half" : dtype_info[vec_elem[e]].ctype, lanes, vec_letter[e], mem ? "_u" : "",
+                            lanes * bytes);
                 if (mem) text_printf(t, ", aligned(%d), may_alias", bytes);
                 text_puts(t, "));\n");
             }
@@ -132,7 +139,7 @@ bool vec_shape(const Emit *E, const Expr *e) {
     return r;
 }
 static bool elem_ok(const Emit *E, DType t) {
-    return elem_index(t) >= 0 && E->lanes * dtype_info[t].bits <= 512 && E->lanes * dtype_info[t].bits >= 32;
+    return elem_index(t) >= 0 && (t != DT_HALF || E->half) && E->lanes * dtype_info[t].bits <= 512 && E->lanes * dtype_info[t].bits >= 32;
 }
 /* Comparisons: the type of the operands decides the mask. DT_NONE: not a mask. */
 static DType mask_elem(const Emit *E, const Expr *e) {
@@ -322,7 +329,7 @@ static void put_operand(Emit *E, Text *t, const Expr *e, int prec) {
         return;
     }
     if (prec > P_UNARY) text_puts(t, "(");
-    text_printf(t, "(%s)", c_type(e->t));
+    text_printf(t, "(%s)", c_type(E, e->t));
     put_expr(E, t, e, P_UNARY);
     if (prec > P_UNARY) text_puts(t, ")");
 }
@@ -480,7 +487,7 @@ static void put_vec_infix(Emit *E, Text *t, const Expr *e, int prec) {
                 text_printf(t, "(%s)", u);
                 put_vec(E, t, x, P_UNARY);
             } else {
-                text_printf(t, "(%s)", c_type(flip[type]));
+                text_printf(t, "(%s)", c_type(E, flip[type]));
                 put_expr(E, t, x, P_UNARY);
             }
         }
@@ -497,7 +504,7 @@ static void put_vec_un(Emit *E, Text *t, const Expr *e, int prec) {
         const char *m = vec_type(E, mask_type(e->t), false);
         text_printf(t, "(%s)((%s)", vec_type(E, e->t, false), m);
         put_vec(E, t, e->u.a[0], P_UNARY);
-        text_puts(t, e->t == DT_FLOAT64 ? " & INT64_MAX)" : " & INT32_MAX)");
+        text_puts(t, e->t == DT_FLOAT64 ? " & INT64_MAX)" : e->t == DT_HALF ? " & INT16_MAX)" : " & INT32_MAX)");
         return;
     }
     if (e->op == UN_ABS || (e->op == UN_NEG && dtype_info[e->t].cls == CLS_SINT)) { /* through unsigned: the smallest value wraps */

@@ -98,11 +98,13 @@ typedef struct Emit {
     const Var *vec;           /* of the vector loop being printed, NULL outside */
     int lanes;
     int64_t vec_lo;
-    uint64_t vtypes[2]; /* vector types used, in registers and in memory: bits as in vec_type */
-    bool wide_vectors;  /* 64-byte vectors occur */
-    bool shuffles;      /* QN_SHUFFLE occurs */
-    bool returns;       /* calls of routines: returns their status */
-    bool no_offset;     /* the caller adds the parameters' offsets */
+    uint8_t vtypes[2][16]; /* vector types used, in registers and in memory: by element, a bit for each length */
+    bool half;             /* the target computes in half precision; else halves are float32 between load and store */
+    bool halves[2];        /* qn_half occurs, qn_half_u does: the type of values, and of elements in memory */
+    bool wide_vectors;     /* 64-byte vectors occur */
+    bool shuffles;         /* QN_SHUFFLE occurs */
+    bool returns;          /* calls of routines: returns their status */
+    bool no_offset;        /* the caller adds the parameters' offsets */
     Vec(VecRow) rows;
     bool rows_loaded;
     Vec(Part) part;     /* of a kernel: its parallel loops */
@@ -136,7 +138,7 @@ void put_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr *val
 int64_t reg_element(const Emit *E, const Buf *b, Expr *const *idx); /* -1: not constant */
 void put_reg_name(const Emit *E, Text *t, const Buf *b, int64_t element);
 void put_literal(Emit *E, Text *t, const Expr *e, int prec);
-const char *c_type(DType t);
+const char *c_type(Emit *E, DType t);       /* of a value */
 bool is_wide(const Emit *E, const Expr *e); /* an int64 expression whose C type has 64 bits */
 
 /* emit_share.c */

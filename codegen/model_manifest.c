@@ -103,12 +103,15 @@ void model_manifest(const Model *m, const Emitted *e, Text *t) {
         if (i) text_puts(t, ", ");
         put_string(t, e->sources.v[i]);
     }
+    if (m->o->half)
+        text_printf(t, "],\n  \"fast_f16\": {\"max_abs\": %.9g, \"max_relative\": %.9g, \"inputs\": \"%s\"", m->o->half_abs, m->o->half_rel,
+                    m->o->half_inputs);
     text_printf(
         t,
-        "],\n  \"threads\": %d,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
+        "%s,\n  \"threads\": %d,\n  \"arena_bytes\": %lld,\n  \"state_bytes\": %lld,\n  \"weights_bytes\": %lld,\n  \"macs\": %lld,\n"
         "  \"dynamic\": %s,\n  \"inputs\": [\n",
-        m->threads, (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes, (long long)m->p->macs,
-        g->extent.n ? "true" : "false");
+        m->o->half ? "}" : "]", m->threads, (long long)m->arena_bytes, (long long)m->state_bytes, (long long)m->p->weights_bytes,
+        (long long)m->p->macs, g->extent.n ? "true" : "false");
     for (int i = 0; i < g->in.n; i++) put_tensor(t, g, g->in.v[i], i + 1 < g->in.n ? "," : "");
     text_puts(t, "  ],\n  \"outputs\": [\n");
     for (int i = 0; i < g->out.n; i++) put_tensor(t, g, g->out.v[i], i + 1 < g->out.n ? "," : "");

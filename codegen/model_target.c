@@ -78,6 +78,14 @@ void target_macros(const Model *m, Text *t) {
     if (m->p->k.n) text_puts(t, "#else\n");
     for (int i = 0; m->p->k.n && i < m->variant.n; i++) text_printf(t, "#define %s\n", m->variant.v[i].style.attribute);
     if (m->p->k.n) text_puts(t, "#endif\n");
+    for (int i = 0; i < m->variant.n; i++)
+        if (m->variant.v[i].t->cpu_test && strstr(m->variant.v[i].t->cpu_test, "QN_CPU_SUPPORTS")) {
+            text_puts(
+                t,
+                "\n/* Names that clang learns late. */\n#if defined(__clang__) && __clang_major__ < 18\n#define QN_CPU_SUPPORTS(name) 1\n"
+                "#else\n#define QN_CPU_SUPPORTS(name) __builtin_cpu_supports(name)\n#endif\n");
+            break;
+        }
     for (int i = 0; i < m->variant.n; i++) {
         const Variant *v = &m->variant.v[i];
         if (!v->t->cpu_test) continue;

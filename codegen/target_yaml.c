@@ -265,7 +265,8 @@ static Target *target_fill(Diags *d, const char *file, const char *text, size_t 
     if (y->vector && (y->vector->bits < 0 || y->vector->bits > 1 << 16 || y->vector->registers < 0 || y->vector->registers > 1024))
         diag_error(d, loc, "vector: %lld bits and %lld registers; expected up to 65536 and 1024", (long long)y->vector->bits,
                    (long long)y->vector->registers);
-    else if (y->vector) t->vector_bits = y->vector->bits, t->vector_regs = (int)y->vector->registers;
+    else if (y->vector)
+        t->vector_bits = y->vector->bits, t->vector_regs = (int)y->vector->registers, t->half = y->vector->half && *y->vector->half;
     t->nlevel = (int)y->levels_count;
     at = 0;
     for (int i = 0; i < t->nlevel; i++) {

@@ -67,6 +67,7 @@ double dtype_get_f(DType t, const void *data, int64_t i) {
         memcpy(&v, u8 + i * 8, 8);
         return v;
     }
+    case DT_HALF:
     case DT_FLOAT16: return qn_f16_to_f32(get16(data, i));
     case DT_BFLOAT16: return qn_bf16_to_f32(get16(data, i));
     case DT_FLOAT8E4M3FN: return qn_f8e4m3fn_to_f32(u8[i]);
@@ -148,6 +149,7 @@ void dtype_set_f(DType t, void *data, int64_t i, double x) {
     switch (t) {
     case DT_FLOAT32: memcpy(p + i * 4, &f, 4); break;
     case DT_FLOAT64: memcpy(p + i * 8, &x, 8); break;
+    case DT_HALF:
     case DT_FLOAT16: memcpy(p + i * 2, &(uint16_t){qn_f32_to_f16(f)}, 2); break;
     case DT_BFLOAT16: memcpy(p + i * 2, &(uint16_t){qn_f32_to_bf16(f)}, 2); break;
     case DT_FLOAT8E4M3FN: p[i] = qn_f32_to_f8e4m3fn(f); break;
@@ -168,4 +170,8 @@ void dtype_set_f(DType t, void *data, int64_t i, double x) {
         break;
     }
     }
+}
+double dtype_round(DType t, double x) {
+    if (t == DT_FLOAT64) return x;
+    return t == DT_HALF ? (double)qn_f16_to_f32(qn_f32_to_f16((float)x)) : (double)(float)x;
 }

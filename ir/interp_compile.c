@@ -123,6 +123,10 @@ static int put_const(Compiler *C, const Expr *e) {
         float f = (float)e->u.f;
         bits = 0;
         memcpy(&bits, &f, 4);
+    } else if (e->k == E_FLT && e->t == DT_HALF) {
+        uint16_t h = 0;
+        dtype_set_f(DT_HALF, &h, 0, e->u.f);
+        bits = h;
     } else if (e->k == E_FLT) memcpy(&bits, &e->u.f, 8);
     return put_value(C, (Ins){.kind = I_CONST, .imm = bits}, true);
 }

@@ -97,6 +97,43 @@ FN2(mod_f32, float, float, fmodf(x, y))
 FN2(mod_f64, double, double, fmod(x, y))
 FN1(abs_f32, float, float, fabsf(x))
 FN1(abs_f64, double, double, fabs(x))
+/* half: every operation is that of float32, rounded; of two halves that is the result rounded once. */
+#define HALF2(name, R, back, expr)                                                                                                         \
+    static void name(int64_t n, void *d_, const void *a_, const void *b_, const void *c_) {                                                \
+        R *d = d_;                                                                                                                         \
+        const uint16_t *a = a_, *b = b_;                                                                                                   \
+        (void)c_;                                                                                                                          \
+        for (int64_t i = 0; i < n; i++) {                                                                                                  \
+            const float x = qn_f16_to_f32(a[i]), y = qn_f16_to_f32(b[i]);                                                                  \
+            d[i] = back(expr);                                                                                                             \
+        }                                                                                                                                  \
+    }
+#define HALFR(name, expr)                                                                                                                  \
+    static void name(int64_t n, void *d_, const void *a_, const void *b_, const void *c_) {                                                \
+        const uint16_t *a = a_;                                                                                                            \
+        float x = qn_f16_to_f32(*(uint16_t *)d_);                                                                                          \
+        (void)b_, (void)c_;                                                                                                                \
+        for (int64_t i = 0; i < n; i++) {                                                                                                  \
+            const float y = qn_f16_to_f32(a[i]);                                                                                           \
+            x = qn_f16_to_f32(qn_f32_to_f16(expr));                                                                                        \
+        }                                                                                                                                  \
+        *(uint16_t *)d_ = qn_f32_to_f16(x);                                                                                                \
+    }
+#define HALF_BOTH(op, expr) HALF2(op##_h, uint16_t, qn_f32_to_f16, expr) HALFR(red_##op##_h, expr)
+HALF_BOTH(add, x + y)
+HALF_BOTH(mul, x *y)
+HALF_BOTH(mn, y < x ? y : x)
+HALF_BOTH(mx, x < y ? y : x)
+HALF2(sub_h, uint16_t, qn_f32_to_f16, x - y)
+HALF2(div_h, uint16_t, qn_f32_to_f16, x / y)
+HALF2(lt_h, uint8_t, (uint8_t), x < y)
+HALF2(le_h, uint8_t, (uint8_t), x <= y)
+HALF2(eq_h, uint8_t, (uint8_t), x == y)
+HALF2(ne_h, uint8_t, (uint8_t), x != y)
+FN1(neg_h, uint16_t, uint16_t, x ^ 0x8000u)
+FN1(abs_h, uint16_t, uint16_t, x & 0x7fffu)
+FN1(h_of_f32, uint16_t, float, qn_f32_to_f16(x))
+FN1(f32_of_h, float, uint16_t, qn_f16_to_f32(x))
 COMPARE(b, uint8_t)
 BOTH(and, b, uint8_t, x &y)
 BOTH(or, b, uint8_t, x | y)
@@ -119,9 +156,11 @@ typedef struct Row {
 #define INT_ROW(s, T, U, w, q, D)                                                                                                          \
     [DT_##D] = {COMPARED(s), BITWISE(s), ARITHMETIC(s), .bin[BIN_SHL] = shl_##s, .bin[BIN_SHR] = shr_##s, .un[UN_INV] = inv_##s},
 #define FLOAT_ROW(s, T, U, w, q, D) [DT_##D] = {COMPARED(s), ARITHMETIC(s)},
-static const Row rows[DT_COUNT] = {INTS(INT_ROW)
-                                       FLOATS(FLOAT_ROW)[DT_BOOL] = {COMPARED(b), BITWISE(b), .bin[BIN_LAND] = and_b, .bin[BIN_LOR] = or_b,
-                                                                     .un[UN_NOT] = not_b, .un[UN_INV] = not_b}};
+static const Row rows[DT_COUNT] = {
+    INTS(INT_ROW) FLOATS(FLOAT_ROW)[DT_HALF] = {COMPARED(h), .bin[BIN_ADD] = add_h, .bin[BIN_SUB] = sub_h, .bin[BIN_MUL] = mul_h,
+                                                .bin[BIN_DIV] = div_h, .red[BIN_ADD] = red_add_h, .red[BIN_MUL] = red_mul_h,
+                                                .un[UN_NEG] = neg_h, .un[UN_ABS] = abs_h},
+    [DT_BOOL] = {COMPARED(b), BITWISE(b), .bin[BIN_LAND] = and_b, .bin[BIN_LOR] = or_b, .un[UN_NOT] = not_b, .un[UN_INV] = not_b}};
 static InterpFn must(InterpFn f, const char *what, int op, DType t) {
     if (!f) BUG("the interpreter has no %s operation %d on %s", what, op, dtype_name(t));
     return f;
@@ -163,7 +202,10 @@ FLOATS(FROM_FLOAT)
                 [DT_INT32] = i32_of_##s,   [DT_UINT32] = u32_of_##s,  [DT_INT64] = i64_of_##s, [DT_UINT64] = u64_of_##s,                   \
                 [DT_FLOAT32] = f32_of_##s, [DT_FLOAT64] = f64_of_##s, [DT_BOOL] = b_of_##s},
 static const InterpFn casts[DT_COUNT][DT_COUNT] = {INTS(TO_ROW) BOOLS(TO_ROW) FLOATS(TO_ROW)};
-InterpFn interp_cast_fn(DType from, DType to) { return casts[from][to]; }
+InterpFn interp_cast_fn(DType from, DType to) {
+    if (from == DT_HALF || to == DT_HALF) return from == to ? u16_of_u16 : from == DT_HALF ? f32_of_h : h_of_f32;
+    return casts[from][to];
+}
 
 /* ---- calls */
 #define CALLF1(e, cf, cd)  FN1(call_##e##_f32, float, float, cf(x)) FN1(call_##e##_f64, double, double, cd(x))

@@ -51,7 +51,7 @@ static int64_t saturate(DType t, double v) {
 Expr *e_lit(Arena *a, DType t, double v) {
     if (!dtype_is_float(t)) return e_lit_i(a, t, t == DT_BOOL ? v != 0 : saturate(t, v));
     Expr *e = expr_new(a, E_FLT, t);
-    e->u.f = t == DT_FLOAT32 ? (double)(float)v : v;
+    e->u.f = dtype_round(t, v);
     return e;
 }
 Expr *e_var(Arena *a, const Var *v) {
@@ -245,6 +245,7 @@ Expr *e_bin(Arena *a, BinOp op, Expr *x, Expr *y) {
         else if (is_lit(x)) x = lit_as(a, x, y->t);
         else BUG("operands of a binary operation have types %s and %s", dtype_name(x->t), dtype_name(y->t));
     }
+    if (x->t == DT_HALF && op == BIN_MOD) return e_cast(a, DT_HALF, e_bin(a, op, e_cast(a, DT_FLOAT32, x), e_cast(a, DT_FLOAT32, y)));
     DType t = bin_is_compare(op) || op == BIN_LAND || op == BIN_LOR ? DT_BOOL : x->t;
     if (x->k == E_INT && y->k == E_INT) {
         int64_t r = 0;
@@ -283,10 +284,12 @@ Expr *e_cast(Arena *a, DType to, Expr *x) {
     DType t = dtype_compute(to);
     bool storage_float = dtype_is_float(to) && t != to;
     if (x->t == to) return x;
+    /* half and other types meet in float32, which holds every half: one conversion each way */
+    if ((x->t == DT_HALF || to == DT_HALF) && x->t != DT_FLOAT32 && to != DT_FLOAT32) return e_cast(a, to, e_cast(a, DT_FLOAT32, x));
     if (x->k == E_INT && !storage_float && (dtype_is_int(to) || to == DT_BOOL) && t == to) return e_lit_i(a, to, x->u.i);
     if (x->k == E_INT && to == DT_FLOAT64 && x->t != DT_UINT64) return e_lit(a, to, (double)x->u.i);
     if (x->k == E_INT && to == DT_FLOAT32 && x->u.i > -(1 << 24) && x->u.i < (1 << 24)) return e_lit(a, to, (double)x->u.i);
-    if (x->k == E_FLT && (to == DT_FLOAT32 || to == DT_FLOAT64)) return e_lit(a, to, x->u.f);
+    if (x->k == E_FLT && (to == DT_FLOAT32 || to == DT_FLOAT64 || to == DT_HALF)) return e_lit(a, to, x->u.f);
     Expr *e = expr_new(a, E_CAST, t);
     e->to = to;
     e->u.a[0] = x;
@@ -294,6 +297,12 @@ Expr *e_cast(Arena *a, DType to, Expr *x) {
 }
 Expr *e_call(Arena *a, CallFn f, Expr *const *arg) {
     const CallInfo *ci = &call_info[f];
+    if (arg[0]->t == DT_HALF) { /* functions are those of float32 */
+        Expr *wide[4];
+        for (int i = 0; i < ci->arity; i++) wide[i] = e_cast(a, DT_FLOAT32, arg[i]);
+        Expr *r = e_call(a, f, wide);
+        return r->t == DT_FLOAT32 ? e_cast(a, DT_HALF, r) : r;
+    }
     Expr *e = expr_new(a, E_CALL, call_result(f, arg[0]->t));
     e->op = (int8_t)f;
     e->narg = (int8_t)ci->arity;

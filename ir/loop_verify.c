@@ -64,6 +64,7 @@ static bool bin_type_ok(const Expr *e, Text *why) {
     if (logic && x->t != DT_BOOL) return no(why, "an operand of && or ||", x->t, "bool");
     if (e->op >= BIN_AND && e->op <= BIN_SHR && dtype_is_float(x->t))
         return no(why, "an operand of a bit operation", x->t, "an integer type");
+    if (e->op == BIN_MOD && x->t == DT_HALF) return no(why, "an operand of %", x->t, "a cast to float32");
     DType t = compare || logic ? DT_BOOL : x->t;
     return e->t == t || no(why, "the result of a binary operation", e->t, dtype_name(t));
 }
@@ -79,13 +80,14 @@ static bool call_type_ok(const Expr *e, Text *why) {
                   : ci->kind == 'd' ? t == DT_INT32
                   : ci->kind == 't' ? t == DT_FLOAT32
                   : ci->kind == 'u' ? t == DT_UINT32
-                                    : dtype_is_float(t);
+                                    : dtype_is_float(t) && t != DT_HALF;
         if (!ok) {
             text_printf(why, "an argument of %s has type %s, expected %s", ci->name, dtype_name(t),
                         ci->kind == 'i'   ? "an integer"
                         : ci->kind == 'd' ? "int32"
                         : ci->kind == 't' ? "float32"
                         : ci->kind == 'u' ? "uint32"
+                        : t == DT_HALF    ? "a cast to float32"
                                           : "a float");
             return false;
         }
@@ -124,6 +126,9 @@ bool expr_type_ok(const Expr *e, Text *why) {
         return e->t == e->u.a[1]->t || no(why, "the result of select", e->t, dtype_name(e->u.a[1]->t));
     case E_CAST:
         if (!is_storage_type(e->to)) return no(why, "the target of a cast", e->to, "a type of elements");
+        if ((x->t == DT_HALF && e->to != DT_FLOAT32 && e->to != DT_HALF) || (e->to == DT_HALF && x->t != DT_FLOAT32 && x->t != DT_HALF))
+            return no(why, x->t == DT_HALF ? "a cast from half" : "a cast to half, of a value that", x->t == DT_HALF ? e->to : x->t,
+                      "float32 between");
         return e->t == dtype_compute(e->to) || no(why, "the result of a cast", e->t, dtype_name(dtype_compute(e->to)));
     case E_CALL: return call_type_ok(e, why);
     }

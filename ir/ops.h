@@ -157,6 +157,9 @@ void lower_hints(Lower *L, const Hints *h, Expr *k);
 Expr *lower_flat(Lower *L, Node *n, int i, Expr *const *at);
 /* formula_build of our own text; values that are named more than once are bound with lower_let where statements may be appended. */
 Expr *lower_formula(Lower *L, const char *formula, int n, const char *const *name, Expr *const *value);
+/* Sums of halves: each addition loses up to 2^-11 of what there is so far, so only so many products are added up as halves; such sums are
+ * then added up as float32. */
+enum { HALF_SUM = 128 };
 Buf *lower_tensor(Lower *L, Tensor *t); /* the buffer of a materialised tensor (for lower_call and lower_get) */
 static inline Expr *lower_int(Lower *L, int64_t v) { return e_int(L->a, v); }
 

@@ -87,7 +87,7 @@ static bool bounds_float(const Expr *e, const Ranges *r, double *lo, double *hi,
     }
     default: break;
     }
-    if (ok && e->t == DT_FLOAT32) *lo = (double)(float)*lo, *hi = (double)(float)*hi;
+    if (ok && dtype_is_float(e->t)) *lo = dtype_round(e->t, *lo), *hi = dtype_round(e->t, *hi);
     return ok && isfinite(*lo) && isfinite(*hi);
 }
 static bool bounds_binary(const Expr *e, const Ranges *r, Interval *out, int *budget) {

@@ -66,6 +66,7 @@ typedef struct Target {
     TargetLevel level[QN_MAX_LEVELS]; /* outermost first */
     int64_t vector_bits;              /* 0: no vectors */
     int vector_regs;                  /* architectural vector registers */
+    bool half;                        /* computes in half precision (DT_HALF) */
     double mac_energy;                /* the unit of the energies: 1 unless stated */
     bool keeps_all;                   /* what levels can keep they keep: a mapping does not choose */
     double area_per_pe;               /* of a multiply-add unit with its control, in the unit of area_per_word; 0: not stated */

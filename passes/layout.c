@@ -156,7 +156,7 @@ static bool look_up(const Node *n) {
     return op_is(n, "Gather") && is_const(n->in[0]) && n->in[0]->type.rank == 1 && n->in[1]->type.rank == 4;
 }
 static bool point_type(DType t) { /* what quantised networks keep between convolutions, too */
-    return t == DT_FLOAT32 || t == DT_FLOAT64 || t == DT_INT8 || t == DT_UINT8 || t == DT_INT32;
+    return t == DT_FLOAT32 || t == DT_HALF || t == DT_FLOAT64 || t == DT_INT8 || t == DT_UINT8 || t == DT_INT32;
 }
 static bool point_node(Layout *l, Node *n) {
     bool nhwc, table = look_up(n);
@@ -201,7 +201,7 @@ static bool ragged_concat(Layout *l, Node *n) {
 }
 static bool concat_node(Layout *l, Node *n) {
     bool nhwc;
-    if (!op_is(n, "Concat") || n->out[0]->type.rank != 4 || n->out[0]->type.dt != DT_FLOAT32 || !any_native(l, n, &nhwc)) return false;
+    if (!op_is(n, "Concat") || n->out[0]->type.rank != 4 || !layout_type(n->out[0]->type.dt) || !any_native(l, n, &nhwc)) return false;
     int64_t axis = get_i(n, "axis", 0);
     if ((axis < 0 ? axis + 4 : axis) != (nhwc ? 3 : 1)) return false;
     for (int i = 0; i < n->nin; i++) {
@@ -226,7 +226,7 @@ static bool plane_axes(Layout *l, const Node *n, bool nhwc) {
 static bool reduce_node(Layout *l, Node *n) {
     bool nhwc;
     bool known = op_is(n, "ReduceMean") || op_is(n, "ReduceSum") || op_is(n, "ReduceMax");
-    if (!known || !any_native(l, n, &nhwc) || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !plane_axes(l, n, nhwc))
+    if (!known || !any_native(l, n, &nhwc) || n->in[0]->type.rank != 4 || !layout_type(n->in[0]->type.dt) || !plane_axes(l, n, nhwc))
         return false;
     int64_t c = layout_channels(n->in[0], nhwc);
     bool keep = get_i(n, "keepdims", 1) != 0;
@@ -262,7 +262,7 @@ static bool internal(const Node *n, const char *name) { return strcmp(n->op->dom
 /* Resizing of the plane: the four lists of ResizeNearest, one entry per axis, get the order of axes of the blocked tensor. */
 static bool nearest_node(Layout *l, Node *n) {
     bool nhwc;
-    if (!internal(n, "ResizeNearest") || !any_native(l, n, &nhwc) || n->in[0]->type.rank != 4 || n->out[0]->type.dt != DT_FLOAT32)
+    if (!internal(n, "ResizeNearest") || !any_native(l, n, &nhwc) || n->in[0]->type.rank != 4 || !layout_type(n->out[0]->type.dt))
         return false;
     enum { DIMS, MUL, ADD, DIV, LISTS };
     const int axis[3] = {0, nhwc ? 1 : 2, nhwc ? 2 : 3}, c = nhwc ? 3 : 1;
@@ -282,7 +282,7 @@ static bool nearest_node(Layout *l, Node *n) {
 }
 static bool resize_axis_node(Layout *l, Node *n) {
     bool nhwc;
-    if (!internal(n, "ResizeAxis") || n->in[0]->type.rank != 4 || n->out[0]->type.dt != DT_FLOAT32 || !layout_of(l, n->in[0])->native ||
+    if (!internal(n, "ResizeAxis") || n->in[0]->type.rank != 4 || !layout_type(n->out[0]->type.dt) || !layout_of(l, n->in[0])->native ||
         !any_native(l, n, &nhwc))
         return false;
     int64_t axis = attr_i(n, 0), h = nhwc ? 1 : 2;
@@ -296,7 +296,7 @@ static bool resize_axis_node(Layout *l, Node *n) {
 }
 bool layout_pad(Layout *l, Node *n) {
     int64_t count = 0, naxes = 4, all[4] = {0, 1, 2, 3}, pads[10] = {0};
-    if (!op_is(n, "Pad") || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !layout_of(l, n->in[0])->native) return false;
+    if (!op_is(n, "Pad") || n->in[0]->type.rank != 4 || !layout_type(n->in[0]->type.dt) || !layout_of(l, n->in[0])->native) return false;
     const Blocked k = *layout_of(l, n->in[0]);
     const int64_t *v = const_i64s(l->r->tmp, n->in[1], &count), *axes = all;
     if (n->nin > 3 && n->in[3]) axes = const_i64s(l->r->tmp, n->in[3], &naxes);
@@ -317,7 +317,7 @@ bool layout_pad(Layout *l, Node *n) {
 /* Split along the channels where each part begins at a block. */
 static bool split_node(Layout *l, Node *n) {
     bool nhwc;
-    if (!op_is(n, "Split") || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !any_native(l, n, &nhwc)) return false;
+    if (!op_is(n, "Split") || n->in[0]->type.rank != 4 || !layout_type(n->in[0]->type.dt) || !any_native(l, n, &nhwc)) return false;
     int64_t axis = get_i(n, "axis", 0), *blocks = NEW_ARRAY(l->r->tmp, int64_t, n->nout);
     if ((axis < 0 ? axis + 4 : axis) != (nhwc ? 3 : 1)) return false;
     for (int i = 0; i < n->nout; i++) {
@@ -349,9 +349,18 @@ static bool takes(Layout *l, const Node *n) {
     return true;
 }
 
+/* Blocks are as long as the longest vector that some of it is computed with. */
+static bool halves(const Graph *g) {
+    for (const Node *n = g->first; n; n = n->next)
+        if (n->out[0] && n->out[0]->type.dt == DT_HALF) return true;
+    return false;
+}
 bool pass_layout(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
-    Layout l = {.r = r, .g = r->g, .target = r->o->target, .lanes = target_lanes(r->o->target, 32)};
+    Layout l = {.r = r, .g = r->g, .target = r->o->target, .lanes = target_lanes(r->o->target, halves(r->g) ? 16 : 32)};
+    Target wide = *l.target;
+    wide.vector_regs /= 2;
+    l.wide = &wide;
     if (l.lanes < 2) return true;
     layout_budget(&l);
     for (Node *n = r->g->first, *next; n; n = next) {

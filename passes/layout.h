@@ -19,7 +19,7 @@ typedef struct Tried { /* weights of F(4x4), and what it loses: winograd_error.c
 typedef struct Layout {
     Run *r;
     Graph *g;
-    const Target *target;
+    const Target *target, *wide; /* wide: for types of which a block takes two vectors */
     int64_t lanes;
     Vec(Blocked) of;         /* by tensor id */
     Map *consts;             /* constants per channel that were blocked before */
@@ -27,6 +27,10 @@ typedef struct Layout {
     Vec(Tried) tried;
 } Layout;
 
+static inline bool layout_type(DType t) { return t == DT_FLOAT32 || t == DT_HALF; } /* what convolutions are computed in */
+static inline const Target *layout_target(const Layout *l, DType t) {
+    return l->lanes * dtype_info[t].bits > l->target->vector_bits ? l->wide : l->target;
+}
 Blocked *layout_of(Layout *l, const Tensor *t); /* never NULL; valid until the next call */
 int64_t layout_channels(const Tensor *t, bool nhwc);
 /* The tensor blocked: as it is known, or through a new ToBlocked before `before`. */
@@ -53,6 +57,7 @@ typedef struct ConvExtents {
     int64_t channels, features, group; /* in all; group after merging */
     int64_t in_h, in_w, out_h, out_w, k_h, k_w, stride;
     bool padded_rows; /* taps above or below the input */
+    bool half;
 } ConvExtents;
 /* Channels in one step of a sum: a word of bytes, or one float. */
 static inline int64_t conv_step(DType x) { return dtype_info[x].bits == 8 ? 4 : 1; }

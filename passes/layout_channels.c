@@ -102,7 +102,8 @@ static bool through_slice(Trace *x, const Node *n) {
 }
 static bool all_zero(const Tensor *t, int64_t from, int64_t n) {
     const char *p = t->data;
-    for (int64_t i = from * 4; i < (from + n) * 4; i++)
+    int64_t size = dtype_info[t->type.dt].bits / 8;
+    for (int64_t i = from * size; i < (from + n) * size; i++)
         if (p[i]) return false;
     return true;
 }
@@ -123,7 +124,7 @@ static bool follow(Trace *x) {
         const Type *t = &x->t->type;
         if (k->native && !k->nhwc && t->dim[0] == 1 && t->dim[2] * t->dim[3] == x->plane) return x->at % x->plane == 0;
         if (x->t->data) {
-            if (t->dt != DT_FLOAT32 || !all_zero(x->t, x->at, x->plane)) return false;
+            if (!layout_type(t->dt) || !all_zero(x->t, x->at, x->plane)) return false;
             x->t = NULL;
             return true;
         }
@@ -145,7 +146,7 @@ static bool moves(const Node *n) {
 }
 Tensor *layout_pick(Layout *l, Tensor *t, Node *before) {
     const Type *type = &t->type;
-    if (!moves(t->def) || type->rank != 4 || type->dt != DT_FLOAT32 || type->ext || type->dim[0] != 1 || type->dim[1] < 1 ||
+    if (!moves(t->def) || type->rank != 4 || !layout_type(type->dt) || type->ext || type->dim[0] != 1 || type->dim[1] < 1 ||
         type->dim[1] > MAX_CHANNELS)
         return NULL;
     int64_t c = type->dim[1], plane = type->dim[2] * type->dim[3];

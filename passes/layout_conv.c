@@ -74,16 +74,18 @@ static void window_attributes(Layout *l, Node *n, const Site *s, int64_t channel
 /* ---- weights */
 static Tensor *pack_depthwise(Layout *l, const Tensor *w) { /* [blocks, kh, kw, lanes] */
     int64_t c = w->type.dim[0], taps = w->type.dim[2] * w->type.dim[3], blocks = ceil_div(c, l->lanes);
-    float *v = NEW_ARRAY(l->g->a, float, blocks *taps * l->lanes);
-    const float *from = w->data;
+    const int64_t size = dtype_info[w->type.dt].bits / 8;
+    char *v = NEW_ARRAY(l->g->a, char, blocks *taps * l->lanes * size);
+    const char *from = w->data;
     for (int64_t i = 0; i < c; i++)
-        for (int64_t t = 0; t < taps; t++) v[(i / l->lanes * taps + t) * l->lanes + i % l->lanes] = from[i * taps + t];
-    return tensor_const(l->g, NULL, DT_FLOAT32, 4, (int64_t[]){blocks, w->type.dim[2], w->type.dim[3], l->lanes}, v);
+        for (int64_t t = 0; t < taps; t++)
+            memcpy(v + ((i / l->lanes * taps + t) * l->lanes + i % l->lanes) * size, from + (i * taps + t) * size, (size_t)size);
+    return tensor_const(l->g, NULL, w->type.dt, 4, (int64_t[]){blocks, w->type.dim[2], w->type.dim[3], l->lanes}, v);
 }
 /* ---- nodes */
 static bool plain_conv(const Node *n) {
-    if (!op_is(n, "Conv") || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || !is_const(n->in[1])) return false;
-    if ((uintptr_t)n->in[1]->data % sizeof(float)) return false;
+    if (!op_is(n, "Conv") || n->in[0]->type.rank != 4 || !layout_type(n->in[0]->type.dt) || !is_const(n->in[1])) return false;
+    if (n->in[1]->type.dt == DT_FLOAT32 && (uintptr_t)n->in[1]->data % sizeof(float)) return false;
     return n->nin < 3 || !n->in[2] || is_const(n->in[2]);
 }
 /* Windows too wide for edges of their own get columns of zeros around the input, so that there are none. */
@@ -104,8 +106,9 @@ static void pad_columns(Layout *l, Node *n, Site *s) {
 }
 static bool depthwise(Layout *l, Node *n, const Site *s) {
     int64_t c = n->in[0]->type.dim[1];
-    ConvExtents e = {c, c, c, s->in[0], s->in[1], s->out[0], s->out[1], s->k[0], s->k[1], s->stride[1], padded_rows(s)};
-    ConvBlock b = channel_block_of(l->target, &e);
+    ConvExtents e = {c,         c,       c,       s->in[0],     s->in[1],       s->out[0],
+                     s->out[1], s->k[0], s->k[1], s->stride[1], padded_rows(s), n->in[0]->type.dt == DT_HALF};
+    ConvBlock b = channel_block_of(layout_target(l, n->in[0]->type.dt), &e);
     if (!stage_fits(s, l->lanes, &b)) return false;
     Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_depthwise(l, n->in[1]), NULL};
     bool bias = n->nin > 2 && n->in[2];
@@ -154,6 +157,8 @@ static bool accurate(Layout *l, const ConvCase *k) {
 }
 static int64_t most_winograd(Layout *l, const ConvCase *k) { /* 0: directly alone; F(4x4) loses some bits */
     const Site *s = k->s;
+    /* its transforms would cost too many of a half's bits; in blocks for halves its sums fill two registers each */
+    if (k->e.half || layout_target(l, DT_FLOAT32) != l->target) return 0;
     if (k->groups > 1 || integral(k->n->in[1]) || s->k[0] != 3 || s->k[1] != 3 || s->stride[0] != 1 || s->stride[1] != 1 ||
         s->dil[0] != 1 || s->dil[1] != 1)
         return 0;
@@ -166,15 +171,15 @@ static int64_t most_winograd(Layout *l, const ConvCase *k) { /* 0: directly alon
 static ConvPlan estimated_plan(Layout *l, const ConvCase *k) {
     ConvPlan best = {0};
     int64_t most = most_winograd(l, k);
-    double least = most ? conv_best_cycles(l->target, l->lanes, &k->e) : 0, cycles;
+    double least = most ? conv_best_cycles(layout_target(l, k->n->in[0]->type.dt), l->lanes, &k->e) : 0, cycles;
     for (int64_t m = 2; m <= most; m += 2) {
         WinogradExtents w = winograd_extents(k->s, k->e.channels, k->e.features, m);
-        WinogradBlock b = winograd_block_of(l->target, l->lanes, &w, &cycles);
+        WinogradBlock b = winograd_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, &cycles);
         if (cycles >= least) continue;
         least = cycles;
         best.m = m, best.tiles = b;
     }
-    if (!best.m) best.block = conv_block_of(l->target, l->lanes, &k->e);
+    if (!best.m) best.block = conv_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &k->e);
     return best;
 }
 
@@ -208,14 +213,16 @@ static ConvPlan conv_plan(Layout *l, const ConvCase *k) {
     for (int64_t m = 2; m <= most_winograd(l, k); m += 2) {
         WinogradExtents w = winograd_extents(s, e->channels, e->features, m);
         double cycles;
-        offer(l, &p, &(ConvPlan){m, winograd_block_of(l->target, l->lanes, &w, &cycles), {0}});
+        offer(l, &p, &(ConvPlan){m, winograd_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, &cycles), {0}});
         for (int64_t strips = 1; strips <= 4 && strips <= w.high; strips *= 2)
-            offer(l, &p, &(ConvPlan){m, winograd_block_given(l->target, l->lanes, &w, ceil_div(w.high, strips)), {0}});
+            offer(
+                l, &p,
+                &(ConvPlan){m, winograd_block_given(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, ceil_div(w.high, strips)), {0}});
     }
-    ConvBlock b = conv_block_of(l->target, l->lanes, e);
+    ConvBlock b = conv_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, e);
     offer(l, &p, &(ConvPlan){.block = b});
     for (int64_t v = 1; v <= min_i64(6, ceil_div(e->features / e->group, l->lanes)); v++)
-        offer(l, &p, &(ConvPlan){.block = conv_block_given(l->target, l->lanes, e, v)});
+        offer(l, &p, &(ConvPlan){.block = conv_block_given(layout_target(l, k->n->in[0]->type.dt), l->lanes, e, v)});
     for (int64_t strips = 1; strips <= 4 && b.rows == 1 && strips < e->out_h; strips *= 2) {
         ConvBlock other = b;
         other.strip = strips == 1 ? 0 : ceil_div(e->out_h, strips);
@@ -271,7 +278,8 @@ bool layout_conv(Layout *l, Node *n) {
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge) return false;
     if (!taps_fit(&s)) pad_columns(l, n, &s);
-    ConvExtents e = {c, features, group / merge, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+    ConvExtents e = {c,        features, group / merge, s.in[0],     s.in[1],         s.out[0],
+                     s.out[1], s.k[0],   s.k[1],        s.stride[1], padded_rows(&s), n->in[0]->type.dt == DT_HALF};
     ConvPlan plan = conv_plan(l, &(ConvCase){n, &s, e, group});
     if (plan.m) {
         winograd(l, n, &s, plan.m, plan.tiles);
@@ -326,7 +334,7 @@ bool layout_conv_integer(Layout *l, Node *n) {
     Target t = *l->target; /* some registers are for the numbers of what follows */
     DotRow dot;
     t.vector_regs -= (t.vector_regs >= 32 ? 8 : 2) + (target_dot(l->r->tmp, l->target, l->lanes, &dot) ? dot.regs : 0);
-    ConvExtents e = {words, features, group, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+    ConvExtents e = {words, features, group, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s), false};
     ConvBlock b = conv_block_of(&t, l->lanes, &e);
     b.chunk = 0;
     Tensor *in[4] = {words_source(l, n), NULL, NULL, NULL};
@@ -356,7 +364,7 @@ static int by_worth(const void *a, const void *b) {
 static double winograd_cycles(Layout *l, const ConvCase *k, int64_t m) {
     double cycles;
     WinogradExtents w = winograd_extents(k->s, k->e.channels, k->e.features, m);
-    winograd_block_of(l->target, l->lanes, &w, &cycles);
+    winograd_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, &cycles);
     return cycles;
 }
 static double packed_bytes(const Layout *l, const ConvCase *k, int64_t taps) {
@@ -373,10 +381,12 @@ void layout_budget(Layout *l) {
     for (const Node *n = l->g->first; n; n = n->next) {
         if (!plain_conv(n) || !site_of(n, n->in[1]->type.dim + 2, &s)) continue;
         int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
-        const ConvExtents e = {c, features, 1, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
+        const ConvExtents e = {c,        features, 1,      s.in[0],     s.in[1],         s.out[0],
+                               s.out[1], s.k[0],   s.k[1], s.stride[1], padded_rows(&s), n->in[0]->type.dt == DT_HALF};
         const ConvCase k = {n, &s, e, get_i(n, "group", 1)};
         if (most_winograd(l, &k) < 4) continue;
-        double direct = conv_best_cycles(l->target, l->lanes, &e), two = winograd_cycles(l, &k, 2), four = winograd_cycles(l, &k, 4);
+        double direct = conv_best_cycles(layout_target(l, n->in[0]->type.dt), l->lanes, &e), two = winograd_cycles(l, &k, 2),
+               four = winograd_cycles(l, &k, 4);
         double next = two < direct ? two : direct, bytes = packed_bytes(l, &k, two < direct ? 16 : 9);
         spare -= bytes - packed_bytes(l, &k, 9);
         if (four < next) vec_push(l->r->tmp, &up, ((Upgrade){n, packed_bytes(l, &k, 36) - bytes, next - four}));
@@ -390,7 +400,7 @@ bool layout_pool(Layout *l, Node *n) {
     Site s;
     int64_t count;
     bool largest = op_is(n, "MaxPool");
-    if ((!largest && !op_is(n, "AveragePool")) || n->in[0]->type.rank != 4 || n->in[0]->type.dt != DT_FLOAT32 || (n->nout > 1 && n->out[1]))
+    if ((!largest && !op_is(n, "AveragePool")) || n->in[0]->type.rank != 4 || !layout_type(n->in[0]->type.dt) || (n->nout > 1 && n->out[1]))
         return false;
     const int64_t *k = get_is(n, "kernel_shape", &count);
     bool with_pad = !largest && get_i(n, "count_include_pad", 0) != 0;
@@ -399,8 +409,9 @@ bool layout_pool(Layout *l, Node *n) {
     if (up && (with_pad || run_time(&s))) return false; /* windows may reach past the padding */
     if (s.run[1] && !largest && !with_pad && (s.pad[1] || s.behind[1])) return false;
     int64_t c = n->in[0]->type.dim[1];
-    ConvExtents e = {c, c, c, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s)};
-    ConvBlock b = channel_block_of(l->target, &e);
+    ConvExtents e = {c,        c,      c,      s.in[0],     s.in[1],         s.out[0],
+                     s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s), n->in[0]->type.dt == DT_HALF};
+    ConvBlock b = channel_block_of(layout_target(l, n->in[0]->type.dt), &e);
     if (!stage_fits(&s, l->lanes, &b)) return false;
     Tensor *x = layout_of(l, n->in[0])->b;
     Node *m = layout_node(l, "PoolBlocked", n, 1, &x);

@@ -21,19 +21,20 @@ Tensor *pack_weights(Layout *l, const Tensor *w, const Pack *p) {
             cg = p->channels * (p->group / p->merged);
     int64_t panels = ceil_div(ceil_div(mg, p->lanes), p->vecs), blocks = ceil_div(cg, p->in_lanes), width = p->vecs * p->lanes;
     int64_t dim[] = {p->merged * panels, blocks, kh, kw, p->in_lanes, p->vecs, p->lanes};
-    float *v = NEW_ARRAY(l->g->a, float, dim[0] * blocks * taps * p->in_lanes * width), *to = v;
-    const float *from = w->data;
+    const int64_t size = dtype_info[w->type.dt].bits / 8;
+    char *v = NEW_ARRAY(l->g->a, char, dim[0] * blocks * taps * p->in_lanes * width * size), *to = v;
+    const char *from = w->data;
     for (int64_t panel = 0; panel < dim[0]; panel++)
         for (int64_t b = 0; b < blocks; b++)
             for (int64_t t = 0; t < taps; t++)
-                for (int64_t c = b * p->in_lanes; c < (b + 1) * p->in_lanes; c++, to += width) {
+                for (int64_t c = b * p->in_lanes; c < (b + 1) * p->in_lanes; c++, to += width * size) {
                     int64_t first = panel % panels * width, count = c < cg ? min_i64(width, mg - first) : 0;
                     for (int64_t j = 0; j < count; j++) {
                         int64_t k = weight_at(p, taps, panel / panels * mg + first + j, c, t);
-                        if (k >= 0) to[j] = from[k];
+                        if (k >= 0) memcpy(to + j * size, from + k * size, (size_t)size);
                     }
                 }
-    return tensor_const(l->g, NULL, DT_FLOAT32, 7, dim, v);
+    return tensor_const(l->g, NULL, w->type.dt, 7, dim, v);
 }
 Tensor *pack_words(Layout *l, const Tensor *w, const Pack *p) {
     int64_t kh = w->type.dim[2], kw = w->type.dim[3], taps = kh * kw, mg = p->features / p->merged,
@@ -71,9 +72,10 @@ Tensor *pack_zero(Layout *l, Node *n, const Tensor *w, Tensor *zero, bool back) 
 }
 Tensor *pack_vector(Layout *l, const Tensor *b, int64_t count) { /* [blocks, lanes] */
     int64_t blocks = ceil_div(count, l->lanes);
-    float *v = NEW_ARRAY(l->g->a, float, blocks * l->lanes);
-    memcpy(v, b->data, (size_t)count * sizeof *v);
-    return tensor_const(l->g, NULL, DT_FLOAT32, 2, (int64_t[]){blocks, l->lanes}, v);
+    const int64_t size = dtype_info[b->type.dt].bits / 8;
+    char *v = NEW_ARRAY(l->g->a, char, blocks * l->lanes * size);
+    memcpy(v, b->data, (size_t)(count * size));
+    return tensor_const(l->g, NULL, b->type.dt, 2, (int64_t[]){blocks, l->lanes}, v);
 }
 int64_t merge_groups(int64_t group, int64_t channels, int64_t features, int64_t lanes) {
     if (group == 1) return 1;

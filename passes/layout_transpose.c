@@ -40,24 +40,26 @@ static Tensor *phase_weights(Layout *l, const Node *n, const Axis *x, const int6
         first[i] = (phase[i] + x[i].pad) % x[i].stride;
         dim[2 + i] = transposed_window(x[i].in, x[i].out, x[i].k, x[i].stride, x[i].pad, phase[i]).k;
     }
-    float *v = NEW_ARRAY(l->g->a, float, dim[0] * dim[1] * dim[2] * dim[3]), *to = v;
-    const float *from = n->in[1]->data;
+    const int64_t size = dtype_info[n->in[1]->type.dt].bits / 8;
+    char *v = NEW_ARRAY(l->g->a, char, dim[0] * dim[1] * dim[2] * dim[3] * size), *to = v;
+    const char *from = n->in[1]->data;
     for (int64_t m = 0; m < dim[0]; m++)
         for (int64_t j = 0; j < cg; j++)
             for (int64_t r = 0; r < dim[2]; r++)
-                for (int64_t s = 0; s < dim[3]; s++, to++) {
+                for (int64_t s = 0; s < dim[3]; s++, to += size) {
                     int64_t y = first[0] + (dim[2] - 1 - r) * x[0].stride, z = first[1] + (dim[3] - 1 - s) * x[1].stride;
-                    if (y < x[0].k && z < x[1].k) *to = from[(((m / mg * cg + j) * mg + m % mg) * x[0].k + y) * x[1].k + z];
+                    if (y < x[0].k && z < x[1].k)
+                        memcpy(to, from + ((((m / mg * cg + j) * mg + m % mg) * x[0].k + y) * x[1].k + z) * size, (size_t)size);
                 }
-    return tensor_const(l->g, NULL, DT_FLOAT32, 4, dim, v);
+    return tensor_const(l->g, NULL, n->in[1]->type.dt, 4, dim, v);
 }
 bool layout_conv_transpose(Layout *l, Node *n) {
     Axis x[2];
     if (!op_is(n, "ConvTranspose")) return false;
     const Type *t = &n->in[0]->type;
-    if (t->rank != 4 || t->dt != DT_FLOAT32 || !is_const(n->in[1]) || t->dim[0] < 1) return false;
+    if (t->rank != 4 || !layout_type(t->dt) || !is_const(n->in[1]) || t->dim[0] < 1) return false;
     bool bias = n->nin > 2 && n->in[2];
-    if ((uintptr_t)n->in[1]->data % sizeof(float) || (bias && !is_const(n->in[2]))) return false;
+    if ((t->dt == DT_FLOAT32 && (uintptr_t)n->in[1]->data % sizeof(float)) || (bias && !is_const(n->in[2]))) return false;
     if (layout_of(l, n->in[0])->b && layout_of(l, n->in[0])->nhwc) return false;
     int64_t group = get_i(n, "group", 1), c = t->dim[1], features = n->in[1]->type.dim[1] * group;
     int64_t merge = merge_groups(group, c, features, l->lanes);
@@ -65,8 +67,8 @@ bool layout_conv_transpose(Layout *l, Node *n) {
     int64_t source, phases = x[0].stride * x[1].stride;
     Window h = transposed_window(x[0].in, x[0].out, x[0].k, x[0].stride, x[0].pad, 0);
     Window w = transposed_window(x[1].in, x[1].out, x[1].k, x[1].stride, x[1].pad, 0);
-    ConvExtents e = {c, features, group / merge, h.in, w.in, h.out, w.out, h.k, w.k, 1, true};
-    ConvBlock b = conv_block_of(l->target, l->lanes, &e);
+    ConvExtents e = {c, features, group / merge, h.in, w.in, h.out, w.out, h.k, w.k, 1, true, t->dt == DT_HALF};
+    ConvBlock b = conv_block_of(layout_target(l, t->dt), l->lanes, &e);
     if (t->ext && t->ext[3]) { /* blocks of one row that fit in a small buffer */
         b.cols = min_i64(b.rows * b.cols, w.out), b.rows = 1;
         if ((b.cols + w.k + 1) * l->lanes * (int64_t)sizeof(float) > STAGE_MOST) return false;
@@ -74,7 +76,7 @@ bool layout_conv_transpose(Layout *l, Node *n) {
     Tensor **in = NEW_ARRAY(l->r->tmp, Tensor *, 2 + phases), *none = n->in[1];
     in[0] = conv_source(l, n, &source);
     if (bias) none = n->in[2];
-    else none = tensor_const(l->g, NULL, DT_FLOAT32, 1, &features, NEW_ARRAY(l->g->a, float, features));
+    else none = tensor_const(l->g, NULL, t->dt, 1, &features, NEW_ARRAY(l->g->a, float, features));
     in[1] = pack_vector(l, none, features);
     Pack p = {features, c / group, group, group / merge, l->lanes, source ? c : min_i64(c, l->lanes), b.vecs};
     for (int64_t i = 0; i < phases; i++)

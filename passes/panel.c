@@ -22,7 +22,7 @@ static double step_cycles(int64_t rows, int64_t vectors) {
     return (fma > loads ? fma : loads) + 0.5 + 0.17 * v;
 }
 typedef struct Product {
-    int64_t lanes, regs, rows, cols, depth;
+    int64_t lanes, regs, rows, cols, depth, bytes; /* bytes: of an element */
 } Product;
 static double rows_cycles(int64_t rows, int64_t block, int64_t vectors) {
     double c = (double)(rows / block) * step_cycles(block, vectors);
@@ -32,7 +32,8 @@ static double rows_cycles(int64_t rows, int64_t block, int64_t vectors) {
  * fewer where fewer are left over. */
 static int64_t block_rows(const Product *p, int64_t vectors) {
     enum { MOST = 12, ALIASED = 8, WAY = 4096 };
-    int64_t most = p->depth * 4 % WAY ? MOST : ALIASED; /* rows so far apart fall into the same few lines of the first level of cache */
+    int64_t most =
+        p->depth * p->bytes % WAY ? MOST : ALIASED; /* rows so far apart fall into the same few lines of the first level of cache */
     int64_t best = 1;
     for (int64_t r = min_i64(min_i64(p->rows, most), p->regs * 3 / 4 / vectors); r > 1; r--)
         if (rows_cycles(p->rows, r, vectors) < rows_cycles(p->rows, best, vectors)) best = r;
@@ -62,11 +63,12 @@ static PanelChoice choose(const Product *p, bool equal, int64_t given) { /* give
     }
     return best;
 }
-static Product product_of(const Target *t, int64_t rows, int64_t cols, int64_t depth) {
-    return (Product){target_lanes(t, 32), t->vector_regs, rows, cols, depth};
+static Product product_of(const Target *t, DType dt, int64_t rows, int64_t cols, int64_t depth) {
+    int bits = dtype_info[dt].bits;
+    return (Product){target_lanes(t, bits), t->vector_regs, rows, cols, depth, bits / 8};
 }
 PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols, int64_t depth) {
-    Product p = product_of(t, rows, cols, depth);
+    Product p = product_of(t, DT_FLOAT32, rows, cols, depth);
     return choose(&p, true, 0);
 }
 
@@ -103,8 +105,8 @@ static Cut cut_of(Run *r, const Node *n, const Product *p) {
     Cut all[TUNE_MOST], best = {choose(p, false, 0), depth_chunks(p->rows, p->depth)};
     if (!r->o->tuner) return best;
     TuneAsk ask = {.node = n};
-    ask.kernel = arena_printf(r->c->a, "%s of %lld rows, %lld deep, %lld columns", n->op->name, (long long)p->rows, (long long)p->depth,
-                              (long long)p->cols);
+    ask.kernel = arena_printf(r->c->a, "%s%s of %lld rows, %lld deep, %lld columns", n->op->name, p->bytes == 2 ? " in halves" : "",
+                              (long long)p->rows, (long long)p->depth, (long long)p->cols);
     offer(r, &ask, all, best);
     for (int64_t v = most_vectors(p); v >= 1; v--) offer(r, &ask, all, (Cut){choose(p, false, v), best.chunks});
     for (int64_t k = 1; k <= 4; k++)
@@ -115,18 +117,19 @@ static Cut cut_of(Run *r, const Node *n, const Product *p) {
     return best;
 }
 
-/* Columns [from, from + panels*width) of w, of float32 or of words, zeros behind the last one, as [chunk, panel][depth][width]. */
+/* Columns [from, from + panels*width) of w, of floats or of words, zeros behind the last one, as [chunk, panel][depth][width]. */
 static Tensor *pack(Graph *g, const Tensor *w, const char *what, int64_t from, int64_t panels, int64_t width, int64_t chunks) {
     int64_t depth = w->type.dim[0] / chunks, cols = w->type.dim[1], dim[3] = {chunks * panels, depth, width}, all;
     if (!mul_ok(panels * width, w->type.dim[0], &all)) return NULL;
-    uint32_t *to = NEW_ARRAY(g->a, uint32_t, all);
+    const size_t size = (size_t)dtype_info[w->type.dt].bits / 8;
+    char *to = NEW_ARRAY(g->a, char, all *(int64_t)size);
     const char *src = w->data;
     for (int64_t h = 0; h < chunks; h++)
         for (int64_t p = 0; p < panels; p++)
             for (int64_t k = 0; k < depth; k++) {
                 int64_t c = from + p * width, n = min_i64(width, cols - c);
-                memcpy(to + ((h * panels + p) * depth + k) * width, src + (size_t)((h * depth + k) * cols + c) * sizeof *to,
-                       (size_t)n * sizeof *to);
+                memcpy(to + (size_t)(((h * panels + p) * depth + k) * width) * size, src + (size_t)((h * depth + k) * cols + c) * size,
+                       (size_t)n * size);
             }
     return tensor_const(g, arena_printf(g->a, "%s.%s%d", w->name, what, g->tensors.n), w->type.dt, 3, dim, to);
 }
@@ -167,7 +170,8 @@ static Tensor *less_zero(Graph *g, Node *n, const Tensor *w, Tensor *zero) {
     return times_zero(g, n, tensor_const(g, NULL, DT_INT32, 1, &cols, v), zero);
 }
 static bool packable(const Tensor *w) {
-    return is_const(w) && w->type.dt == DT_FLOAT32 && w->type.rank == 2 && w->type.dim[0] > 0 && w->type.dim[1] >= 4;
+    return is_const(w) && (w->type.dt == DT_FLOAT32 || w->type.dt == DT_HALF) && w->type.rank == 2 && w->type.dim[0] > 0 &&
+           w->type.dim[1] >= 4;
 }
 /* Of what is known at run time only the rows may be. */
 static bool rows_alone(const Node *n) {
@@ -180,7 +184,7 @@ static DotRow few_columns(Run *r, bool integers, Product *q) {
     DotRow dot = {0}, shorter;
     const Target *t = r->o->target;
     if (integers && target_dot(r->tmp, t, (int)q->lanes, &dot)) q->regs -= 2 * dot.regs;
-    for (; q->lanes / 2 >= q->cols && q->lanes / 2 * 32 >= 128; q->lanes /= 2)
+    for (; q->lanes / 2 >= q->cols && q->lanes / 2 * q->bytes * 8 >= 128; q->lanes /= 2)
         if (integers && !target_dot(r->tmp, t, (int)q->lanes / 2, &shorter)) break;
     return dot;
 }
@@ -191,7 +195,7 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     int64_t rows = 1, cols = w->type.dim[1];
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
-    Product q = product_of(r->o->target, rows, cols, w->type.dim[0]);
+    Product q = product_of(r->o->target, w->type.dt, rows, cols, w->type.dim[0]);
     DotRow dot = few_columns(r, w->type.dt == DT_INT32, &q);
     const Cut cut = cut_of(r, n, &q);
     const PanelChoice c = cut.c;
@@ -216,7 +220,7 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
     node_set_i(k, op_attr_index(op, "chains"), dot.regs ? 1 : panel_chains(r)); /* several instructions: only the last one waits */
     node_set_i(k, op_attr_index(op, "chunks"), chunks);
-    node_set_i(k, op_attr_index(op, "strip"), fixed ? strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * 4) : 0);
+    node_set_i(k, op_attr_index(op, "strip"), fixed ? strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * q.bytes) : 0);
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];
     y->type = *o;
     node_set_out(k, 0, y);
@@ -262,7 +266,7 @@ bool pass_panel(Run *r) {
         if (integers(r, done, n)) continue;
         if ((!op_is(n, "MatMul") && !plain_gemm(n)) || !packable(n->in[1])) continue;
         int64_t all = tensor_elements(n->out[0]);
-        if (n->in[0]->type.rank >= 1 && n->in[0]->type.dt == DT_FLOAT32 && all > 0) replace(r, done, n, n->in[0], n->in[1], NULL);
+        if (n->in[0]->type.rank >= 1 && n->in[0]->type.dt == n->in[1]->type.dt && all > 0) replace(r, done, n, n->in[0], n->in[1], NULL);
     }
     return true;
 }

@@ -22,6 +22,7 @@ typedef struct PassOptions {
     Vec(const struct Target *) variant; /* code for each of these, best first; none: for `target` */
     Vec(LayerMapping) mapping;          /* of --mapping: layers that are computed as these say */
     bool precise;                       /* the same bits from every target: one order of sums, exact operations */
+    bool fast_f16;                      /* products and what stands around them in half precision */
     bool narrow_weights;                /* what is scaled in blocks is not folded */
     int threads;                        /* loops are shared by up to so many; 0 and 1: by none */
     bool any_weights;                   /* weights may grow without bound: a part of a model is measured */

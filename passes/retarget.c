@@ -38,7 +38,8 @@ static ConvExtents extents_of(const Node *n, bool nhwc) {
                          .k_h = k[0],
                          .k_w = k[1],
                          .stride = stride[1],
-                         .padded_rows = pad[0] > 0 || (out[0] - 1) * stride[0] + (k[0] - 1) * dil[0] - pad[0] >= x->dim[h]};
+                         .padded_rows = pad[0] > 0 || (out[0] - 1) * stride[0] + (k[0] - 1) * dil[0] - pad[0] >= x->dim[h],
+                         .half = x->dt == DT_HALF};
 }
 static void conv_tile(Run *r, Node *n, const Target *t) {
     const Type *w = &n->in[1]->type;

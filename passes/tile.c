@@ -27,7 +27,8 @@ static const Node *anchor_of(const Kernel *k) {
 }
 bool tile_wide(const Kernel *k) {
     for (int i = 0; i < k->nodes.n; i++)
-        if (k->nodes.v[i]->out[0] && k->nodes.v[i]->out[0]->type.dt == DT_FLOAT64) return true;
+        if (k->nodes.v[i]->out[0] && (k->nodes.v[i]->out[0]->type.dt == DT_FLOAT64 || k->nodes.v[i]->out[0]->type.dt == DT_HALF))
+            return true;
     return false;
 }
 /* Where layouts were made for longer vectors, loops over a block's lanes are cut afterwards. With --precise all loops are chosen for the

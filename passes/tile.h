@@ -16,7 +16,7 @@ typedef struct TileJob {
     bool rest;   /* loops that the steps leave become vectors where they can (vectorise.c) */
     bool narrow; /* some vector loops hold wider elements than the lanes were chosen for: they are cut afterwards */
 } TileJob;
-bool tile_wide(const Kernel *k); /* it holds float64 */
+bool tile_wide(const Kernel *k); /* it holds float64, or halves, which meet float32 */
 /* narrow.c */
 void narrow_vectors(Func *f, const Target *t);
 /* tile_gemm.c: moves a temporary into another space, out of the parameters; NULL: there is none of that name. */

@@ -18,6 +18,7 @@ static int64_t level_bytes(const Target *t, const char *name, int64_t def) {
     return i >= 0 ? t->level[i].words * t->level[i].word_bits / 8 : def;
 }
 static int64_t cache_bytes(const Target *t) { return level_bytes(t, "L2", 512 << 10); }
+static int64_t bytes(const ConvExtents *e) { return e->half ? 2 : 4; }
 static double larger(double a, double b) { return a > b ? a : b; }
 /* Cycles of one step of the sum for a block; far: the panel comes from the second level of cache. */
 static double step_cycles(int64_t points, int64_t vecs, bool far) {
@@ -39,20 +40,21 @@ static double plane_cycles(const ConvExtents *e, int64_t rows, int64_t cols, int
 }
 static double conv_cycles(const Target *t, int64_t lanes, const ConvExtents *e, int64_t rows, int64_t cols, int64_t vecs) {
     int64_t blocks = ceil_div(e->features / e->group, lanes), full = blocks / vecs, rest = blocks % vecs;
-    int64_t panel = e->channels / e->group * e->k_h * e->k_w * vecs * lanes * 4;
+    int64_t panel = e->channels / e->group * e->k_h * e->k_w * vecs * lanes * bytes(e);
     bool far = panel > 24 << 10;
     double c = (double)full * plane_cycles(e, rows, cols, vecs, far) + (rest ? plane_cycles(e, rows, cols, rest, far) : 0);
     if (panel > cache_bytes(t) * 3 / 4 && vecs > 1) c *= 1.15;
     return c * (1 + 0.002 * (double)(full + (rest > 0))); /* each panel reads the whole input again */
 }
 /* Weights come from behind the second level of cache while the products run; most of that is not hidden: measured. */
-static double with_stream(double products, double bytes) { return products + 0.7 * bytes / FAR_RATE; }
+static double with_stream(double products, double weights) { return products + 0.7 * weights / FAR_RATE; }
 /* Blocks of channels whose weights fill half of the first level of cache, where all blocks of outputs find them while the next ones are
  * asked for; 0: a panel stays there anyway, or the sums, which wait in memory, would not. */
 static int64_t chunk_of(const Target *t, int64_t lanes, const ConvExtents *e, const ConvBlock *b) {
-    int64_t l1 = level_bytes(t, "L1", 32 << 10), near = l1 * 3 / 4, width = b->vecs * lanes * 4;
+    int64_t l1 = level_bytes(t, "L1", 32 << 10), near = l1 * 3 / 4, width = b->vecs * lanes * bytes(e);
     int64_t channels = e->channels / e->group, blocks = ceil_div(channels, lanes), one = e->k_h * e->k_w * lanes * width;
     int64_t sums = (b->strip ? b->strip : e->out_h) * e->out_w * width, chunk = max_i64(l1 / 2 / one, 1);
+    if (e->half) return 0; /* sums are shorter than that anyway */
     if (channels < lanes || chunk >= blocks || blocks * one <= near || e->out_h * e->out_w <= b->rows * b->cols || sums > near) return 0;
     return ceil_div(blocks, ceil_div(blocks, chunk));
 }
@@ -71,8 +73,8 @@ static ConvBlock best_block(const Target *t, int64_t lanes, const ConvExtents *e
                 best = (ConvBlock){rows, cols, vecs, 0, 0};
             }
     int64_t in_w = e->k_w < e->stride ? e->out_w * e->k_w : e->in_w; /* columns, and below rows, that are read: a stride may skip some */
-    int64_t in_row = e->channels / e->group * in_w * 4 * min_i64(e->k_h, e->stride), budget = cache_bytes(t) / 2;
-    int64_t panel = e->channels / e->group * e->k_h * e->k_w * best.vecs * lanes * 4;
+    int64_t in_row = e->channels / e->group * in_w * bytes(e) * min_i64(e->k_h, e->stride), budget = cache_bytes(t) / 2;
+    int64_t panel = e->channels / e->group * e->k_h * e->k_w * best.vecs * lanes * bytes(e);
     int64_t panels = ceil_div(ceil_div(e->features / e->group, lanes), best.vecs);
     if (best.rows == 1 && panels > 1 && in_row * e->out_h > budget) {
         int64_t rows = max_i64((budget - panel) / max_i64(in_row, 1), 4);
@@ -87,7 +89,7 @@ ConvBlock conv_block_given(const Target *t, int64_t lanes, const ConvExtents *e,
 double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e) {
     ConvBlock b = conv_block_of(t, lanes, e);
     double c = (double)(e->channels / e->group * e->k_h * e->k_w), f = (double)e->features;
-    return with_stream(c * (double)e->group * conv_cycles(t, lanes, e, b.rows, b.cols, b.vecs), 4 * c * f);
+    return with_stream(c * (double)e->group * conv_cycles(t, lanes, e, b.rows, b.cols, b.vecs), (double)bytes(e) * c * f);
 }
 /* Cycles that strips of `rows` rows of tiles take: products; weights, which each strip reads again from the level that holds them; what
  * lies between the steps, where it leaves the second level of cache. */
@@ -107,7 +109,7 @@ static double transform_cycles(int64_t lanes, const WinogradExtents *e) {
     return tiles * (e->m == 4 ? 350 * in + 300 * out : 100 * in + 70 * out);
 }
 WinogradBlock winograd_block_given(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows) {
-    ConvExtents p = {e->channels, e->features, 1, 1, rows * e->wide, 1, rows * e->wide, 1, 1, 1, true};
+    ConvExtents p = {e->channels, e->features, 1, 1, rows * e->wide, 1, rows * e->wide, 1, 1, 1, true, false};
     ConvBlock b = conv_block_of(t, lanes, &p);
     return (WinogradBlock){rows, b.cols, b.vecs};
 }
@@ -159,7 +161,7 @@ static void set_modes(Stmt *s) {
 bool tile_blocked(TileJob *job) {
     Func *f = job->k->f;
     set_modes(f->body);
-    job->narrow = tile_wide(job->k);
+    job->narrow = tile_wide(job->k) || job->options->fast_f16;
     vec_push(f->a, &f->schedule, "unroll u*");
     vec_push(f->a, &f->schedule, "vectorise vl*");
     return true;

@@ -131,7 +131,8 @@ static bool schedule_part(TileJob *job, int part, int64_t lanes) {
     const char *m = arena_printf(a, "m%s", no), *n = arena_printf(a, "n%s", no), *sum = arena_printf(a, "sum%s", no);
     const char *edge = arena_printf(a, "edge%s", no), *me = arena_printf(a, "me%s", no), *ne = arena_printf(a, "ne%s", no);
     Kernel *k = job->k;
-    int64_t width = extent(k, arena_printf(a, "na%s", no)), rows = extent(k, m);
+    const char *mh = arena_printf(a, "mh%s", no), *nh = arena_printf(a, "nh%s", no); /* sums of halves */
+    int64_t width = extent(k, arena_printf(a, "na%s", no)), rows = max_i64(extent(k, m), extent(k, mh));
     if (!width || !tile_move_buffer(job, sum, MEM_REG)) return false;
     Look store = look_at(k, n);
     int64_t cols = extent(k, n);
@@ -149,8 +150,17 @@ static bool schedule_part(TileJob *job, int part, int64_t lanes) {
         if (rows > 1) text_printf(job->steps, "unroll %s\n", v[1]);
         vectors(job, v[2], width, lanes);
     }
+    if (extent(k, nh)) {
+        const char *mz = arena_printf(a, "mz%s", no), *nz = arena_printf(a, "nz%s", no);
+        if (rows > 1) text_printf(job->steps, "unroll %s\n", mh);
+        vectors(job, nh, width, lanes);
+        if (rows > 1 && extent(k, nz)) text_printf(job->steps, "unroll %s\n", mz);
+        if (extent(k, nz)) vectors(job, nz, width, lanes);
+        edged = true;
+    }
     if (rows > 1) text_printf(job->steps, "unroll %s\n", edged ? me : m);
     vectors(job, edged ? ne : n, width, lanes);
+    if (!cols) return true;
     if (!edged || !store.ok || cols < lanes) return true;
     if (cols > lanes) text_printf(job->steps, "split %s %lld %sv %s\n", n, (long long)lanes, n, n);
     if (ragged) text_printf(job->steps, "peel %sv\n", n);

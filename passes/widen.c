@@ -80,7 +80,8 @@ static bool window(Widen *w, Node *n) {
     bool conv = op_is(n, "Conv") || op_is(n, "ConvTranspose");
     if (!conv && !op_is(n, "MaxPool") && !op_is(n, "AveragePool")) return false;
     const Type *x = &n->in[0]->type;
-    if (x->rank != 3 || x->dt != DT_FLOAT32 || (n->nout > 1 && n->out[1]) || tensor_elements(n->out[0]) == 0) return false;
+    if (x->rank != 3 || (x->dt != DT_FLOAT32 && x->dt != DT_HALF) || (n->nout > 1 && n->out[1]) || tensor_elements(n->out[0]) == 0)
+        return false;
     if (conv ? !is_const(n->in[1]) : !is_native(w, n->in[0])) return false;
     Tensor *in[3] = {twin_of(w, n->in[0]), conv ? twin_of(w, n->in[1]) : NULL, n->nin > 2 ? n->in[2] : NULL};
     Node *m = node_new(w->g, n->op, n, n->loc, n->nin, in, 1);

@@ -13,18 +13,44 @@
 
 enum { FAR_WEIGHTS = 8192 }; /* elements which are not worth asking for in advance */
 typedef struct ConvSite {
-    int weight, bias;            /* operands; bias -1: there is none */
-    int border;                  /* 0: there is none */
-    bool words;                  /* of four channels of integers; else one float at a time */
-    Expr *panel, *block, *group; /* of weights; of outputs, the first of the panel; NULL: one group */
-    int64_t channels, in_lanes;  /* per group; in a block of the input */
-    int64_t steps;               /* of the sum for a block and a tap: lines of weights */
-    bool ahead;                  /* the next part of the weights is asked for while one is in use */
-    int64_t chunk;               /* blocks of channels of a part; without sums all */
-    Buf *sums;                   /* with chunks: [row of the strip][column][vector][lane] */
-    int64_t step[2], phase[2];   /* rows and columns of the result: every step-th from phase on */
-    Expr *from, *first;          /* the chunk's first block; the strip's first row */
+    int weight, bias;                             /* operands; bias -1: there is none */
+    int border;                                   /* 0: there is none */
+    bool words;                                   /* of four channels of integers; else one float at a time */
+    Expr *panel, *block, *group;                  /* of weights; of outputs, the first of the panel; NULL: one group */
+    int64_t channels, in_lanes;                   /* per group; in a block of the input */
+    int64_t steps;                                /* of the sum for a block and a tap: lines of weights */
+    bool ahead;                                   /* the next part of the weights is asked for while one is in use */
+    int64_t chunk;                                /* blocks of channels of a part; without sums all */
+    Buf *sums;                                    /* with chunks: [row of the strip][column][vector][lane] */
+    int64_t step[2], phase[2];                    /* rows and columns of the result: every step-th from phase on */
+    Expr *from, *first;                           /* the chunk's first block; the strip's first row */
+    Buf *copy;                                    /* of halves: their sums on the way to those of float32 */
+    enum { RUN_TAPS, RUN_ROWS, RUN_BLOCKS } runs; /* what is added up as halves: a tap's, a row of taps, some blocks */
+    int64_t run;                                  /* blocks */
 } ConvSite;
+/* A run of products begins; it ends in the sums of float32. */
+static void open_run(Site *s) {
+    site_open_acc(s, 0, s->cols);
+    lower_put(s->L, s->acc, s->i, e_lit(s->L->a, DT_HALF, 0), RED_NONE);
+    site_close(s);
+}
+static void close_run(Site *s, const ConvSite *c) {
+    site_open_acc(s, 0, s->cols);
+    lower_put(s->L, c->copy, s->i, lower_get(s->L, s->acc, s->i), RED_NONE);
+    site_close(s);
+    site_open_acc(s, 0, s->cols);
+    lower_put(s->L, s->total, s->i, lower_get(s->L, c->copy, s->i), RED_ADD);
+    site_close(s);
+}
+static void choose_runs(Site *s, ConvSite *c) {
+    int64_t row = s->w.k * min_i64(c->channels, c->in_lanes), block = s->h.k * row, blocks = ceil_div(c->channels, c->in_lanes);
+    s->total = c->copy = NULL;
+    if (s->n->out[0]->type.dt != DT_HALF || blocks * block <= HALF_SUM) return;
+    const int64_t *tile = s->n->attr[BLK_TILE].is, dim[] = {tile[0], tile[1], s->n->in[c->weight]->type.dim[5], s->lanes};
+    s->total = lower_temp(s->L, "total", DT_FLOAT32, 4, dim), c->copy = lower_temp(s->L, "halves", DT_HALF, 4, dim);
+    c->runs = block <= HALF_SUM ? RUN_BLOCKS : row <= 2 * HALF_SUM ? RUN_ROWS : RUN_TAPS;
+    c->run = max_i64(HALF_SUM / block, 1);
+}
 /* The next chunk of the panel or the next panel, which lies behind it. */
 static Hints conv_ahead(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t) {
     Lower *L = s->L;
@@ -36,7 +62,7 @@ static Hints conv_ahead(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t) 
     HintPlan p = {.from = lower_flat(L, s->n, c->weight, (Expr *[]){c->panel, behind, zero, zero, zero, zero, zero}),
                   .part = s->part,
                   .step = tap,
-                  .lines = c->steps * w->dim[5] * s->lanes * 4 / 64,
+                  .lines = c->steps * w->dim[5] * s->lanes * dtype_info[w->dt].bits / 512,
                   .parts = s->parts,
                   .steps = (c->from ? c->chunk : w->dim[1]) * s->h.k * s->w.k,
                   .turns = c->steps};
@@ -78,6 +104,8 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
     if (all > per && all % per) end = e_min(a, end, e_sub(a, e_int(a, all), e_mul(a, cb, e_int(a, per))));
     Hints next = {0};
     if (c->ahead) next = conv_ahead(s, c, cb, r, t);
+    bool run = s->total && c->runs == RUN_TAPS;
+    if (run) open_run(s);
     Expr *ch = lower_loop_range(L, "c", e_int(a, 0), end);
     if (next.turns) lower_hints(L, &next, ch);
     site_open(s, p->top, p->bottom, p->from, p->to);
@@ -89,9 +117,10 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
     lower_put(L, s->acc, s->i, c->words ? e_call2(a, dot, v, w) : e_mul(a, v, w), RED_ADD);
     site_close(s);
     lower_end(L);
+    if (run) close_run(s, c);
 }
 /* The taps of row r. */
-static void conv_row(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
+static void conv_taps(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
     if (s->edge) {
         for (int64_t t = 0; t < s->w.k; t++) {
             edge_range(&s->w, s->col0, s->cols, t, &p.from, &p.to);
@@ -105,6 +134,12 @@ static void conv_row(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
     Expr *t = lower_loop(s->L, "s", s->w.k);
     conv_tap(s, c, cb, r, t, &p);
     lower_end(s->L);
+}
+static void conv_row(Site *s, const ConvSite *c, Expr *cb, Expr *r, Part p) {
+    bool run = s->total && c->runs == RUN_ROWS;
+    if (run) open_run(s);
+    conv_taps(s, c, cb, r, p);
+    if (run) close_run(s, c);
 }
 /* What the zero point stands for at tap (r, t), given back to outputs of a part, for which that tap reads outside. */
 static void border_part(Site *s, const ConvSite *c, Expr *r, Expr *t, Part p) {
@@ -169,17 +204,22 @@ static void conv_block(Site *s, void *user) {
     Arena *a = L->a;
     Expr *lo, *hi, *cb;
     int64_t blocks = ceil_div(c->channels, c->in_lanes);
+    bool runs = s->total && c->runs == RUN_BLOCKS;
     site_make_acc(s);
     site_open_acc(s, 0, s->cols);
     Expr *kept[] = {e_sub(a, site_out_row(s), c->first), site_out_col(s), s->i[2], s->i[3]};
-    lower_put(L, s->acc, s->i, c->sums ? lower_get(L, c->sums, kept) : conv_start(s, c, s->i[2], s->i[3]), RED_NONE);
+    lower_put(L, s->total ? s->total : s->acc, s->i, c->sums ? lower_get(L, c->sums, kept) : conv_start(s, c, s->i[2], s->i[3]), RED_NONE);
     site_close(s);
     window_taps(L, &s->h, s->row, &lo, &hi);
     bool fits = s->h.run_in ? s->h.inside : reads_inside(&s->h, 0, 0) && reads_inside(&s->h, s->h.out - 1, 0);
     bool all = s->rows > 1 || (s->h.k == 1 && fits);
     if (c->border) conv_border(s, c, all, lo, hi);
     if (c->sums) cb = lower_loop_range(L, "cb", c->from, e_min(a, e_add(a, c->from, e_int(a, c->chunk)), e_int(a, blocks)));
-    else cb = lower_loop(L, "cb", blocks);
+    else if (runs) {
+        Expr *run = e_mul(a, lower_loop(L, "cr", ceil_div(blocks, c->run)), e_int(a, c->run)), *end = e_add(a, run, e_int(a, c->run));
+        open_run(s);
+        cb = lower_loop_range(L, "cb", run, blocks % c->run ? e_min(a, end, e_int(a, blocks)) : end);
+    } else cb = lower_loop(L, "cb", blocks);
     Part p = site_whole(s);
     if (s->row_edge) {
         for (int64_t r = 0; r < s->h.k; r++) {
@@ -191,6 +231,10 @@ static void conv_block(Site *s, void *user) {
         lower_end(L);
     }
     lower_end(L);
+    if (runs) {
+        close_run(s, c);
+        lower_end(L);
+    }
     if (!c->sums) {
         site_store(s, conv_place, c);
         return;
@@ -243,6 +287,7 @@ static void conv_nest(Site *s, ConvSite *c) {
     int64_t room = s->w.run_in ? n->attr[BLK_TILE].is[1] : 0; /* for columns of the last block that are none */
     if (c->chunk > 0 && c->chunk < w->dim[1])
         c->sums = lower_temp(L, "sums", dtype_compute(o->dt), 4, (int64_t[]){strip, s->w.out + room, vecs, s->lanes});
+    choose_runs(s, c);
     c->group = group > 1 ? lower_loop(L, "g", group) : NULL;
     Expr *strips = e_div(a, e_add(a, s->high, e_int(a, strip - 1)), e_int(a, strip));
     c->first =

@@ -131,7 +131,7 @@ static void store_staged(Site *s, PlaceFn place, void *user) {
     Lower *L = s->L;
     Expr *at[5];
     site_open_acc(s, 0, s->cols);
-    lower_put(L, s->out, s->i, lower_get(L, s->acc, s->i), RED_NONE);
+    lower_put(L, s->out, s->i, lower_get(L, s->total ? s->total : s->acc, s->i), RED_NONE);
     site_close(s);
     Expr *i[] = {e_int(L->a, 0), lower_loop_to(L, "j", s->valid), lower_loop(L, "v", s->vecs), site_lane(s)};
     place(s, user, i, at);
@@ -142,6 +142,8 @@ void site_store(Site *s, PlaceFn place, void *user) {
     Lower *L = s->L;
     Arena *a = L->a;
     Expr *at[5];
+    Buf *from = s->total ? s->total : s->acc;
+    DType t = dtype_compute(s->n->out[0]->type.dt);
     if (s->out) {
         store_staged(s, place, user);
         return;
@@ -149,18 +151,18 @@ void site_store(Site *s, PlaceFn place, void *user) {
     if (!wide(L)) {
         site_open_acc(s, 0, s->cols);
         place(s, user, s->i, at);
-        lower_store(L, s->n, 0, at, lower_get(L, s->acc, s->i));
+        lower_store(L, s->n, 0, at, e_cast(a, t, lower_get(L, from, s->i)));
         site_close(s);
         return;
     }
-    Buf *stage = buf_new(L->f, arena_printf(a, "stage%d", L->f->nbuf), s->acc->dt, 4, s->acc->dim, MEM_STACK);
+    Buf *stage = buf_new(L->f, arena_printf(a, "stage%d", L->f->nbuf), from->dt, 4, s->acc->dim, MEM_STACK);
     s_append(a, L->open.v[L->open.n - 1], s_alloc(a, stage));
     site_open_acc(s, 0, s->cols);
-    lower_put(L, stage, s->i, lower_get(L, s->acc, s->i), RED_NONE);
+    lower_put(L, stage, s->i, lower_get(L, from, s->i), RED_NONE);
     site_close(s);
     Expr *i[] = {lower_loop(L, "i", s->rows), lower_loop(L, "j", s->cols), lower_loop(L, "v", s->vecs), site_lane(s)};
     place(s, user, i, at);
-    lower_store(L, s->n, 0, at, lower_get(L, stage, i));
+    lower_store(L, s->n, 0, at, e_cast(a, t, lower_get(L, stage, i)));
     lower_ends(L, 4);
 }
 bool reads_inside(const Window *w, int64_t o, int64_t tap) {

@@ -21,6 +21,7 @@ typedef struct Site { /* where code is being made for one block of outputs */
     Expr *part;          /* the block's number among those of a panel, of which there are `parts` */
     int64_t parts;
     Buf *acc;   /* [rows][cols][vecs][lanes] */
+    Buf *total; /* NULL, or what is stored: sums of short sums */
     Expr *i[4]; /* indices of acc in open loops */
     /* Where the columns are known at run time only and some of a block's lie outside: */
     Buf *in, *out;       /* what the block reads of a row of the input [columns][in_lanes], `fill` around; its results. NULL: all inside */

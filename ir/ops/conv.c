@@ -68,7 +68,7 @@ bool lower_conv(Lower *L, Node *n) {
     for (int i = 0; i < last; i++) pos[i] = lower_loop_to(L, outer[i + (last == 1)], lower_dim(L, ot, 2 + i));
     Expr *ft = e_mul(a, lower_loop_to(L, "ft", e_div(a, e_add(a, width, e_int(a, tile - 1)), e_int(a, tile))), e_int(a, tile));
     Expr *end = e_min(a, e_add(a, ft, e_int(a, tile)), width);
-    acc = lower_temp(L, "acc", dtype_compute(ot->dt), 2, (int64_t[]){mb, tile});
+    acc = lower_temp(L, "acc", dtype_sum(ot->dt), 2, (int64_t[]){mb, tile});
     /* bias */
     Expr *j = lower_loop(L, "j", mb);
     Expr *m = e_add(a, m0, j);
@@ -91,10 +91,10 @@ bool lower_conv(Lower *L, Node *n) {
     lo = lower_let(L, "from", e_max(a, lo, ft)), hi = lower_let(L, "to", e_min(a, hi, end));
     j = lower_loop(L, "j", mb);
     wi[0] = e_add(a, m0, j);
-    Expr *w = lower_let(L, "w", lower_load(L, n, 1, wi));
+    Expr *w = lower_let(L, "w", e_cast(a, acc->dt, lower_load(L, n, 1, wi)));
     f = lower_loop_range(L, "f", lo, hi);
     xi[2 + last] = window_at(L, &win[last], f, wi[2 + last]);
-    lower_put(L, acc, (Expr *[]){j, e_sub(a, f, ft)}, e_mul(a, w, lower_load(L, n, 0, xi)), RED_ADD);
+    lower_put(L, acc, (Expr *[]){j, e_sub(a, f, ft)}, e_mul(a, w, e_cast(a, acc->dt, lower_load(L, n, 0, xi))), RED_ADD);
     lower_ends(L, 2 + 1 + last + 1);
     /* results */
     j = lower_loop(L, "j", mb);
@@ -102,7 +102,7 @@ bool lower_conv(Lower *L, Node *n) {
     idx[0] = vn, idx[1] = e_add(a, m0, j);
     for (int i = 0; i < last; i++) idx[2 + i] = pos[i];
     idx[2 + last] = f;
-    lower_store(L, n, 0, idx, lower_get(L, acc, (Expr *[]){j, e_sub(a, f, ft)}));
+    lower_store(L, n, 0, idx, e_cast(a, dtype_compute(ot->dt), lower_get(L, acc, (Expr *[]){j, e_sub(a, f, ft)})));
     lower_ends(L, 2 + 1 + last + 3);
     return true;
 }

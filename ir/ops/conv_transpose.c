@@ -109,7 +109,7 @@ bool lower_conv_transpose(Lower *L, Node *n) {
     Window w[WIN_SPATIAL];
     Expr *idx[QN_MAX_RANK], *pos[WIN_SPATIAL], *xi[QN_MAX_RANK], *ki[QN_MAX_RANK], *lo, *hi;
     windows(n, rank, w);
-    DType t = dtype_compute(ot->dt);
+    DType t = dtype_sum(ot->dt);
     Expr *vn = lower_loop_to(L, "n", lower_dim(L, in, 0)), *vg = lower_loop(L, "g", group), *vm = lower_loop(L, "m", mg);
     Expr *m = e_add(a, e_mul(a, vg, e_int(a, mg)), vm);
     Buf *plane = lower_temp(L, "plane", t, rank, ot->dim + 2);
@@ -121,17 +121,17 @@ bool lower_conv_transpose(Lower *L, Node *n) {
     xi[0] = vn, xi[1] = ki[0] = e_add(a, e_mul(a, vg, e_int(a, cg)), c);
     ki[1] = vm;
     for (int i = 0; i < rank; i++) ki[2 + i] = lower_loop_to(L, arena_printf(a, "r%d", i), lower_dim(L, k, 2 + i));
-    Expr *weight = lower_let(L, "w", lower_load(L, n, 1, ki));
+    Expr *weight = lower_let(L, "w", e_cast(a, t, lower_load(L, n, 1, ki)));
     for (int i = 0; i < rank; i++) {
         inputs_inside(L, &w[i], lower_dim(L, in, 2 + i), lower_dim(L, ot, 2 + i), ki[2 + i], &lo, &hi);
         xi[2 + i] = lower_loop_range(L, arena_printf(a, "h%d", i), lo, hi);
         pos[i] = e_sub(a, e_add(a, e_mul(a, xi[2 + i], e_int(a, w[i].stride)), e_mul(a, ki[2 + i], e_int(a, w[i].dil))), e_int(a, w[i].lo));
     }
-    lower_put(L, plane, pos, e_mul(a, weight, lower_load(L, n, 0, xi)), RED_ADD);
+    lower_put(L, plane, pos, e_mul(a, weight, e_cast(a, t, lower_load(L, n, 0, xi))), RED_ADD);
     lower_ends(L, 1 + 2 * rank);
     idx[0] = vn, idx[1] = m;
     for (int i = 0; i < rank; i++) idx[2 + i] = lower_loop_to(L, arena_printf(a, "o%d", i), lower_dim(L, ot, 2 + i));
-    lower_store(L, n, 0, idx, lower_get(L, plane, idx + 2));
+    lower_store(L, n, 0, idx, e_cast(a, dtype_compute(ot->dt), lower_get(L, plane, idx + 2)));
     lower_ends(L, rank + 3);
     return true;
 }

@@ -53,12 +53,12 @@ static void product(Lower *L, const Product *p, DType acc_type, StoreFn store, v
     lower_ends(L, 2);
     Expr *k = lower_loop_to(L, "k", p->K);
     i = lower_loop_range(L, "i", e_int(a, 0), mend);
-    Expr *x = lower_let(L, "x", load_a(L, p, e_add(a, m0, i), k));
+    Expr *x = lower_let(L, "x", e_cast(a, acc_type, load_a(L, p, e_add(a, m0, i), k)));
     j = lower_loop_range(L, "j", e_int(a, 0), nend);
-    lower_put(L, acc, (Expr *[]){i, j}, e_mul(a, x, load_b(L, p, k, e_add(a, n0, j))), RED_ADD);
+    lower_put(L, acc, (Expr *[]){i, j}, e_mul(a, x, e_cast(a, acc_type, load_b(L, p, k, e_add(a, n0, j)))), RED_ADD);
     lower_ends(L, 3);
     i = lower_loop_range(L, "i", e_int(a, 0), mend), j = lower_loop_range(L, "j", e_int(a, 0), nend);
-    store(L, user, e_add(a, m0, i), e_add(a, n0, j), lower_get(L, acc, (Expr *[]){i, j}));
+    store(L, user, e_add(a, m0, i), e_add(a, n0, j), e_cast(a, dtype_compute(p->n->out[0]->type.dt), lower_get(L, acc, (Expr *[]){i, j})));
     lower_ends(L, 4);
 }
 
@@ -100,7 +100,7 @@ bool lower_gemm(Lower *L, Node *n) {
     bool ta = attr_i(n, TRANS_A), tb = attr_i(n, TRANS_B);
     Product p = {.n = n, .M = lower_dim(L, o, 0), .N = lower_dim(L, o, 1), .K = lower_dim(L, a, !ta), .ta = ta, .tb = tb};
     p.rows = max_i64(1, min_i64(o->dim[0], ROWS)), p.cols = max_i64(1, min_i64(o->dim[1], COLS));
-    product(L, &p, dtype_compute(o->dt), store_gemm, n);
+    product(L, &p, dtype_sum(o->dt), store_gemm, n);
     return true;
 }
 
@@ -165,7 +165,7 @@ bool lower_matmul(Lower *L, Node *n) {
                  .lead_a = la,
                  .lead_b = lb};
     p.nlead_a = leading(L, a, o, s.nlead, lead, la), p.nlead_b = leading(L, b, o, s.nlead, lead, lb);
-    product(L, &p, dtype_compute(o->dt), store_matmul, &s);
+    product(L, &p, dtype_sum(o->dt), store_matmul, &s);
     lower_ends(L, s.nlead);
     return true;
 }

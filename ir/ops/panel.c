@@ -113,10 +113,11 @@ typedef struct Part { /* a block of rows, from `row` on, times one panel */
     Expr *strip;                     /* NULL: all rows are one */
     int outer;                       /* the axis that strips are cut from */
     Expr *chunk;
-    bool some;  /* the number of rows is known at run time only */
-    bool last;  /* the last chunk: results are stored */
-    Buf *parts; /* sums so far; NULL: there is one chunk */
-    int number; /* of the next part */
+    bool some;   /* the number of rows is known at run time only */
+    bool last;   /* the last chunk: results are stored */
+    Buf *parts;  /* sums so far; NULL: there is one chunk */
+    int number;  /* of the next part */
+    Expr *shift; /* NULL, or where in the chunk the steps begin: sums of halves are short */
 } Part;
 static void place(const Part *p, Expr *row, Expr *col, Expr **idx) {
     int rank = p->n->out[0]->type.rank;
@@ -126,12 +127,13 @@ static void place(const Part *p, Expr *row, Expr *col, Expr **idx) {
 }
 /* Each block of rows brings its share of the next panel nearer, a line at a time. */
 static void fetch_next(void *user, Expr *k, int64_t steps) {
-    enum { LINE = 16 };
     const Part *p = user;
     Lower *L = p->L;
     Arena *a = L->a;
     const Type *w = &p->n->in[p->input]->type;
+    const int64_t LINE = 512 / dtype_info[w->dt].bits;
     int64_t depth = w->dim[1], wide = p->width / LINE, lines = depth * wide;
+    if (p->shift) k = e_add(a, p->shift, k);
     if ((p->blocks < 2 && !p->some) || w->dim[0] < 2 || p->width % LINE) return;
     Expr *line = e_div(a, e_mul(a, e_add(a, e_mul(a, p->block, e_int(a, depth)), k), e_int(a, wide)), e_int(a, p->blocks));
     Expr *at = e_mul(a, e_add(a, e_mul(a, e_add(a, p->panel, e_int(a, 1)), e_int(a, lines)), line), e_int(a, LINE));
@@ -146,6 +148,7 @@ static void fetch_next(void *user, Expr *k, int64_t steps) {
 }
 static Expr *part_x(void *user, Expr *row, Expr *k) {
     const Part *p = user;
+    if (p->shift) k = e_add(p->L->a, p->shift, k);
     Expr *at[QN_MAX_RANK];
     place(p, row, k, at);
     Arena *a = p->L->a;
@@ -160,6 +163,7 @@ static Expr *part_x(void *user, Expr *row, Expr *k) {
 }
 static Expr *part_w(void *user, Expr *k, Expr *column) {
     const Part *p = user;
+    if (p->shift) k = e_add(p->L->a, p->shift, k);
     return lower_load(p->L, p->n, p->input, (Expr *[]){p->panel, k, column});
 }
 static Expr *part_start(void *user, Expr *row, Expr *col) {
@@ -167,6 +171,42 @@ static Expr *part_start(void *user, Expr *row, Expr *col) {
     Expr *at[QN_MAX_RANK];
     place(p, row, col, at);
     return lower_get(p->L, p->parts, at);
+}
+/* A block's sums of halves are short; in `edge` they are added up as float32. */
+typedef struct Halves {
+    Buf *edge, *copy; /* copy: the sums on their way from vectors of halves to those of float32, which hold half as many */
+} Halves;
+static void add_halves(Part *p, PanelPart *one, const Halves *h) {
+    Lower *L = p->L;
+    Buf *sum = panel_sums(one);
+    Expr *i = lower_loop(L, panel_name(L, "mh", one->number), one->rows), *j = lower_loop(L, panel_name(L, "nh", one->number), one->width);
+    lower_put(L, h->copy, (Expr *[]){i, j}, panel_total(one, sum, i, j), RED_NONE);
+    lower_ends(L, 2);
+    i = lower_loop(L, panel_name(L, "me", one->number), one->rows), j = lower_loop(L, panel_name(L, "ne", one->number), one->width);
+    lower_put(L, h->edge, (Expr *[]){i, j}, lower_get(L, h->copy, (Expr *[]){i, j}), RED_ADD);
+    lower_ends(L, 2);
+}
+static Buf *sum_halves(Part *p, PanelPart *one) {
+    Lower *L = p->L;
+    Arena *a = L->a;
+    int64_t dim[] = {one->rows, one->width}, depth = one->depth, most = HALF_SUM * min_i64(one->splits, 4);
+    int64_t runs = ceil_div(depth, most), each = ceil_div(depth, runs), rest = depth - depth / each * each;
+    Halves h = {lower_temp(L, panel_name(L, "edge", one->number), DT_FLOAT32, 2, dim),
+                lower_temp(L, panel_name(L, "halves", one->number), DT_HALF, 2, dim)};
+    Expr *i = lower_loop(L, panel_name(L, "mz", one->number), one->rows), *j = lower_loop(L, panel_name(L, "nz", one->number), one->width);
+    lower_put(L, h.edge, (Expr *[]){i, j}, p->parts ? part_start(p, i, j) : e_lit(a, DT_FLOAT32, 0), RED_NONE);
+    lower_ends(L, 2);
+    one->depth = each;
+    p->shift = e_mul(a, lower_loop(L, panel_name(L, "h", one->number), depth / each), e_int(a, each));
+    add_halves(p, one, &h);
+    lower_end(L);
+    if (rest) {
+        one->depth = rest, one->number = p->number++;
+        p->shift = e_int(a, depth - rest);
+        add_halves(p, one, &h);
+    }
+    p->shift = NULL;
+    return h.edge;
 }
 static void lower_part(Part *p, int64_t rows, Expr *row, Expr *block) {
     Lower *L = p->L;
@@ -176,11 +216,12 @@ static void lower_part(Part *p, int64_t rows, Expr *row, Expr *block) {
     PanelPart one = {L, part, rows, p->width, depth, 1, dtype_compute(p->n->out[0]->type.dt), p, part_x, part_w, fetch_next, NULL, NULL};
     if (step_of(p->n) > 1) one.dot = &dot;
     p->rows = rows, p->row = row, p->block = block;
-    if (p->parts) one.start = part_start;
+    bool halves = one.t == DT_HALF && (depth > HALF_SUM || p->parts);
+    if (p->parts && !halves) one.start = part_start;
     else one.splits = panel_splits(attr_i(p->n, CHAINS), rows * p->width / attr_i(p->n, LANES), depth);
-    Buf *sum = panel_sums(&one), *from = sum;
+    Buf *sum = halves ? sum_halves(p, &one) : panel_sums(&one), *from = sum;
     Expr *i, *j, *at[QN_MAX_RANK];
-    if (p->last) { /* for what vectors cannot store; else it is inlined */
+    if (p->last && !halves) { /* for what vectors cannot store; else it is inlined */
         from = lower_temp(L, panel_name(L, "edge", part), one.t, 2, (int64_t[]){rows, p->width});
         i = lower_loop(L, panel_name(L, "me", part), rows), j = lower_loop(L, panel_name(L, "ne", part), p->width);
         lower_put(L, from, (Expr *[]){i, j}, panel_total(&one, sum, i, j), RED_NONE);
@@ -188,8 +229,10 @@ static void lower_part(Part *p, int64_t rows, Expr *row, Expr *block) {
     }
     i = lower_loop(L, panel_name(L, "m", part), rows), j = lower_loop(L, panel_name(L, "n", part), p->last ? p->cols : p->width);
     place(p, i, j, at);
-    if (p->last) lower_store(L, p->n, 0, at, lower_get(L, from, (Expr *[]){i, j}));
-    else lower_put(L, p->parts, at, panel_total(&one, sum, i, j), RED_NONE);
+    if (p->last)
+        lower_store(L, p->n, 0, at,
+                    halves ? e_cast(L->a, DT_HALF, lower_get(L, from, (Expr *[]){i, j})) : lower_get(L, from, (Expr *[]){i, j}));
+    else lower_put(L, p->parts, at, halves ? lower_get(L, sum, (Expr *[]){i, j}) : panel_total(&one, sum, i, j), RED_NONE);
     lower_ends(L, 2);
 }
 /* As many rows as there are at run time: in blocks, those that are left over in fours and one by one. */
@@ -275,7 +318,7 @@ static Buf *clear_parts(Lower *L, Node *n) {
     Expr *idx[QN_MAX_RANK];
     if (chunks == 1) return NULL;
     o.dim[o.rank - 1] = width + (attr_i(n, COLS) > width ? n->in[IN_TAIL]->type.dim[2] : 0);
-    Buf *b = lower_temp(L, "parts", dtype_compute(o.dt), o.rank, o.dim);
+    Buf *b = lower_temp(L, "parts", o.dt == DT_HALF ? DT_FLOAT32 : dtype_compute(o.dt), o.rank, o.dim);
     lower_loops(L, NULL, &o, idx);
     lower_put(L, b, idx, e_lit(L->a, b->dt, 0), RED_NONE);
     lower_ends(L, o.rank);

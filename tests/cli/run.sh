@@ -82,6 +82,17 @@ for s in "$work"/wrong/test_data_set_*; do head -c 40 "$s/output_0.pb" > "$s/sho
 status 1 'verify finds a wrong output' '$quern verify $model --data $work/wrong'
 status 0 'run' '$quern run $model'
 
+# ---- half precision
+prints 'does not compute in half precision; expected --target x86_avx512_fp16' '--fast-f16, no such target' '$quern compile $model -o $work/h --fast-f16'
+prints 'leave one out' '--fast-f16 and --precise' '$quern compile $model -o $work/h --fast-f16 --precise --target x86_avx512_fp16'
+for t in x86_avx512_fp16 aarch64_fp16 c99+avx512_fp16; do
+    status 0 "verify --fast-f16, $t" "\$quern verify \$model --data \$root/tests/data/digits --fast-f16 --target $t --interpret"
+done
+prints 'of the largest value' 'verify --fast-f16 says how large the error is' '$quern verify $model --data $root/tests/data/digits --fast-f16 --target x86_avx512_fp16 --interpret'
+prints 'largest difference from float32' 'compile --fast-f16 says how large the error is' '$quern compile $model -o $work/h --fast-f16 --target x86_avx512_fp16'
+prints '"fast_f16": {"max_abs": 0.0' 'its manifest does' 'cat $work/h/*.json'
+prints 'on the data set' 'compile --fast-f16 --data' '$quern compile $model -o $work/h --fast-f16 --target aarch64_fp16 --data $root/tests/data/digits/test_data_set_0'
+
 # ---- values that are no tensors
 lists=$root/tests/data/lists
 export lists

@@ -106,6 +106,40 @@ if has $arm && has qemu-aarch64; then
     if outputs dot 'qemu-aarch64 -cpu max'; then ok; else bad 'dot products on a processor that has them'; fi
 fi
 
+# ---- half precision: error 8 without it; elsewhere within 1e-2 of float32
+near() { # outputs of two programs: the difference is small beside the largest value
+    awk 'function size(x) { return x < 0 ? -x : x } NR == FNR { for (i = 1; i <= NF; i++) { first[FNR, i] = $i; if ($i + 0 == $i && size($i) > most) most = size($i) } next }
+        { for (i = 1; i <= NF; i++) if ($i + 0 == $i) { n++; if (size($i - first[FNR, i]) > 1e-2 * (1 + most)) bad = 1 } }
+        END { exit bad || n < 5 }' "$1" "$2"
+}
+build first c99 '' gcc -O2 && inputs "$data" && outputs first ''
+# half NAME: runs $runner, and $old, which lacks the instructions
+half() {
+    if outputs half "$runner" && near "$work/first.out" "$work/half.out"; then ok; else bad "half precision, $1"; fi
+    [ -n "$old" ] || return 0
+    outputs half "$old"
+    status=$?
+    if [ "$status" = 1 ] && grep -q 'error 8' "$work/log"; then ok; else bad "half precision on a machine without it, $1: status $status"; fi
+}
+if has qemu-x86_64; then old='qemu-x86_64 -cpu Nehalem'; else old=''; fi
+if grep -qw avx512_fp16 /proc/cpuinfo 2> /dev/null; then
+    runner=''
+    build half x86_avx512_fp16 --fast-f16 gcc -O2 -std=c99 -Wall -Wextra -Werror -pedantic && half 'x86, gcc'
+    if has clang; then build half x86_avx512_fp16 '--fast-f16 --threads 2' clang -O2 -mavx512fp16 -Wall -Wextra -Werror -pedantic && old='' && half 'x86, clang'; fi
+else
+    skip 'half precision on x86'
+fi
+runner=''
+if has qemu-x86_64; then runner='qemu-x86_64 -cpu Nehalem'; fi
+old=''
+build half c99+avx512_fp16 --fast-f16 gcc -O2 && half 'the portable code of two targets'
+if has $arm && has qemu-aarch64; then
+    runner='qemu-aarch64 -cpu max' old='qemu-aarch64 -cpu cortex-a53'
+    build half aarch64_fp16 --fast-f16 $arm -O2 -Wall -Wextra -Werror -pedantic && half aarch64
+else
+    skip 'half precision on aarch64'
+fi
+
 # ---- the same bits everywhere
 same() {
     model=$1 data=$2 what="--precise: $(basename "$(dirname "$1")")"

@@ -6,7 +6,11 @@
  *   for i: o_add[i] = x[i] + y[i]    interpreter: INT_MIN    C: INT_MIN    and not undefined
  */
 #include "codegen/codegen.h"
+#include "codegen/target_yaml.h"
 #include <check.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
 #include <dlfcn.h>
 #include <float.h>
 #include <math.h>
@@ -18,9 +22,13 @@
 enum { N = 256, EDGES = 16 };
 
 static const DType computing[] = {DT_FLOAT32, DT_FLOAT64, DT_INT8,  DT_UINT8,  DT_INT16, DT_UINT16,
-                                  DT_INT32,   DT_UINT32,  DT_INT64, DT_UINT64, DT_BOOL};
-enum { NCOMPUTING = sizeof computing / sizeof *computing };
-static bool usable(int t) { return dtype_valid(t) && dtype_info[t].cls != CLS_STR && dtype_info[t].cls != CLS_CPLX; }
+                                  DT_INT32,   DT_UINT32,  DT_INT64, DT_UINT64, DT_BOOL,  DT_HALF};
+enum { ALL_COMPUTING = sizeof computing / sizeof *computing };
+static int ncomputing; /* halves are among them or not */
+static bool usable(int t) {
+    return (dtype_valid(t) || (t == DT_HALF && ncomputing == ALL_COMPUTING)) && dtype_info[t].cls != CLS_STR &&
+           dtype_info[t].cls != CLS_CPLX;
+}
 
 typedef struct Note { /* what a buffer is stored from, for messages */
     const Buf *buf;
@@ -233,7 +241,7 @@ static Expr *tree_new(Tree *r, DType t, int depth) {
         DType to = t;
         do to = (DType)(1 + pick(DT_COUNT - 1));
         while (k == 1 ? to != t : !usable(to) || dtype_compute(to) != t);
-        return e_cast(a, to, tree(r, computing[pick(NCOMPUTING)], depth - 1));
+        return e_cast(a, to, tree(r, computing[pick(ncomputing)], depth - 1));
     }
     if (k == 3) {
         if (dtype_is_float(t)) return e_call1(a, exact[pick(5)], tree(r, t, depth - 1));
@@ -248,7 +256,7 @@ static Expr *tree_new(Tree *r, DType t, int depth) {
     }
     int b = pick(NBIN);
     bool compare = bins[b].op >= BIN_LT && bins[b].op <= BIN_NE;
-    DType of = t == DT_BOOL && compare ? computing[pick(NCOMPUTING)] : t;
+    DType of = t == DT_BOOL && compare ? computing[pick(ncomputing)] : t;
     bool order_of_bools = of == DT_BOOL && (bins[b].op == BIN_LT || bins[b].op == BIN_LE); /* compilers warn where one is constant */
     if (!bin_on(b, of) || (compare && t != DT_BOOL) || order_of_bools) return tree_new(r, t, depth);
     return e_bin(a, bins[b].op, tree(r, of, depth - 1), tree(r, of, depth - 1));
@@ -264,21 +272,21 @@ static Expr *tree(Tree *r, DType t, int depth) {
 }
 static void build_random(Case *t, int seed) {
     rnd_state = 0x9E3779B97F4A7C15ULL * (uint64_t)(seed + 1);
-    Func *f = nest(t, "tree", computing[seed % NCOMPUTING]);
+    Func *f = nest(t, "tree", computing[seed % ncomputing]);
     Tree r = {0};
     static const char *const name[] = {"x", "y", "r"};
     for (int i = 0; i < 3; i++) {
         DType dt;
         do dt = (DType)(1 + pick(DT_COUNT - 1));
         while (!usable(dt));
-        r.in[i] = vector(f, name[i], i == 0 ? computing[seed % NCOMPUTING] : dt, N);
+        r.in[i] = vector(f, name[i], i == 0 ? computing[seed % ncomputing] : dt, N);
     }
     for (int k = 0; k < 12; k++) {
         Loop l = loop(f, N);
-        DType of = pick(3) ? computing[seed % NCOMPUTING] : computing[pick(NCOMPUTING)];
+        DType of = pick(3) ? computing[seed % ncomputing] : computing[pick(ncomputing)];
         r.l = &l, r.pool.n = r.lets.n = 0;
         for (int n = pick(3); n > 0; n--) {
-            DType lt = pick(2) ? DT_INT64 : computing[pick(NCOMPUTING)];
+            DType lt = pick(2) ? DT_INT64 : computing[pick(ncomputing)];
             Expr *val = tree(&r, lt, 3);
             Var *v = var_new(f, arena_printf(t->a, "v%d", n), lt);
             s_append(t->a, l.body, s_let(t->a, v, val));
@@ -425,24 +433,25 @@ static int differences(Case *t, const Func *f, void (*fn)(void **), const char *
     return bad;
 }
 /* The file: helpers, each nest under its name, and behind `run_` a function that takes all buffers as one array. */
-static void print_all(Case *t, Text *file, bool vectors) {
+static void print_all(Case *t, Text *file, const EmitStyle *style) {
     HelperSet set = {0};
     text_puts(file, "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n");
+    if (style->target) text_printf(file, "#include <%s>\n", style->target->include);
     for (int i = 0; i < t->nests.n; i++) emit_helpers_of(t->nests.v[i], &set);
     emit_helpers(file, &set);
     for (int i = 0; i < t->nests.n; i++) {
         const Func *f = t->nests.v[i];
-        emit_func(file, f, &(EmitStyle){.vectors = vectors}, true, NULL);
+        emit_func(file, f, style, true, NULL);
         text_printf(file, "void run_%s(void **p);\nvoid run_%s(void **p) {\n    %s(", f->name, f->name, f->name);
         for (int k = 0; k < f->param.n; k++) text_printf(file, "%sp[%d]", k ? ", " : "", k);
         text_puts(file, ");\n}\n");
     }
 }
-static void compare_all(Case *t, const char *variant, bool vectors, const char *flags) {
+static void compare_all(Case *t, const char *variant, const EmitStyle *style, const char *flags) {
     char dir[] = "/tmp/quern_emit_XXXXXX";
     ck_assert_ptr_nonnull(mkdtemp(dir));
     Text file = {0};
-    print_all(t, &file, vectors);
+    print_all(t, &file, style);
     if (getenv("QN_FUZZ")) /* wild trees compare what types decide */
         flags = arena_printf(t->a, "%s -Wno-type-limits -Wno-tautological-compare -Wno-bool-compare -Wno-sign-compare", flags);
     const char *source = arena_printf(t->a, "%s/t.c", dir), *so = arena_printf(t->a, "%s/t.so", dir), *cc = getenv("CC");
@@ -465,14 +474,15 @@ static void compare_all(Case *t, const char *variant, bool vectors, const char *
     ck_assert_msg(bad == 0, "%d buffers differ; the C code is %s", bad, source);
     unlink(source), unlink(so), rmdir(dir);
 }
-static void build_all(Case *t, int trees) {
-    for (int i = 0; i < NCOMPUTING; i++) {
+static void build_all(Case *t, int trees, bool halves) {
+    ncomputing = halves ? ALL_COMPUTING : ALL_COMPUTING - 1;
+    for (int i = halves ? ncomputing - 1 : 0; i < ncomputing; i++) {
         build_operators(t, computing[i]);
         build_literals(t, computing[i]);
         build_casts(t, computing[i]);
         if (computing[i] != DT_BOOL) build_calls(t, computing[i]);
     }
-    for (int dt = 1; dt < DT_COUNT; dt++) {
+    for (int dt = halves ? DT_HALF : 1; dt < DT_COUNT; dt++) {
         if (!usable(dt)) continue;
         build_reductions(t, (DType)dt);
         if (dtype_compute((DType)dt) != (DType)dt) build_storage(t, (DType)dt);
@@ -488,24 +498,43 @@ static int trees(void) { return getenv("QN_FUZZ") ? atoi(getenv("QN_FUZZ")) : 11
 START_TEST(test_plain) {
     Case t;
     case_open(&t);
-    build_all(&t, trees());
-    compare_all(&t, "plain", false, "-O1");
+    build_all(&t, trees(), false);
+    compare_all(&t, "plain", &(EmitStyle){0}, "-O1");
     arena_free(t.a);
 }
 END_TEST
 START_TEST(test_vectors) {
     Case t;
     case_open(&t);
-    build_all(&t, trees());
-    compare_all(&t, "vectors", true, "-O1 -Wno-psabi");
+    build_all(&t, trees(), false);
+    compare_all(&t, "vectors", &(EmitStyle){.vectors = true}, "-O1 -Wno-psabi");
     arena_free(t.a);
 }
 END_TEST
 START_TEST(test_nothing_undefined) {
     Case t;
     case_open(&t);
-    build_all(&t, trees());
-    compare_all(&t, "undefined", false, "-O0 -fsanitize=undefined,float-cast-overflow -fsanitize-undefined-trap-on-error");
+    build_all(&t, trees(), false);
+    compare_all(&t, "undefined", &(EmitStyle){0}, "-O0 -fsanitize=undefined,float-cast-overflow -fsanitize-undefined-trap-on-error");
+    arena_free(t.a);
+}
+END_TEST
+/* Half precision, each operation rounded, on machines that have it. */
+START_TEST(test_halves) {
+    Case t;
+    case_open(&t);
+    const Target *target = target_load(&t.c, "x86_avx512_fp16");
+    ck_assert_ptr_nonnull(target);
+    build_all(&t, trees(), true);
+#if defined(__x86_64__) && defined(__GNUC__)
+    unsigned a, b, c, d;
+    bool has = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 23 & 1);
+    const char *cc = getenv("CC"), *flags = cc && strstr(cc, "clang") ? "-O1 -ffp-contract=off -mavx512fp16" : "-O1 -ffp-contract=off";
+    EmitStyle style = {.attribute = target->attribute, .target = target};
+    if (has) compare_all(&t, "halves", &style, flags);
+    style.vectors = true;
+    if (has) compare_all(&t, "vectors of halves", &style, flags);
+#endif
     arena_free(t.a);
 }
 END_TEST
@@ -517,6 +546,7 @@ Suite *emit_diff_suite(void) {
     tcase_add_test(c, test_plain);
     tcase_add_test(c, test_vectors);
     tcase_add_test(c, test_nothing_undefined);
+    tcase_add_test(c, test_halves);
     suite_add_tcase(s, c);
     return s;
 }
