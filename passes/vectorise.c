@@ -9,7 +9,7 @@
 #include "vectorise.h"
 #include <string.h>
 
-enum { HEAVY = 24, LIGHT = 8, LARGE = 400, SUMS = 8 };
+enum { HEAVY = 24, LIGHT = 8, LARGE = 400, SUMS = 8, JAM_WEIGHT = 16 };
 
 typedef struct Vectorise {
     Func *f;
@@ -28,10 +28,14 @@ typedef struct Renew {
     Buf **sum;
     Expr *sum_at;
     int nred, at_red;
+    Buf **many; /* by id: places of the body's that have lanes of several vectors now; NULL: none has */
+    Expr *many_at;
 } Renew;
 static Expr *renew_one(void *user, Expr *e) {
     Renew *r = user;
     if (e->k == E_VAR && e->u.v->id < r->nvar && r->var[e->u.v->id]) return r->var[e->u.v->id];
+    if (e->k == E_LOAD && r->many && e->u.ld.buf->id < r->nbuf && r->many[e->u.ld.buf->id])
+        return e_load(r->a, r->many[e->u.ld.buf->id], &r->many_at);
     if (e->k == E_LOAD && e->u.ld.buf->id < r->nbuf && r->buf[e->u.ld.buf->id]) return e_load(r->a, r->buf[e->u.ld.buf->id], e->u.ld.idx);
     return e;
 }
@@ -51,6 +55,11 @@ static void renew_stmt(Renew *r, Stmt *s) {
         for (int i = 0; i < b->rank; i++) s->u.st.idx[i] = renew_expr(r, s->u.st.idx[i]);
         s->u.st.val = renew_expr(r, s->u.st.val);
         if (own) s->u.st.buf = own;
+        if (r->many && b->id < r->nbuf && r->many[b->id]) {
+            s->u.st.buf = r->many[b->id];
+            s->u.st.idx = NEW_ARRAY(r->a, Expr *, 1);
+            s->u.st.idx[0] = r->many_at;
+        }
         if (r->at_red < r->nred && r->red[r->at_red]->u.st.buf == b && s->u.st.red != RED_NONE) {
             s->u.st.buf = r->sum[r->at_red++];
             s->u.st.idx = NEW_ARRAY(r->a, Expr *, 1);
@@ -134,12 +143,73 @@ static void put_rest(Vectorise *x, Stmt *block, const Stmt *loop, Expr *from) {
     s_append(x->a, at, s);
     put_body(x, s->u.loop.body, loop, e_var(x->a, v), 0, NULL, NULL, NULL);
 }
+static Buf *new_buf(Vectorise *x, Stmt *block, const char *name, DType t, int64_t n, MemSpace space) {
+    Buf *b = buf_new(x->f, arena_printf(x->a, "%s_%d", name, x->f->nbuf), t, 1, &n, space);
+    s_append(x->a, block, s_alloc(x->a, b));
+    return b;
+}
+/* A loop around reductions whose sums are places of its body: several vectors of them take each step of a reduction together, so that
+ * whole lines are read and the additions need not wait for each other.
+ *
+ *   vec l: {a[]; a = 0; for r: a += x[r,l]; y[l] = a}  --->  a[4*L]; unroll u: vec l: a[u*L+l] = 0;  for r: unroll u: vec l: … */
+static bool can_jam(const Stmt *loop) {
+    const Stmt *body = loop->u.loop.body;
+    int loops = 0;
+    for (int i = 0; i < body->u.block.n; i++) {
+        const Stmt *s = body->u.block.v[i];
+        if (s->k == S_STORE || (s->k == S_ALLOC && s->u.alloc->rank == 0)) continue;
+        if (s->k != S_FOR || vec_uses(s->u.loop.lo, loop->u.loop.v) || vec_uses(s->u.loop.hi, loop->u.loop.v)) return false;
+        for (int k = 0; k < s->u.loop.body->u.block.n; k++)
+            if (s->u.loop.body->u.block.v[k]->k != S_STORE && s->u.loop.body->u.block.v[k]->k != S_LET) return false;
+        loops++;
+    }
+    return loops > 0;
+}
+static void put_jammed(Vectorise *x, Stmt *block, const Stmt *loop, int64_t lo, int64_t count, int64_t unroll, int64_t lanes) {
+    Arena *a = x->a;
+    const char *name = loop->u.loop.v->name;
+    const Stmt *body = loop->u.loop.body;
+    Stmt *in = block;
+    Expr *o = open_loop(x, &in, name, "o", constant(x, count), LOOP_SEQ);
+    Buf **many = NEW_ARRAY(x->tmp, Buf *, x->f->nbuf + 1);
+    int nbuf = x->f->nbuf;
+    for (int i = 0; i < body->u.block.n; i++) {
+        const Buf *b = body->u.block.v[i]->k == S_ALLOC ? body->u.block.v[i]->u.alloc : NULL;
+        if (b) many[b->id] = new_buf(x, in, b->name, b->dt, unroll * lanes, MEM_REG), many[b->id]->written = b->written;
+    }
+    for (int i = 0; i < body->u.block.n; i++) {
+        const Stmt *s = body->u.block.v[i];
+        Stmt *at = in;
+        if (s->k == S_ALLOC) continue;
+        Renew r = {.f = x->f, .a = a, .nvar = x->f->nvar, .nbuf = nbuf, .many = many};
+        r.var = NEW_ARRAY(x->tmp, Expr *, r.nvar + 1), r.buf = NEW_ARRAY(x->tmp, Buf *, r.nbuf + 1);
+        if (s->k == S_FOR) {
+            Var *v = var_new(x->f, s->u.loop.v->name, DT_INT64);
+            Stmt *k = s_for(a, v, s->u.loop.lo, s->u.loop.hi);
+            s_append(a, at, k);
+            at = k->u.loop.body, r.var[s->u.loop.v->id] = e_var(a, v);
+        }
+        Expr *u = open_loop(x, &at, name, "u", constant(x, unroll), LOOP_UNROLL),
+             *l = open_loop(x, &at, name, "l", constant(x, lanes), LOOP_VEC);
+        r.many_at = e_add(a, e_mul(a, u, constant(x, lanes)), l);
+        r.var[loop->u.loop.v->id] = e_add(a, e_add(a, constant(x, lo), e_mul(a, o, constant(x, unroll * lanes))), r.many_at);
+        Stmt *copy = s_copy(a, s->k == S_FOR ? s->u.loop.body : s);
+        renew_stmt(&r, copy);
+        if (copy->k != S_BLOCK) s_append(a, at, copy);
+        for (int k = 0; copy->k == S_BLOCK && k < copy->u.block.n; k++) s_append(a, at, copy->u.block.v[k]);
+    }
+}
 static void map_constant(Vectorise *x, Stmt *block, const Stmt *loop, const LoopShape *s, int64_t lo, int64_t n) {
     int64_t lanes = min_i64(most_lanes(x, s), floor_pow2(n)), least = least_lanes(s), at = 0;
     int64_t unroll = !s->inner || s->weight > HEAVY ? 1 : s->weight > LIGHT ? 2 : 4;
-    int64_t blocks = n / (lanes * unroll);
+    if (!s->inner && s->weight <= JAM_WEIGHT && n >= 2 * lanes && can_jam(loop)) {
+        int64_t most = min_i64(floor_pow2(n / lanes), 4), part = n / (lanes * most);
+        put_jammed(x, block, loop, lo, part, most, lanes);
+        at = part * most * lanes;
+    }
+    int64_t blocks = at ? 0 : n / (lanes * unroll);
     if (blocks) put_vectors(x, block, loop, constant(x, lo), constant(x, blocks), unroll, lanes), at = blocks * lanes * unroll;
-    if (n - at >= lanes && unroll > 1) {
+    if (n - at >= lanes && (unroll > 1 || at)) {
         int64_t more = (n - at) / lanes;
         put_vectors(x, block, loop, constant(x, lo + at), constant(x, more), 1, lanes);
         at += more * lanes;
@@ -181,11 +251,6 @@ static Expr *neutral(Arena *a, RedOp r, DType t) {
     case RED_MIN: return e_upper_bound(a, t);
     default: return e_lit(a, t, 0);
     }
-}
-static Buf *new_buf(Vectorise *x, Stmt *block, const char *name, DType t, int64_t n, MemSpace space) {
-    Buf *b = buf_new(x->f, arena_printf(x->a, "%s_%d", name, x->f->nbuf), t, 1, &n, space);
-    s_append(x->a, block, s_alloc(x->a, b));
-    return b;
 }
 static Expr *get(Vectorise *x, Buf *b, Expr *at) { return e_load(x->a, b, &at); }
 static void put(Vectorise *x, Stmt *block, Buf *b, Expr *at, Expr *val, RedOp red) {
