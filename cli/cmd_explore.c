@@ -308,7 +308,7 @@ static int whole(Ctx *c, Options *o, const Target *t, ExploreLayers *layers) {
     SearchSpec spec;
     ModelRun r = {.options = o, .layers = layers, .target = t, .spec = &spec};
     if (!spec_of(c, o, &spec)) return EXIT_REFUSED;
-    if (!o->x.evals) spec.evals = 1200000;
+    if (!o->x.evals) spec.evals = 1600000;
     if (o->x.sweep) return explore_sweep(c, o, &r);
     if (!explore_model(c, &r)) return EXIT_REFUSED;
     if (o->x.save && !explore_save(c, o->x.save, &r)) return EXIT_REFUSED;

@@ -55,6 +55,7 @@ static const char *key_of(Ctx *c, const Problem *p, const Target *t, const Searc
     text_printf(&k, "\n%d %d %lld %.17g %llu", (int)s->objective, (int)s->counting, s->seconds > 0 ? 0LL : (long long)s->evals, s->seconds,
                 (unsigned long long)s->seed);
     if (s->seconds > 0) text_printf(&k, " %d", s->threads);
+    if (s->energy_weight > 0) text_printf(&k, " weights %.17g %.17g", s->energy_weight, s->cycles_weight);
     const char *r = arena_strndup(c->a, k.s, k.n);
     text_free(&k);
     return r;
@@ -77,7 +78,7 @@ static bool recall(Ctx *c, const char *text, const Problem *p, const Target *t, 
                             .cached = true,
                             .evals = json_integer_value(json_object_get(j, "evals")),
                             .seconds = json_number_value(json_object_get(j, "seconds")),
-                            .value = objective_value(s->objective, &n),
+                            .value = spec_value(s, &n),
                             .lower_bound = json_number_value(json_object_get(j, "lower_bound")),
                             .seed = s->seed};
     }

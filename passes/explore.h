@@ -49,6 +49,7 @@ int rules_faults(const MapRules *r, const Mapping *m); /* how many of them the m
 
 typedef struct SearchSpec {
     Objective objective;
+    double energy_weight, cycles_weight; /* not 0: their weighted sum is the objective instead */
     Counting counting;
     const Dataflow *flow;  /* NULL: any mapping */
     const MapRules *rules; /* NULL: none */
@@ -102,6 +103,7 @@ int64_t fuse_next_strips(const FusedStack *s); /* the next larger number of stri
 bool fuse_map(FusedStack *s, const Target *t, const SearchSpec *spec);
 
 double objective_value(Objective o, const MappingCounts *n);
+double spec_value(const SearchSpec *s, const MappingCounts *n);
 /* Nothing in the space is below it: the work over all units, each word moved once. */
 double objective_floor(const Problem *p, const Target *t, Objective o);
 #endif

@@ -120,7 +120,7 @@ static void leaf(Walk *w) {
     if (out_of_budget(w)) return;
     point_mapping(w->s, &w->now, w->scratch);
     mapping_counts_floor(w->scratch, w->s->spec->counting, &n);
-    if (objective_value(w->s->spec->objective, &n) < w->value) next_level(w, 0);
+    if (spec_value(w->s->spec, &n) < w->value) next_level(w, 0);
 }
 /* What the levels keep, where they are free to: on entry nothing of that. */
 static void keeps(Walk *w, int level, int tensor) {

@@ -44,6 +44,7 @@ void point_mapping(const Space *s, const Point *x, Mapping *scratch); /* scratch
 double point_illegal(const Space *s, const Point *x);                 /* 0: capacities and fan-outs are kept to */
 double point_value(const Space *s, const Point *x, Mapping *scratch);
 double search_now(void);
+double spec_floor(const SearchSpec *s, const Problem *p, const Target *t);
 
 /* ---- one chain (explore_chain.c) */
 typedef struct Chain { /* what became of it */
@@ -64,7 +65,7 @@ typedef struct ChainSpec {
 } ChainSpec;
 void chain_run(const Space *s, const ChainSpec *c, Chain *out);
 uint32_t space_random(uint64_t *state, uint32_t n); /* less than n > 0 */
-enum { MAX_VARIANTS = 20 };
+enum { MAX_VARIANTS = 40 };
 int pad_variants(const Space *s, int64_t (*extent)[QN_MAX_DIMS]);
 void space_pad(const Space *base, const int64_t *extent, Space *out, Problem *padded);
 bool pad_possible(const Space *s, const Point *x);

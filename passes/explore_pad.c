@@ -9,7 +9,7 @@
 enum { MAX_PADS = 4 };
 static int add_pad(int64_t extent, int64_t unit, int64_t *out, int n) {
     int64_t p = ceil_div(extent, unit) * unit;
-    if (unit < 2 || p == extent || (p - extent) * 8 > extent || n == MAX_PADS) return n;
+    if (unit < 2 || p == extent || (p - extent) * 5 > extent || n == MAX_PADS) return n;
     for (int i = 0; i < n; i++)
         if (out[i] == p) return n;
     out[n] = p;
@@ -21,10 +21,10 @@ static bool splits_well(int64_t extent) { /* at least four factors, 2 and 3 alon
         for (; extent % f == 0; extent /= f) n++;
     return extent == 1 && n >= 4;
 }
-/* Extents a little larger, up to an eighth, that divide by the sides of the array or by small powers of two. */
+/* Extents a little larger, up to a fifth, that divide by the sides of the array or by small powers of two. */
 static int pads_of(const Target *t, int64_t extent, int64_t *out) {
     int n = 0;
-    if (extent < 13 || splits_well(extent)) return 0; /* small ones waste too much */
+    if (extent < 5 || splits_well(extent)) return 0; /* small ones waste too much */
     for (int l = 0; l < t->nlevel; l++) n = add_pad(extent, t->level[l].fan_x, out, n), n = add_pad(extent, t->level[l].fan_y, out, n);
     for (int64_t unit = 4; unit <= 16; unit *= 2) n = add_pad(extent, unit, out, n);
     return n;
@@ -99,5 +99,5 @@ double pad_value(const Space *s, const Point *x, Mapping *m) {
     pad_mapping(s, x, m);
     if (!mapping_legal(m) || (s->spec->flow && !dataflow_allows(s->spec->flow, m))) return 2 * NOT_LEGAL;
     mapping_counts_as(m, s->spec->counting, &n);
-    return objective_value(s->spec->objective, &n);
+    return spec_value(s->spec, &n);
 }

@@ -40,7 +40,7 @@ typedef struct Crew {
     Chain archive[ARCHIVE];
     bool joined; /* they are among the elite */
     Chain best;
-    int variants, fresh; /* extents to search with; how many chains started from nothing */
+    int variants, fresh, rounded; /* extents to search with; how many chains started from nothing, and with others than [0] */
     int64_t variant[MAX_VARIANTS][QN_MAX_DIMS];
     uint64_t random;
     int64_t length, evals;
@@ -107,7 +107,8 @@ static void plan_round(Crew *c, bool first) {
         *j = (Job){.length = c->length, .toggles = true};
         j->seed = ((uint64_t)space_random(&c->random, 1u << 31) << 32 | space_random(&c->random, 1u << 31)) | 1;
         if (first || i % 4 == 3) {
-            const int64_t *extent = c->variant[c->fresh % c->variants];
+            const int64_t *extent = c->variant[0]; /* in turn: as they are, two of those rounded up, or one that was good before */
+            if (c->fresh % 3 && c->variants > 1) extent = c->variant[1 + c->rounded++ % (c->variants - 1)];
             if (!first && c->fresh % 2) extent = pick(c)->extent;
             memcpy(j->extent, extent, sizeof j->extent);
             j->hot = c->fresh % 2 ? 0.3 : 1, j->toggles = c->fresh / 2 % 2 != 0;
@@ -230,7 +231,7 @@ static void start_from(const Space *s, const Mapping *start, double *value, Mapp
         (s->spec->rules && rules_faults(s->spec->rules, start)))
         return;
     mapping_counts_as(start, s->spec->counting, &n);
-    double v = objective_value(s->spec->objective, &n);
+    double v = spec_value(s->spec, &n);
     if (v < *value) *value = v, *out = *start;
 }
 static void best_mapping(const Space *s, const Chain *x, Mapping *best) {
@@ -249,7 +250,7 @@ bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, M
     double begin = search_now(), deadline = spec->seconds > 0 ? begin + spec->seconds : 0;
     space_init(s, p, t, spec);
     bool small = !spec->fix_outer && space_size(s) <= walkable;
-    *r = (SearchResult){.seed = spec->seed, .lower_bound = objective_floor(p, t, spec->objective)};
+    *r = (SearchResult){.seed = spec->seed, .lower_bound = spec_floor(spec, p, t)};
     memset(best, 0, sizeof *best);
     *c = (Crew){.s = s,
                 .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -263,7 +264,11 @@ bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, M
                                 spec->seconds > 0 ? begin + 0.75 * spec->seconds : 0, &c->best.best, &c->best.value, &used);
         c->evals += used;
     }
-    if (!r->optimal) anneal(c, spec->evals - c->evals, true, deadline);
+    if (r->optimal) { /* in whole factors; do extents that are rounded up allow for more? */
+        double whole = c->best.value;
+        if (pad_variants(s, c->variant) > 1) anneal(c, spec->seconds > 0 ? 300000 : min_i64(300000, spec->evals - c->evals), true, 0);
+        r->optimal = c->best.value >= whole;
+    } else anneal(c, spec->evals - c->evals, true, deadline);
     r->evals = c->evals;
     r->value = c->best.value, r->found = r->value < NOT_LEGAL;
     if (r->found) best_mapping(s, &c->best, best);

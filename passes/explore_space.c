@@ -11,6 +11,14 @@ double objective_value(Objective o, const MappingCounts *n) {
     double cycles = (double)n->cycles;
     return o == OBJ_ENERGY ? n->energy : o == OBJ_DELAY ? cycles : n->energy * cycles;
 }
+static double weighed(const SearchSpec *s, double energy, double cycles) { return s->energy_weight * energy + s->cycles_weight * cycles; }
+double spec_value(const SearchSpec *s, const MappingCounts *n) {
+    return s->energy_weight > 0 ? weighed(s, n->energy, (double)n->cycles) : objective_value(s->objective, n);
+}
+double spec_floor(const SearchSpec *s, const Problem *p, const Target *t) {
+    if (s->energy_weight == 0) return objective_floor(p, t, s->objective);
+    return weighed(s, objective_floor(p, t, OBJ_ENERGY), objective_floor(p, t, OBJ_DELAY));
+}
 double objective_floor(const Problem *p, const Target *t, Objective o) {
     double energy, cycles;
     price_floor(p, t, &energy, &cycles);
@@ -96,5 +104,5 @@ double point_value(const Space *s, const Point *x, Mapping *m) {
     if (faults) return NOT_LEGAL * (1 + 0.01 * min_i64(faults, 50));
     mapping_counts_as(m, s->spec->counting, &n);
     n.energy *= s->scale;
-    return objective_value(s->spec->objective, &n);
+    return spec_value(s->spec, &n);
 }
