@@ -89,6 +89,7 @@ static void find_rows(Rows *w, Stmt *s) {
     case S_CALL:
         for (int i = 0; i < s->u.call.nbuf; i++) w->ok &= s->u.call.buf[i] != w->map;
         break;
+    case S_ALLOC: w->ok &= s->u.alloc->space == MEM_REG; break; /* sums in memory are for all rows */
     default: break;
     }
 }
@@ -103,7 +104,7 @@ static Rows rows_of(Arena *tmp, Stmt *body, const Buf *map) {
 static bool plain(const Kernel *k) {
     if (k->loop || k->loop_end || k->guard.n) return false;
     for (int i = 0; i < k->arg.n; i++)
-        if (!k->arg.v[i]) return false; /* sums in memory are for all rows */
+        if (!k->arg.v[i]) return false;
     for (int i = 0; i < k->nodes.n; i++)
         if (node_dynamic(k->nodes.v[i])) return false;
     return true;

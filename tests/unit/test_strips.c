@@ -9,11 +9,11 @@
 #include <string.h>
 
 enum { CACHE = 160 << 10 };
-static Program *compile(Ctx *c, const char *text, bool strips, int threads) {
+static Program *compile(Ctx *c, const char *text, const char *target, int64_t cache, bool strips, int threads) {
     Graph *g = graph_parse(c, "test", text);
-    Target *t = target_load(c, "x86_avx512");
+    Target *t = target_load(c, target);
     const int l2 = target_level(t, "L2");
-    t->level[l2].words = (int64_t)CACHE * 8 / t->level[l2].word_bits;
+    t->level[l2].words = cache * 8 / t->level[l2].word_bits;
     PassOptions o = {.verify = true, .target = t, .any_weights = true, .threads = threads, .list = strips ? NULL : "-strips"};
     Program *p = g ? passes_run(c, g, &o) : NULL;
     if (!p) diag_print_all(c->d, false);
@@ -41,18 +41,18 @@ static int joined(const Program *p) {
     return n;
 }
 /* The pass joins `kernels` kernels into `chains`, and what is computed stays the same bits. */
-static void check(const char *text, int chains, int kernels) {
+static void check_for(const char *target, int64_t cache, const char *text, int chains, int kernels) {
     Arena *a = arena_new();
     Diags d = {.a = a};
     Ctx c = {a, &d};
     float *want[4], *got[4];
     int64_t n[4], m[4];
     ops_init();
-    const Program *plain = compile(&c, text, false, 1);
+    const Program *plain = compile(&c, text, target, cache, false, 1);
     run(&c, plain, want, n);
     ck_assert_int_eq(joined(plain), 0);
     for (int threads = 1; threads <= 3; threads++) {
-        const Program *p = compile(&c, text, true, threads);
+        const Program *p = compile(&c, text, target, cache, true, threads);
         run(&c, p, got, m);
         for (int i = 0; i < p->g->out.n; i++) {
             ck_assert(m[i] == n[i]);
@@ -65,6 +65,8 @@ static void check(const char *text, int chains, int kernels) {
     }
     arena_free(a);
 }
+
+static void check(const char *text, int chains, int kernels) { check_for("x86_avx512", CACHE, text, chains, kernels); }
 
 #define HEAD "graph g(x: float32[1,16,40,24]) -> (y)\n"
 /* Expansion, depthwise with a stride, projection with what is added to it. */
@@ -101,7 +103,12 @@ START_TEST(test_windows) { /* strides, dilations, uneven padding, windows that a
     }
 }
 END_TEST
+/* A projection so deep that its sums wait in memory for the next chunk of weights: loops over them are not loops over rows. */
+static const char deep[] =
+    "graph g(x: float32[1,576,14,14]) -> (y)\n  v: float32[576,1,3,3] = rand(3)\n  u: float32[96,576,1,1] = rand(4)\n"
+    "  d: float32[1,576,14,14] = Conv(x, v) {group=576, pads=[1,1,1,1]}\n  y: float32[1,96,14,14] = Conv(d, u)\n";
 START_TEST(test_left_alone) {
+    check_for("x86_avx2", 256 << 10, deep, 0, 0);
     /* two readers; an output of the model; a map that stays near */
     check(HEAD "  w: float32[48,16,1,1] = rand(1)\n  v: float32[48,1,3,3] = rand(3)\n  c: float32[1,48,40,24] = Conv(x, w)\n"
                "  d: float32[1,48,40,24] = Conv(c, v) {group=48, pads=[1,1,1,1]}\n  y: float32[1,48,40,24] = Mul(d, c)\n",
