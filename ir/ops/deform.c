@@ -26,40 +26,47 @@ bool infer_deform_conv(Infer *x) {
     for (int i = 0; k->kind != ATTR_NONE && i < 2; i++)
         if (k->n != 2 || k->is[i] != w->dim[2 + i]) return infer_error(x, "kernel_shape disagrees with the weight's shape");
     if (!window_infer(x, &attrs, 2, in->dim + 2, w->dim + 2, win)) return false;
-    int64_t taps = og * w->dim[2] * w->dim[3], dim[4] = {in->dim[0], w->dim[0], win[0].out, win[1].out};
+    int64_t taps = og * w->dim[2] * w->dim[3];
+    if ((in->ext && in->ext[1]) || w->ext)
+        return infer_error(x, "channels or weights have extents that are known at run time only; fix them with --dim");
+    Expr *dim[4] = {type_extent(x->g, in, 0), e_int(x->g->a, w->dim[0])};
+    for (int i = 0; i < 2; i++)
+        if (!(dim[2 + i] = window_extent(x, &attrs, i, &win[i], type_extent(x->g, in, 2 + i)))) return false;
     const struct {
         int input;
         int64_t channels;
     } per_tap[] = {{IN_OFFSET, 2 * taps}, {IN_MASK, taps}};
     for (int i = 0; i < 2; i++) {
         const Tensor *t = per_tap[i].input < x->n->nin ? x->n->in[per_tap[i].input] : NULL;
-        if (t && (t->type.rank != 4 || t->type.dim[0] != dim[0] || t->type.dim[1] != per_tap[i].channels || t->type.dim[2] != dim[2] ||
-                  t->type.dim[3] != dim[3]))
-            return infer_error(x, "input %d is expected to be %lld x %lld x %lld x %lld", per_tap[i].input, (long long)dim[0],
-                               (long long)per_tap[i].channels, (long long)dim[2], (long long)dim[3]);
+        Expr *want[4] = {dim[0], e_int(x->g->a, per_tap[i].channels), dim[2], dim[3]};
+        bool fits = !t || t->type.rank == 4;
+        for (int d = 0; t && fits && d < 4; d++) fits = infer_same_extent(x, type_extent(x->g, &t->type, d), want[d]);
+        if (!fits)
+            return infer_error(x, "input %d is expected to be %lld x %lld x %lld x %lld", per_tap[i].input, (long long)in->dim[0],
+                               (long long)per_tap[i].channels, (long long)win[0].out, (long long)win[1].out);
     }
     const Tensor *b = IN_B < x->n->nin ? x->n->in[IN_B] : NULL;
     if (b && (b->type.rank != 1 || b->type.dim[0] != w->dim[0]))
         return infer_error(x, "the bias is not a vector of %lld elements", (long long)w->dim[0]);
-    return infer_out(x, 0, in->dt, 4, dim);
+    return infer_extents(x, 0, in->dt, 4, dim);
 }
 
 /* Along one axis: the pixel before the position, and the weights of it and of the next one (0 outside). */
 typedef struct Side {
     Expr *i[2], *k[2];
 } Side;
-static Side side_of(Lower *L, Expr *pos, int64_t extent) {
+static Side side_of(Lower *L, Expr *pos, Expr *extent) {
     Arena *a = L->a;
     Side s;
     Expr *low = lower_let(L, "low", e_call1(a, CALL_FLOOR, pos)), *part = lower_let(L, "part", e_sub(a, pos, low));
     /* far away positions are brought near before they become integers */
-    Expr *near = e_min(a, e_max(a, low, e_lit(a, low->t, -2)), e_lit(a, low->t, (double)extent + 1));
+    Expr *near = e_min(a, e_max(a, low, e_lit(a, low->t, -2)), e_cast(a, low->t, e_add(a, extent, e_int(a, 1))));
     Expr *at = lower_let(L, "at", e_cast(a, DT_INT64, near)), *none = e_lit(a, low->t, 0);
     for (int j = 0; j < 2; j++) {
         Expr *p = e_add(a, at, e_int(a, j));
-        Expr *inside = e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), p), e_lt(a, p, e_int(a, extent)));
+        Expr *inside = e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), p), e_lt(a, p, extent));
         s.k[j] = lower_let(L, "k", e_select(a, inside, j ? part : e_sub(a, e_lit(a, part->t, 1), part), none));
-        s.i[j] = lower_let(L, "p", e_max(a, e_int(a, 0), e_min(a, p, e_int(a, extent - 1))));
+        s.i[j] = lower_let(L, "p", e_max(a, e_int(a, 0), e_min(a, p, e_sub(a, extent, e_int(a, 1)))));
     }
     return s;
 }
@@ -94,7 +101,7 @@ bool lower_deform_conv(Lower *L, Node *n) {
          *two = e_mul(a, tap, e_int(a, 2));
     Expr *y = position(L, n, &win[0], e, r, (Expr *[]){vn, two, e, f}),
          *x = position(L, n, &win[1], f, s, (Expr *[]){vn, e_add(a, two, e_int(a, 1)), e, f});
-    Side sy = side_of(L, y, in->dim[2]), sx = side_of(L, x, in->dim[3]);
+    Side sy = side_of(L, y, lower_dim(L, in, 2)), sx = side_of(L, x, lower_dim(L, in, 3));
     Expr *mask = n->nin > IN_MASK && n->in[IN_MASK] ? lower_let(L, "mask", lower_load(L, n, IN_MASK, (Expr *[]){vn, tap, e, f})) : NULL;
     Expr *c = e_add(a, e_mul(a, vo, e_int(a, co)), lower_loop(L, "c", co));
     Expr *v = sample(L, n, vn, c, &sy, &sx);

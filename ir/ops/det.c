@@ -3,13 +3,17 @@
  *
  *   copy m;  det = 1;  for k:  swap rows k and pivot (det = -det);  det *= m[k,k];  for i > k: m[i] -= m[i,k]/m[k,k] * m[k]
  */
-#include "../ops.h"
+#include "../extent.h"
 
 bool infer_det(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     if (t->rank < 2 || t->dim[t->rank - 1] != t->dim[t->rank - 2])
         return infer_error(x, "the last two axes are expected to be a square matrix");
-    return infer_out(x, 0, t->dt, t->rank - 2, t->dim);
+    Expr *e[QN_MAX_RANK];
+    if (t->ext && (t->ext[t->rank - 1] || t->ext[t->rank - 2]))
+        return infer_error(x, "the size of the matrices is known at run time only; fix it with --dim");
+    type_extents(x->g, t, e);
+    return infer_extents(x, 0, t->dt, t->rank - 2, e);
 }
 int64_t macs_det(const Node *n) {
     const Type *t = &n->in[0]->type;

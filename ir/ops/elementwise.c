@@ -105,7 +105,14 @@ bool infer_bit_cast(Infer *x) {
     return infer_as(x, (DType)to);
 }
 bool lower_bit_cast(Lower *L, Node *n) {
-    Expr *bytes = e_int(L->a, tensor_bytes(n->in[0]));
+    const Type *t = &n->in[0]->type;
+    Arena *a = L->a;
+    Expr *bytes = e_int(a, tensor_bytes(n->in[0]));
+    if (t->ext) {
+        Expr *bits = e_int(a, dtype_info[t->dt].bits);
+        for (int i = 0; i < t->rank; i++) bits = e_mul(a, bits, lower_dim(L, t, i));
+        bytes = e_div(a, e_add(a, bits, e_int(a, 7)), e_int(a, 8));
+    }
     lower_call(L, "qn_copy_bytes", 1, &bytes, 2, (Buf *[]){lower_tensor(L, n->in[0]), lower_tensor(L, n->out[0])}, 2);
     return true;
 }

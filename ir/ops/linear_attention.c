@@ -5,6 +5,7 @@
  *   for each head, t:  S *= exp(g[t]);  d = b[t]*(v[t] - S'k[t]);  S += k[t] d';  y[t] = scale * q[t]'S
  */
 #include "rewrite.h"
+#include "../extent.h"
 #include <math.h>
 #include <string.h>
 
@@ -21,11 +22,12 @@ static const struct Rule *rule_of(const Node *n) {
 }
 static const Type *optional_type(const Node *n, int i) { return i < n->nin && n->in[i] ? &n->in[i]->type : NULL; }
 
-static bool is_shape(const Type *t, int rank, const int64_t *dim) {
+static bool is_shape(Infer *x, const Type *t, int rank, Expr *const *dim) {
     bool ok = t->rank == rank;
-    for (int i = 0; ok && i < rank; i++) ok = t->dim[i] == dim[i];
+    for (int i = 0; ok && i < rank; i++) ok = infer_same_extent(x, type_extent(x->g, t, i), dim[i]);
     return ok;
 }
+static bool width_known(const Type *t) { return !t->ext || !t->ext[2]; }
 bool infer_linear_attention(Infer *x) {
     const Node *n = x->n;
     const Type *q = &n->in[IN_Q]->type, *k = &n->in[IN_K]->type, *v = &n->in[IN_V]->type;
@@ -38,19 +40,27 @@ bool infer_linear_attention(Infer *x) {
         return infer_error(x,
                            "%lld heads of queries and %lld of keys do not divide the operands, or the former is no multiple of the latter",
                            (long long)hq, (long long)hk);
-    int64_t batch = q->dim[0], length = q->dim[1], dk = k->dim[2] / hk, dv = v->dim[2] / hk;
-    if (q->dim[2] / hq != dk || k->dim[0] != batch || v->dim[0] != batch || k->dim[1] != length || v->dim[1] != length)
+    Arena *a = x->g->a;
+    Expr *batch = type_extent(x->g, q, 0), *length = type_extent(x->g, q, 1);
+    int64_t dk = k->dim[2] / hk, dv = v->dim[2] / hk;
+    if (!width_known(q) || !width_known(k) || !width_known(v))
+        return infer_error(x, "the sizes of heads are known at run time only; fix them with --dim");
+    if (q->dim[2] / hq != dk || !is_shape(x, k, 3, (Expr *[]){batch, length, e_int(a, k->dim[2])}) ||
+        !is_shape(x, v, 3, (Expr *[]){batch, length, e_int(a, v->dim[2])}))
         return infer_error(x, "the shapes of query, key and value do not fit together");
     const Type *past = optional_type(n, IN_PAST), *g = optional_type(n, IN_DECAY), *b = optional_type(n, IN_BETA);
-    int64_t state[4] = {batch, hk, dk, dv};
-    if (past && !is_shape(past, 4, state))
-        return infer_error(x, "past_state is expected to be %lld x %lld x %lld x %lld", (long long)batch, (long long)hk, (long long)dk,
+    Expr *heads = e_int(a, hk), *state[4] = {batch, heads, e_int(a, dk), e_int(a, dv)};
+    if (past && !is_shape(x, past, 4, state))
+        return infer_error(x, "past_state is expected to be %lld x %lld x %lld x %lld", (long long)q->dim[0], (long long)hk, (long long)dk,
                            (long long)dv);
-    if (rule->decay && (!g || !(is_shape(g, 3, (int64_t[]){batch, length, hk * dk}) || is_shape(g, 3, (int64_t[]){batch, length, hk}))))
+    int64_t per = g && g->rank == 3 && width_known(g) && g->dim[2] == hk ? hk : hk * dk;
+    if (rule->decay && (!g || !is_shape(x, g, 3, (Expr *[]){batch, length, e_int(a, per)})))
         return infer_error(x, "decay is expected, with one value a head or one an element of a key");
-    if (rule->delta && (!b || !(is_shape(b, 3, (int64_t[]){batch, length, hk}) || is_shape(b, 3, (int64_t[]){batch, length, 1}))))
+    int64_t betas = b && b->rank == 3 && width_known(b) && b->dim[2] == 1 ? 1 : hk;
+    if (rule->delta && (!b || !is_shape(x, b, 3, (Expr *[]){batch, length, e_int(a, betas)})))
         return infer_error(x, "beta is expected, with one value a head or one for all");
-    return infer_out(x, 0, q->dt, 3, (int64_t[]){batch, length, hq * dv}) && infer_out(x, 1, past ? past->dt : q->dt, 4, state);
+    if (!infer_extents(x, 0, q->dt, 3, (Expr *[]){batch, length, e_int(a, hq * dv)})) return false;
+    return n->nout < 2 || !n->out[1] || infer_extents(x, 1, past ? past->dt : q->dt, 4, state);
 }
 
 typedef struct State {
@@ -152,12 +162,12 @@ bool rewrite_causal_conv(Ctx *c, Graph *g, Node *n) {
     if (t->rank != 3 || w->rank != 3 || w->dim[1] != 1 || w->dim[0] != t->dim[1] || w->dim[2] < 1)
         return diag_error(c->d, n->loc, "input and weight are expected to be [batch, channels, length] and [channels, 1, kernel]");
     if (!silu && strcmp(act, "none") != 0) return diag_error(c->d, n->loc, "activation is '%s', expected none, silu or swish", act);
-    int64_t keep = w->dim[2] - 1, pads[2] = {0, 0}, axis = 2, start = t->dim[2], end = t->dim[2] + keep;
+    int64_t keep = w->dim[2] - 1, pads[2] = {0, 0}, axis = 2, start = keep ? -keep : INT64_MAX, end = INT64_MAX;
+    if (t->ext && t->ext[1]) return diag_error(c->d, n->loc, "the channels are known at run time only; fix them with --dim");
     Tensor *x = n->in[0], *wide = NULL;
+    Expr *none[] = {type_extent(g, t, 0), e_int(g->a, t->dim[1]), e_int(g->a, keep)};
     if (r_in(r, 3)) wide = r_op2(r, "Concat", n->in[3], x);
-    else if (r_out(r, 1))
-        wide = r_op2(r, "Concat",
-                     r_op2(r, "Expand", tensor_scalar(g, t->dt, 0), tensor_i64s(g, (int64_t[]){t->dim[0], t->dim[1], keep}, 3)), x);
+    else if (r_out(r, 1)) wide = r_op2(r, "Concat", r_op2(r, "Expand", tensor_scalar(g, t->dt, 0), extents_tensor(g, n, 3, none)), x);
     if (wide) r_set_i(wide, "axis", axis);
     if (!r_in(r, 3)) pads[0] = keep;
     Tensor *in = r_in(r, 3) ? wide : x;

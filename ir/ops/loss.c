@@ -4,7 +4,7 @@
  *
  *   for n, d:  t = target[n,d];  w = weight[t];  loss[n,d] = -x[n,t,d]*w;      mean: sum(loss) / sum(w)
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <string.h>
 
 enum { IGNORE, REDUCTION };
@@ -20,8 +20,9 @@ static bool check_loss(Infer *x) {
         return infer_error(x,
                            "scores and labels have ranks %d and %d; the labels are expected to have one axis less, the scores at least 2",
                            t->rank, l->rank);
+    if (t->ext && t->ext[1]) return infer_error(x, "the number of classes is known at run time only; fix it with --dim");
     for (int i = 0; i < l->rank; i++)
-        if (l->dim[i] != t->dim[i ? i + 1 : 0])
+        if (!infer_same_extent(x, type_extent(x->g, l, i), type_extent(x->g, t, i ? i + 1 : 0)))
             return infer_error(x, "axis %d of the labels has extent %lld; %lld is expected", i, (long long)l->dim[i],
                                (long long)t->dim[i ? i + 1 : 0]);
     const Tensor *w = x->n->nin > 2 ? x->n->in[2] : NULL;
@@ -32,7 +33,10 @@ static bool check_loss(Infer *x) {
 }
 bool infer_nll_loss(Infer *x) {
     const Type *l = &x->n->in[1]->type;
-    return check_loss(x) && infer_out(x, 0, x->n->in[0]->type.dt, none_of(x->n) ? l->rank : 0, l->dim);
+    Expr *e[QN_MAX_RANK];
+    if (!check_loss(x)) return false;
+    type_extents(x->g, l, e);
+    return infer_extents(x, 0, x->n->in[0]->type.dt, none_of(x->n) ? l->rank : 0, e);
 }
 bool lower_nll_loss(Lower *L, Node *n) {
     Arena *a = L->a;

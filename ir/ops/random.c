@@ -98,13 +98,17 @@ bool rewrite_multinomial(Ctx *c, Graph *g, Node *n) {
     int64_t samples = attr_i(n, attr_named(n, "sample_size"));
     DType dt;
     if (!wanted_type(c, n, DT_INT32, false, &dt)) return false;
-    if (t->rank != 2 || !type_known(t) || t->dim[1] < 1)
+    if (t->rank != 2 || !type_known(t) || t->dim[1] < 1 || (t->ext && t->ext[1]))
         return diag_error(c->d, n->loc, "scores of samples and at least one class are expected");
     if (samples < 1 || samples > INT32_MAX)
         return diag_error(c->d, n->loc, "sample_size is %lld; at least 1 is expected", (long long)samples);
     Tensor *axis = tensor_i64s(g, (int64_t[]){1}, -1), *last = tensor_i64s(g, (int64_t[]){2}, 1);
     Tensor *upto = r_op2(r, "CumSum", r_op1(r, "Softmax", r_cast(r, n->in[0], DT_FLOAT64)), axis);
-    Tensor *u = unit(r, 2, (int64_t[]){t->dim[0], samples}, NULL, DT_FLOAT64, false, attr_named(n, "seed"));
+    Type drawn;
+    type_set(&drawn, DT_FLOAT64, 2, (int64_t[]){t->dim[0], samples});
+    drawn.ext = NULL, drawn.cap = 0;
+    if (t->ext && t->ext[0]) drawn.ext = NEW_ARRAY(g->a, Expr *, 2), drawn.ext[0] = t->ext[0];
+    Tensor *u = unit(r, 2, drawn.dim, &drawn, DT_FLOAT64, false, attr_named(n, "seed"));
     Tensor *above =
         r_op2(r, "GreaterOrEqual", r_op2(r, "Unsqueeze", u, last), r_op2(r, "Unsqueeze", upto, tensor_i64s(g, (int64_t[]){1}, 1)));
     Tensor *count = r_op2(r, "ReduceSum", r_cast(r, above, DT_INT32), last);

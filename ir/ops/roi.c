@@ -207,23 +207,32 @@ static bool check_unpool_attrs(Infer *x) {
         if (p->is[i] < 0) return infer_error(x, "pads has %lld; at least 0 is expected", (long long)p->is[i]);
     return true;
 }
+/* The same of an extent that may be known at run time only. */
+static Expr *unpooled_extent(Graph *g, const Node *n, int i, Expr *in) {
+    const Attr *s = &n->attr[MU_STRIDES];
+    int64_t stride = s->n ? s->is[i] : 1, more = unpooled(n, i) - n->in[0]->type.dim[2 + i] * stride;
+    return extent_add(g, extent_mul(g, in, e_int(g->a, stride)), e_int(g->a, more));
+}
 bool infer_max_unpool(Infer *x) {
     const Type *t = &x->n->in[0]->type, *it = &x->n->in[1]->type;
     const int64_t *shape;
     int64_t dim[QN_MAX_RANK], n;
     if (!check_unpool_attrs(x)) return false;
-    if (it->rank != t->rank || memcmp(it->dim, t->dim, sizeof t->dim[0] * (size_t)t->rank) != 0)
-        return infer_error(x, "the indices are expected to have the shape of the input");
-    dim[0] = t->dim[0], dim[1] = t->dim[1];
+    bool same = it->rank == t->rank;
+    for (int i = 0; same && i < t->rank; i++) same = infer_same_extent(x, type_extent(x->g, it, i), type_extent(x->g, t, i));
+    if (!same) return infer_error(x, "the indices are expected to have the shape of the input");
+    Expr *e[QN_MAX_RANK];
+    type_extents(x->g, t, e);
     for (int i = 0; i < t->rank - 2; i++) {
         dim[2 + i] = unpooled(x->n, i);
         if (dim[2 + i] < 1) return infer_error(x, "spatial axis %d would have the extent %lld", i, (long long)dim[2 + i]);
+        e[2 + i] = unpooled_extent(x->g, x->n, i, e[2 + i]);
     }
     if (!infer_ints(x, 2, &shape, &n))
         return infer_declared(x, 0, t->dt, "output_shape") &&
                (x->n->out[0]->type.rank == t->rank || infer_error(x, "the output is declared with another rank"));
     if (n != 0 && n != t->rank) return infer_error(x, "output_shape has %lld entries; %d are expected", (long long)n, t->rank);
-    return infer_out(x, 0, t->dt, t->rank, n ? shape : dim);
+    return n ? infer_out(x, 0, t->dt, t->rank, shape) : infer_extents(x, 0, t->dt, t->rank, e);
 }
 bool lower_max_unpool(Lower *L, Node *n) {
     Arena *a = L->a;
@@ -231,19 +240,20 @@ bool lower_max_unpool(Lower *L, Node *n) {
     Buf *y = lower_tensor(L, n->out[0]);
     Expr *idx[QN_MAX_RANK], *at[QN_MAX_RANK], *ok = e_lit_i(a, DT_BOOL, 1);
     lower_loops(L, NULL, o, idx);
-    lower_put(L, y, idx, e_lit(a, dtype_compute(o->dt), 0), RED_NONE);
+    Expr *flat;
+    lower_put(L, y, lower_buffer_index(L, n->out[0], idx, &flat), e_lit(a, dtype_compute(o->dt), 0), RED_NONE);
     lower_ends(L, o->rank);
     lower_loops(L, NULL, t, idx);
     Expr *rest = lower_let(L, "flat", lower_load(L, n, 1, idx));
     for (int k = t->rank - 1; k >= 0; k--) {
-        Expr *d = e_int(a, k < 2 ? t->dim[k] : unpooled(n, k - 2));
+        Expr *d = k < 2 ? lower_dim(L, t, k) : lower_extent(L, unpooled_extent(L->g, n, k - 2, type_extent(L->g, t, k)));
         at[k] = k ? e_mod(a, rest, d) : rest;
         at[k] = lower_let(L, "at", at[k]);
         if (k) rest = lower_let(L, "rest", e_div(a, rest, d));
-        ok = e_bin(a, BIN_LAND, ok, e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at[k]), e_lt(a, at[k], e_int(a, o->dim[k]))));
+        ok = e_bin(a, BIN_LAND, ok, e_bin(a, BIN_LAND, e_le(a, e_int(a, 0), at[k]), e_lt(a, at[k], lower_dim(L, o, k))));
     }
     lower_if(L, ok);
-    lower_put(L, y, at, lower_load(L, n, 0, idx), RED_NONE);
+    lower_put(L, y, lower_buffer_index(L, n->out[0], at, &flat), lower_load(L, n, 0, idx), RED_NONE);
     lower_end(L);
     lower_ends(L, t->rank);
     return true;
