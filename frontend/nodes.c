@@ -103,6 +103,7 @@ Tensor *output_declare(Importer *im, Scope *sc, const char *name) {
     if (p) type_import(im, p, arena_printf(im->tmp, "value '%s'", name), NULL, &ty);
     Tensor *t = tensor_new(im->g, sc->depth ? name_unique(im, sc->prefix, name) : arena_strdup(im->c->a, name), DT_NONE, -1, NULL);
     t->type = ty;
+    dims_bind_output(im, t->name, &t->type);
     map_set(sc->value, name, t);
     return t;
 }

@@ -49,19 +49,18 @@ void dims_check_used(Importer *im) {
         if (b->used) continue;
         Text t = {0};
         put_free_dims(&t, im->g);
-        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no input or output has such a dimension; still free: %s", b->name,
+        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no tensor has such a dimension; still free: %s", b->name,
                    (long long)b->value, t.s);
         text_free(&t);
     }
 }
-/* --dim for an output: what its extents, which values may decide, are bounded by. */
+/* --dim for what a node computes: what its extents, which values may decide, are bounded by. Of a tensor whose rank is not declared they
+ * wait in the type, whose rank stays unknown. */
 void dims_bind_output(Importer *im, const char *name, Type *t) {
-    int rank = 0;
-    if (t->wrap) return;
-    while (rank < QN_MAX_RANK && axis_binding(im, name, rank)) rank++;
-    if (t->rank < 0 && rank) {
-        t->rank = rank;
-        for (int k = 0; k < rank; k++) t->dim[k] = DIM_UNKNOWN;
+    if (t->wrap || !im->o || !im->o->dims.n) return;
+    for (int k = 0; t->rank < 0 && k < QN_MAX_RANK; k++) {
+        DimBinding *b = axis_binding(im, name, k);
+        if (b) b->used = true, t->dim[k] = b->value;
     }
     for (int k = 0; k < t->rank; k++) {
         const char *sym = t->sym ? t->sym[k] : NULL;

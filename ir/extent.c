@@ -230,8 +230,8 @@ static bool unbounded(Infer *x, int i, int axis, const Expr *e) {
     infer_error(x,
                 "the extent of axis %d of output %d '%s' is '%s', which has no upper bound; bound the input that it depends on with "
                 "--max INPUT=V (or --dim for a free dimension), or declare the output's shape in the model "
-                "(or with --dim 'OUTPUT[AXIS]=V')",
-                axis, i, t ? t->name : "", s.s);
+                "(or with --dim '%s[%d]=V')",
+                axis, i, t ? t->name : "", s.s, t ? t->name : "", axis);
     text_free(&s);
     return false;
 }
@@ -249,7 +249,8 @@ bool infer_extents(Infer *x, int i, DType dt, int rank, Expr *const *e) {
         if (e_is_int(v, &dim[k])) continue;
         bool known = extent_bounds(g, v, &lo, &hi) && hi <= EXTENT_LIMIT;
         if (!known) {
-            bool has = declared.rank == rank && declared.dim[k] >= 0 && !(declared.sym && declared.sym[k]);
+            bool has = declared.rank < 0 ? declared.dim[k] > 0 /* by --dim */
+                                         : declared.rank == rank && declared.dim[k] >= 0 && !(declared.sym && declared.sym[k]);
             if (!has) return unbounded(x, i, k, v);
             lo = 0, hi = declared.dim[k];
             v = infer_bounded(x, v, 0, hi, t->name, false);

@@ -353,7 +353,7 @@ START_TEST(dims_unused_or_contrary) {
     vec_push(r.a, &r.o.dims, ((DimBinding){.name = "nothing", .value = 5}));
     run_model(&r, symbolic_model(r.a));
     ck_refused(&r);
-    ck_said(&r, "--dim nothing=5: no input or output has such a dimension; still free: 'p[0]' (batch), 'p[1]', 'q[0]' (batch)");
+    ck_said(&r, "--dim nothing=5: no tensor has such a dimension; still free: 'p[0]' (batch), 'p[1]', 'q[0]' (batch)");
     ck_said(&r, "input 'q' has free dimension 'batch' (axis 0); add --dim batch=1");
     run_free(&r);
     run_init(&r);
