@@ -49,8 +49,8 @@ void dims_check_used(Importer *im) {
         if (b->used) continue;
         Text t = {0};
         put_free_dims(&t, im->g);
-        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no tensor has such a dimension; still free: %s", b->name,
-                   (long long)b->value, t.s);
+        diag_error(im->c->d, file_loc(im), "--dim %s=%lld: no tensor has such a dimension; still free: %s", b->name, (long long)b->value,
+                   t.s);
         text_free(&t);
     }
 }

@@ -261,6 +261,29 @@ START_TEST(test_pads) { /* borders of the plane, of any kind, between convolutio
          "ToBlocked", 0);
 }
 END_TEST
+#define VOLUME "graph g(x: float32[2,6,5,7,9]) -> (y)\n"
+START_TEST(test_depth) { /* three axes: strides, dilations, groups, paddings of each end and by rule, what stands between */
+    same(VOLUME
+         "  w: float32[16,6,3,3,3] = rand(1)\n  b: float32[16] = rand(2)\n  c: ? = Conv(x, w, b) {pads=[1,1,1,1,1,1]}\n  r: ? = Relu(c)\n"
+         "  v: float32[8,16,2,1,1] = rand(3)\n  y: ? = Conv(r, v) {strides=[2,1,1], pads=[0,0,0,1,0,0]}\n",
+         "ConvBlocked", 2);
+    same(VOLUME "  w: float32[8,6,2,3,3] = rand(1)\n  y: ? = Conv(x, w) {dilations=[3,1,2], strides=[1,2,1]}\n", "ConvBlocked", 1);
+    same(VOLUME "  w: float32[8,6,3,3,3] = rand(1)\n  y: ? = Conv(x, w) {auto_pad=\"SAME_LOWER\", strides=[2,2,1]}\n", "ConvBlocked", 1);
+    same(VOLUME "  w: float32[32,3,3,3,1] = rand(1)\n  y: ? = Conv(x, w) {group=2, auto_pad=\"SAME_UPPER\"}\n", "Conv", 1);
+    same(
+        VOLUME
+        "  w: float32[8,6,1,3,3] = rand(1)\n  s: float32[8,1,1,1] = rand(2)\n  c: ? = Conv(x, w) {pads=[0,1,1,0,1,1]}\n  f: ? = Mul(c, s)\n"
+        "  m: ? = MaxPool(f) {kernel_shape=[1,2,2], strides=[1,2,2]}\n  k: ? = Tanh(m)\n  a: ? = Concat(m, k) {axis=1}\n"
+        "  v: float32[8,16,1,1,1] = rand(3)\n  y: ? = Conv(a, v)\n",
+        "ConvBlocked", 2);
+    same(VOLUME "  w: float32[6,8,2,2,2] = rand(1)\n  b: float32[8] = rand(2)\n  c: ? = ConvTranspose(x, w, b) {strides=[2,2,2]}\n"
+                "  t: float32[2,1,10,1,1] = rand(3)\n  d: ? = Add(c, t)\n  y: ? = Relu(d)\n",
+         "ConvTransposeBlocked", 2);
+    same(VOLUME "  w: float32[8,6,1,1,1] = rand(1)\n  y: ? = Conv(x, w)\n", "ConvBlocked", 0);
+    same(VOLUME "  w: float32[6,8,3,2,2] = rand(1)\n  y: ? = ConvTranspose(x, w) {strides=[2,2,2]}\n", "ConvTransposeBlocked",
+         0); /* taps overlap */
+}
+END_TEST
 START_TEST(test_picked_channels) { /* no tensor between the convolutions has the usual order of axes */
     static const char *const text[] = {
         /* a channel shuffle as exporters write it, its halves taken by Gather and Split */
@@ -317,6 +340,7 @@ Suite *layout_suite(void) {
     tcase_add_test(c, test_one_element);
     tcase_add_test(c, test_plane);
     tcase_add_test(c, test_pads);
+    tcase_add_test(c, test_depth);
     tcase_add_test(c, test_picked_channels);
     tcase_add_test(c, test_channels_last);
     suite_add_tcase(s, c);
