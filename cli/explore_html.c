@@ -7,7 +7,8 @@
 static const char style[] =
     "body { font: 14px sans-serif; margin: 2em; color: #222; }\nsvg text { font-size: 11px; }\n"
     "table { border-collapse: collapse; }\ntd, th { padding: 2px 8px; text-align: right; border-bottom: 1px solid #ddd; }\n"
-    "td:first-child, th:first-child, td.map { text-align: left; }\n.map, .loops { font-family: monospace; font-size: 12px; }\n"
+    "th { white-space: nowrap; vertical-align: bottom; }\ntd:first-child, th:first-child, th:last-child, td.map { text-align: left; "
+    "}\n.map, .loops { font-family: monospace; font-size: 12px; }\n"
     "th.sorts { cursor: pointer; }\nth.sorts::after { content: ' \\2195'; color: #999; }\n"
     ".key span { display: inline-block; width: 12px; height: 12px; margin: 0 4px 0 12px; }\n"
     ".grid { stroke: #ddd; }\n.roof { fill: none; stroke: #222; stroke-width: 1.5; }\n.level { font-weight: bold; }\n"
@@ -74,6 +75,7 @@ static void mappings(Text *t, const ModelRun *r) {
 }
 bool explore_html(Ctx *c, const char *path, const char *title, const ModelRun *r) {
     Text t = {0};
+    if (strrchr(title, '/')) title = strrchr(title, '/') + 1; /* of a file */
     text_puts(&t, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
     page_escaped(&t, title);
     text_printf(&t, "</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n%s</style></head><body>\n<h1>", style);
@@ -83,11 +85,11 @@ bool explore_html(Ctx *c, const char *path, const char *title, const ModelRun *r
     if (r->target->about) text_puts(&t, " ("), page_escaped(&t, r->target->about), text_puts(&t, ")");
     text_printf(&t, "; %s accounting. Energy is in the units of the machine's file, as a rule those of one multiply-add.</p>\n",
                 counting_name[r->spec->counting]);
-    text_puts(&t, "<h2>Energy by level</h2>\n");
+    text_puts(&t, "<div class=\"side\"><div><h2>Energy by level</h2>\n");
     page_bars(&t, r, false);
-    text_puts(&t, "<h2>Energy by operand</h2>\n");
+    text_puts(&t, "</div><div><h2>Energy by operand</h2>\n");
     page_bars(&t, r, true);
-    text_puts(&t, "<div class=\"side\"><div><h2>Roofline</h2>\n");
+    text_puts(&t, "</div></div>\n<div class=\"side\"><div><h2>Roofline</h2>\n");
     page_roofline(&t, r);
     text_puts(&t, "</div>");
     if (r->npoint) {

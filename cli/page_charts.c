@@ -100,13 +100,16 @@ static int column(const ModelRun *r, int i, bool by_operand, double *part, const
     return 5;
 }
 void page_bars(Text *t, const ModelRun *r, bool by_operand) {
-    enum { STEP = 34, BAR = 24 };
-    int n = r->layers->list.n, parts = 0;
+    enum { STEP = 34, BAR = 24, LABEL = 18 };
+    int n = r->layers->list.n, parts = 0, longest = 0; /* name under the bars, of LABEL letters at most */
     double top = 0, part[MAX_PARTS];
     const char *name[MAX_PARTS] = {NULL};
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        int letters = (int)min_i64(LABEL, (int64_t)strlen(r->layers->list.v[i].name));
+        if (letters > longest) longest = letters;
         if (r->counts[i].energy > top) top = r->counts[i].energy;
-    Frame f = {0, 1, 0, top > 0 ? top : 1, false, 76, 10, n * STEP + 10 > 300 ? n * STEP + 10 : 300, 280, 130};
+    }
+    Frame f = {0, 1, 0, top > 0 ? top : 1, false, 76, 10, n * STEP + 10 > 300 ? n * STEP + 10 : 300, 280, 24 + 6 * longest};
     frame_open(t, &f, by_operand ? "energy of each layer by operand" : "energy of each layer by level", "", "energy");
     for (int i = 0; i < n; i++) {
         double y = 0;
@@ -123,7 +126,7 @@ void page_bars(Text *t, const ModelRun *r, bool by_operand) {
         }
         int x = f.left + 8 + i * STEP + BAR / 2;
         text_printf(t, "<text x=\"%d\" y=\"%d\" transform=\"rotate(55 %d %d)\">", x, f.top + f.height + 12, x, f.top + f.height + 12);
-        escaped_cut(t, layer, 18);
+        escaped_cut(t, layer, LABEL);
         text_puts(t, "</text>\n");
     }
     text_puts(t, "</svg>\n<p class=\"key\">");
@@ -165,7 +168,14 @@ void page_roofline(Text *t, const ModelRun *r) {
         page_escaped(t, r->layers->list.v[i].name);
         text_printf(t, ": %.4g per word, %.4g per cycle (%.1f %% of %.6g)</title></circle>\n", x, y, 100 * y / peak, peak);
     }
-    text_puts(t, "</svg>\n");
+    text_puts(t, "</svg>\n<p class=\"key\">");
+    for (int i = 0; i < r->layers->list.n && r->layers->list.n <= 8;
+         i++) { /* more have no colour of their own; the pointer tells the name */
+        text_printf(t, "<span style=\"background:%s\"></span>", page_colour(1 + i % 8));
+        escaped_cut(t, r->layers->list.v[i].name, 18);
+        text_puts(t, " ");
+    }
+    text_puts(t, "</p>\n");
 }
 
 /* ---- Pareto front: energy over cycles; the front is filled */
@@ -195,7 +205,10 @@ void page_front(Text *t, const ExplorePoint *p, int n) {
         text_printf(t, ": energy %.5g, %.5g cycles, area %.5g%s</title></circle>\n", p[i].energy, p[i].cycles, p[i].area,
                     p[i].front ? " (front)" : "");
         if (!p[i].front) continue;
-        text_printf(t, "<text x=\"%.1f\" y=\"%.1f\">", frame_x(&f, p[i].cycles) + 9, frame_y(&f, p[i].energy) + 4);
+        double x = frame_x(&f, p[i].cycles);
+        bool right = x > f.left + 0.7 * f.width; /* the label has no room on that side */
+        text_printf(t, "<text x=\"%.1f\" y=\"%.1f\"%s>", right ? x - 9 : x + 9, frame_y(&f, p[i].energy) + 4,
+                    right ? " text-anchor=\"end\"" : "");
         escaped_cut(t, p[i].label, 28);
         text_puts(t, "</text>\n");
     }
