@@ -25,7 +25,7 @@ for folder in "$@"; do
     for round in 1 2; do # the second with the dimensions that the first asked for
         # shellcheck disable=SC2086 # options are words
         if "$QUERN" compile "$folder/model.onnx" -o "$net" --name net --target "$target" --threads "$threads" --emit-main $dims 2> "$work/log"; then break; fi
-        dims=$(grep -o -e '--dim [^ ;]*' "$work/log" | sort -u | tr '\n' ' ')
+        dims=$(grep -o -e '--dim [^ ;]*' "$work/log" | tr -d "'" | sort -u | tr '\n' ' ')
         [ "$round" = 1 ] || { echo "$name: $(head -n 1 "$work/log")"; continue 2; }
     done
     set -- "$net"/net*.c
