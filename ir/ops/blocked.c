@@ -28,7 +28,7 @@ bool infer_blocked_result(Infer *x, int64_t blocks, int64_t lanes) {
         int64_t k = n->attr[BLK_KERNEL].is[i], d = n->attr[BLK_DILATIONS].is[i], u = n->attr[BLK_STRIDES].is[i], add, reach;
         plane[i] = e_int(x->g->a, out[i]);
         if (!t->ext || !t->ext[h + i]) continue;
-        if (pad->n != 4 || u < 1 || !mul_ok(k - 1, d, &reach) || !add_ok(pad->is[i], pad->is[2 + i], &add) ||
+        if (pad->n != 4 || u < 1 || k < 1 || !mul_ok(k - 1, d, &reach) || !add_ok(pad->is[i], pad->is[2 + i], &add) ||
             !add_ok(add, -reach - 1, &add))
             return infer_error(x, "an extent that is known at run time needs 4 pads and strides of at least 1");
         plane[i] = extent_add(x->g, t->ext[h + i], e_int(x->g->a, add));

@@ -34,7 +34,8 @@ bool infer_winograd(Infer *x) {
                            u->rank);
     Expr *plane[2];
     for (int i = 0; i < 2; i++) { /* what is known at run time only: the input's extent, and as much as the others gain */
-        int64_t more = n->attr[WGD_OUT].is[i] - t->dim[2 + i];
+        int64_t more;
+        if (!add_ok(n->attr[WGD_OUT].is[i], -t->dim[2 + i], &more)) return infer_error(x, "the extents overflow");
         plane[i] = extent_add(x->g, type_extent(x->g, t, 2 + i), e_int(x->g->a, more));
     }
     return infer_blocked_out(x, t->dt, ceil_div(attr_i(n, WGD_FEATURES), u->dim[5]), plane, u->dim[5]);
