@@ -91,6 +91,7 @@ done
 prints 'of the largest value' 'verify --fast-f16 says how large the error is' '$quern verify $model --data $root/tests/data/digits --fast-f16 --target x86_avx512_fp16 --interpret'
 prints 'largest difference from float32' 'compile --fast-f16 says how large the error is' '$quern compile $model -o $work/h --fast-f16 --target x86_avx512_fp16'
 prints '"fast_f16": {"max_abs": 0.0' 'its manifest does' 'cat $work/h/*.json'
+status 0 'compile --fast-f16 without a compiler' 'CC=false $quern compile $model -o $work/h --fast-f16 --target x86_avx512_fp16'
 prints 'on the data set' 'compile --fast-f16 --data' '$quern compile $model -o $work/h --fast-f16 --target aarch64_fp16 --data $root/tests/data/digits/test_data_set_0'
 
 # ---- values that are no tensors
