@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect_mapping.c: quern inspect --mapping: how the loops of each kernel with multiply-adds lie on the target's memories, read off the
- * nest as it is compiled. A loop belongs to the innermost level that holds what it and all loops inside it touch; unrolled loops over
- * registers and lanes are at `regs`. A loop's letter says what it runs over: M filters (in weights and output), P positions (in input and
- * output), K what is summed, G in all three, T what the sums themselves do not see: strips and blocks whose operands were copied before.
- *   for oc / for oh / for ic / unroll 14 / lanes 16   ->   L2[M4] L1[P14 K64] regs[P14 | M16 lanes] */
+/* inspect_mapping.c: quern inspect --mapping: how the loops of each kernel with multiply-adds lie on the target's memories: the mapping
+ * that the cost model chose for products and convolutions (passes/blocks.h), of other kernels what is read off the nest as it is compiled.
+ * A loop belongs to the innermost level that holds what it and all loops inside it touch; unrolled loops over registers and lanes are at
+ * `regs`. A loop's letter says what it runs over: M filters (in weights and output), P positions (in input and output), K what is summed, G
+ * in all three, T what the sums themselves do not see: strips and blocks whose operands were copied before. for oc / for oh / for ic /
+ * unroll 14 / lanes 16   ->   L2[M4] L1[P14 K64] regs[P14 | M16 lanes] */
 #include "explore.h"
 #include <stdio.h>
 #include <string.h>
@@ -231,10 +232,14 @@ int inspect_mapping(Ctx *c, Options *o) {
         if (k->macs <= 0) continue;
         look(k->f->body, &nest, 1, &f, let);
         Text line = {0};
-        if (f.store) kernel_mapping(k, t, &f, &line);
+        const Node *chosen = NULL; /* by the cost model: passes/blocks.h */
+        for (int n = 0; n < k->nodes.n && t == o->pass.target; n++)
+            if (k->nodes.v[n]->mapped) chosen = k->nodes.v[n];
+        if (chosen) text_puts(&line, chosen->mapped);
+        else if (f.store) kernel_mapping(k, t, &f, &line);
         if (o->json)
-            json_array_append_new(list, json_pack("{s:s, s:I, s:s?, s:s}", "kernel", k->f->name, "macs", (json_int_t)k->macs, "mapping",
-                                                  line.s, "target", t->name));
+            json_array_append_new(list, json_pack("{s:s, s:I, s:s?, s:s, s:s?}", "kernel", k->f->name, "macs", (json_int_t)k->macs,
+                                                  "mapping", line.s, "target", t->name, "layer", chosen ? chosen->layer : NULL));
         else printf("%-32.32s %14lld MACs  %s\n", k->f->name, (long long)k->macs, line.s ? line.s : "(a call)");
         text_free(&line);
     }

@@ -205,6 +205,8 @@ static bool level_fill(Diags *d, const char *file, int64_t place, const YTarget 
         if (l->network->reduction && !*l->network->reduction) out->no_multicast |= ROLE_O;
     }
     out->area_per_word = or_else(l->area_per_word, 0);
+    out->exposed = or_else(l->exposed, 0), out->apart = or_else(l->apart, out->exposed), out->usable = or_else(l->usable, 0),
+    out->ways = small(l->ways);
     out->words = l->words;
     if (l->words && l->bytes) return diag_error(d, loc, "level %s has both `words` and `bytes`; give one", l->name);
     if (l->words < 0 || l->bytes < 0 || l->words > (int64_t)1 << 50 || l->bytes > (int64_t)1 << 50)
@@ -265,8 +267,11 @@ static Target *target_fill(Diags *d, const char *file, const char *text, size_t 
     if (y->vector && (y->vector->bits < 0 || y->vector->bits > 1 << 16 || y->vector->registers < 0 || y->vector->registers > 1024))
         diag_error(d, loc, "vector: %lld bits and %lld registers; expected up to 65536 and 1024", (long long)y->vector->bits,
                    (long long)y->vector->registers);
-    else if (y->vector)
+    else if (y->vector) {
         t->vector_bits = y->vector->bits, t->vector_regs = (int)y->vector->registers, t->half = y->vector->half && *y->vector->half;
+        t->latency = or_else(y->vector->latency, 4);
+        t->step_cycles = or_else(y->vector->step_cycles, 0.35), t->block_cycles = or_else(y->vector->block_cycles, 12);
+    }
     t->nlevel = (int)y->levels_count;
     at = 0;
     for (int i = 0; i < t->nlevel; i++) {

@@ -118,6 +118,8 @@ struct Node {
     int role;             /* NodeRole of fusion.h, within its kernel */
     struct Expr *when;    /* NULL, or what has to hold for its results to be used: it was in an iteration that need not run */
     const Branch *branch; /* NULL, or the branch that it was in */
+    const char *layer;    /* of the model, whose blocks were chosen; NULL: none were */
+    const char *mapped;   /* its mapping (mapping.h), as one line; passes/blocks.h */
 };
 
 /* An extent that is known only at run time: a free dimension of the inputs, or a number that depends on values. */

@@ -28,6 +28,7 @@ typedef struct ProblemTensor {
     ProblemAxis axis[QN_MAX_AXES];
     int bits;       /* of a word; 0: a word of whatever level holds it */
     double density; /* part that is not zero, 0: not stated, all of it */
+    bool apart;     /* neighbours in a block of sums lie in lines far apart, which nothing asks for ahead: rows of a matrix */
     bool on_chip;   /* a fused neighbour makes or uses it: nothing of it crosses the outermost level */
 } ProblemTensor;
 typedef struct Problem {

@@ -37,6 +37,9 @@ typedef struct TargetLevel {
     int banks;                        /* each operand's tile takes whole banks; 0: the words are one pool */
     int64_t part[3];                  /* words for W, I, O alone; 0: no bound of its own */
     int shares;                       /* 1 + the level in whose memory the tiles of this one lie; 0: it has its own */
+    double exposed, apart;            /* part of the time of words from here that no arithmetic hides; of words in lines far apart */
+    double usable;                    /* part of a cache that the tile of one operand can count on; 0: all */
+    int ways;                         /* places for lines that lie a way apart (its size / ways); 0: any number */
     double network_energy;            /* per word that crosses the network below, once for each unit that gets or sends it */
     unsigned no_multicast;            /* ROLE_ bits: units below that need the same word each cost a read (an output: an update) */
 } TargetLevel;
@@ -67,6 +70,8 @@ typedef struct Target {
     int64_t vector_bits;              /* 0: no vectors */
     int vector_regs;                  /* architectural vector registers */
     bool half;                        /* computes in half precision (DT_HALF) */
+    double latency;                   /* cycles from one multiply-add to the next one on the same sums */
+    double step_cycles, block_cycles; /* beside arithmetic: of a step of the innermost loop; of a block of sums */
     double mac_energy;                /* the unit of the energies: 1 unless stated */
     bool keeps_all;                   /* what levels can keep they keep: a mapping does not choose */
     double area_per_pe;               /* of a multiply-add unit with its control, in the unit of area_per_word; 0: not stated */

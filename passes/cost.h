@@ -41,6 +41,10 @@ void mapping_counts(const Mapping *m, MappingCounts *out);
 void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out);
 /* What no order of the same loops can go below: every tile is filled only with words that it never held. For search. */
 void mapping_counts_floor(const Mapping *m, Counting how, MappingCounts *out);
+/* A CPU's core (cost_cpu.c): cycles of all steps of the loops at its registers; with the words that move between its caches. */
+/* evened: dims, a bit each, whose blocks are made as even as they can be instead of having a short last one. */
+double mapping_steps(const Mapping *m, unsigned evened);
+double mapping_cycles(const Mapping *m, unsigned evened);
 /* Different words of the tensor's boxes that the instances of a level ever hold, summed over them. */
 int64_t mapping_distinct_words(const Mapping *m, int level, int tensor);
 /* Energy with a price for each word on the array's network, as the survey has it (2 per word). */

@@ -8,6 +8,7 @@
  *   c = Conv(x, w); r = Relu(c); d = Conv(r, v); t = Transpose(d, 0 2 3 1)
  *   --->  c' = ConvBlocked(ToBlocked(x), w'); r' = Relu(c'); d' = ConvBlocked(r', v'); t = FromBlocked(d', nhwc)
  */
+#include "blocks.h"
 #include "layout.h"
 #include "ir/extent.h"
 #include "rules.h"
@@ -357,10 +358,14 @@ static bool halves(const Graph *g) {
 }
 bool pass_layout(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
-    Layout l = {.r = r, .g = r->g, .target = r->o->target, .lanes = target_lanes(r->o->target, halves(r->g) ? 16 : 32)};
+    Layout l = {
+        .r = r, .g = r->g, .target = r->o->target, .lanes = target_lanes(r->o->target, halves(r->g) ? 16 : 32), .chosen = map_new(r->tmp)};
     Target wide = *l.target;
     wide.vector_regs /= 2;
     l.wide = &wide;
+    Target half;
+    blocks_half(l.target, &half);
+    l.half = &half;
     if (l.lanes < 2) return true;
     layout_budget(&l);
     for (Node *n = r->g->first, *next; n; n = next) {

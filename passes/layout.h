@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layout.h: what the files of the layout pass share, and the block sizes that passes/tile_conv.c chooses for it. */
+/* layout.h: what the files of the layout pass share, and the block sizes that blocks_conv.c chooses for it. */
 #ifndef QN_PASSES_LAYOUT_H
 #define QN_PASSES_LAYOUT_H
 #include "internal.h"
@@ -25,12 +25,15 @@ typedef struct Layout {
     Map *consts;             /* constants per channel that were blocked before */
     Vec(const Node *) small; /* convolutions that may not have the weights of F(4x4) */
     Vec(Tried) tried;
+    const Target *half; /* the target in half precision, for blocks_conv.c */
+    Map *chosen;        /* blocks by what they depend on, and their cycles: layers of one shape are common */
 } Layout;
 
 static inline bool layout_type(DType t) { return t == DT_FLOAT32 || t == DT_HALF; } /* what convolutions are computed in */
 static inline const Target *layout_target(const Layout *l, DType t) {
     return l->lanes * dtype_info[t].bits > l->target->vector_bits ? l->wide : l->target;
 }
+static inline const Target *block_target(const Layout *l, bool half) { return half ? l->half : l->target; }
 Blocked *layout_of(Layout *l, const Tensor *t); /* never NULL; valid until the next call */
 int64_t layout_channels(const Tensor *t, bool nhwc);
 /* The tensor blocked: as it is known, or through a new ToBlocked before `before`. */
@@ -49,30 +52,34 @@ bool layout_takes_integers(const Node *conv, int64_t lanes); /* layout_conv_inte
 void layout_budget(Layout *l);                               /* before the walk: which convolutions may have larger weights */
 bool layout_pool(Layout *l, Node *n);
 
-/* tile_conv.c: the block of sums in registers and the strip of rows, for a convolution or a window over channels. */
+/* blocks_conv.c: the block of sums in registers and the strip of rows, for a convolution or a window over channels. */
 typedef struct ConvBlock {
     int64_t rows, cols, vecs, strip, chunk;
+    double cycles; /* of the whole layer */
 } ConvBlock;
 typedef struct ConvExtents {
     int64_t channels, features, group; /* in all; group after merging */
     int64_t in_h, in_w, out_h, out_w, k_h, k_w, stride;
     bool padded_rows; /* taps above or below the input */
     bool half;
+    int64_t images; /* 0: one */
 } ConvExtents;
 /* Channels in one step of a sum: a word of bytes, or one float. */
 static inline int64_t conv_step(DType x) { return dtype_info[x].bits == 8 ? 4 : 1; }
-ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e);
-ConvBlock conv_block_given(const Target *t, int64_t lanes, const ConvExtents *e, int64_t vecs); /* vectors of a block that is settled */
-double conv_best_cycles(const Target *t, int64_t lanes, const ConvExtents *e);                  /* of all, an estimate */
+ConvBlock conv_block_of(const Target *t, int64_t lanes, const ConvExtents *e, int64_t vecs); /* vecs: of a block that is settled; 0: any */
+int conv_blocks_of(const Target *t, int64_t lanes, const ConvExtents *e, int64_t vecs, int most, ConvBlock *out); /* the best first */
+struct Mapping *conv_mapping(Arena *a, const Target *t, int64_t lanes, const ConvExtents *e, const ConvBlock *b); /* that of a block */
 typedef struct WinogradBlock {
     int64_t rows, points, vecs; /* rows of tiles at once; tiles and vectors of a block of sums */
+    double cycles;
 } WinogradBlock;
 typedef struct WinogradExtents {
-    int64_t m, channels, features, high, wide; /* outputs of a tile's side; tiles of the map */
+    int64_t m, channels, features, high, wide, images; /* outputs of a tile's side; tiles of the map */
 } WinogradExtents;
-WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, double *cycles);
-WinogradBlock winograd_block_given(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows); /* of tiles at once */
-void winograd_filter(const float *w, int64_t m, double *u);                                                 /* G w G', [m + 2][m + 2] */
+WinogradBlock winograd_block_of(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows, int64_t vecs); /* 0: any */
+int winograd_blocks_of(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows, int64_t vecs, int most, WinogradBlock *out);
+struct Mapping *winograd_mapping(Arena *a, const Target *t, int64_t lanes, const WinogradExtents *e, const WinogradBlock *b);
+void winograd_filter(const float *w, int64_t m, double *u); /* G w G', [m + 2][m + 2] */
 /* Of tiles of 4 x 4: the largest difference of a result, as a part of the largest result; weights [features, channels, 3, 3]. */
 double winograd_error(Arena *tmp, const float *w, int64_t features, int64_t channels);
 ConvBlock channel_block_of(const Target *t, const ConvExtents *e);

@@ -3,6 +3,7 @@
  *
  *   Conv(x[1,64,56,56], w[64,64,3,3])  --->  ConvBlocked(x'[1,4,56,56,16], w'[2,4,3,3,16,2,16]) tile 1 14 2
  */
+#include "blocks.h"
 #include "layout.h"
 #include "ir/dot.h"
 #include "ir/extent.h"
@@ -58,6 +59,21 @@ static bool padded_rows(const Site *s) {
     return s->pad[0] > 0 || (s->out[0] - 1) * s->stride[0] + (s->k[0] - 1) * s->dil[0] - s->pad[0] >= s->in[0];
 }
 
+static ConvExtents extents_of(const Node *n, const Site *s, int64_t channels, int64_t features, int64_t group) {
+    return (ConvExtents){channels,
+                         features,
+                         group,
+                         s->in[0],
+                         s->in[1],
+                         s->out[0],
+                         s->out[1],
+                         s->k[0],
+                         s->k[1],
+                         s->stride[1],
+                         padded_rows(s),
+                         n->in[0]->type.dt == DT_HALF,
+                         n->in[0]->type.dim[0]};
+}
 static bool never_outside(const Site *s) { /* no tap of any output reads outside */
     return !padded_rows(s) && s->pad[1] <= 0 && (s->out[1] - 1) * s->stride[1] + (s->k[1] - 1) * s->dil[1] - s->pad[1] < s->in[1];
 }
@@ -71,6 +87,11 @@ static void window_attributes(Layout *l, Node *n, const Site *s, int64_t channel
     node_set_i(n, BLK_STRIP, b->strip), node_set_i(n, BLK_CHUNK, b->chunk);
 }
 
+/* The layer's mapping, for the comment of its function and for `quern inspect`. */
+static void note_mapping(Layout *l, const Node *n, Node *to, const Mapping *m) {
+    to->layer = n->loc.name && *n->loc.name ? n->loc.name : n->out[0]->name;
+    to->mapped = mapping_line(l->g->a, m);
+}
 /* ---- weights */
 static Tensor *pack_depthwise(Layout *l, const Tensor *w) { /* [blocks, kh, kw, lanes] */
     int64_t c = w->type.dim[0], taps = w->type.dim[2] * w->type.dim[3], blocks = ceil_div(c, l->lanes);
@@ -106,8 +127,7 @@ static void pad_columns(Layout *l, Node *n, Site *s) {
 }
 static bool depthwise(Layout *l, Node *n, const Site *s) {
     int64_t c = n->in[0]->type.dim[1];
-    ConvExtents e = {c,         c,       c,       s->in[0],     s->in[1],       s->out[0],
-                     s->out[1], s->k[0], s->k[1], s->stride[1], padded_rows(s), n->in[0]->type.dt == DT_HALF};
+    ConvExtents e = extents_of(n, s, c, c, c);
     ConvBlock b = channel_block_of(layout_target(l, n->in[0]->type.dt), &e);
     if (!stage_fits(s, l->lanes, &b)) return false;
     Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_depthwise(l, n->in[1]), NULL};
@@ -123,8 +143,8 @@ static bool depthwise(Layout *l, Node *n, const Site *s) {
 /* What a model's weights may grow to, by conversion to other layouts; the rest is for lanes that are filled up. */
 static const double MOST_WEIGHTS = 1.95;
 enum { MIN_WINOGRAD_CHANNELS = 24, MIN_WINOGRAD_MAP = 100 };
-static WinogradExtents winograd_extents(const Site *s, int64_t c, int64_t features, int64_t m) {
-    return (WinogradExtents){m, c, features, ceil_div(s->out[0], m), ceil_div(s->out[1], m)};
+static WinogradExtents winograd_extents(const Site *s, const ConvExtents *e, int64_t m) {
+    return (WinogradExtents){m, e->channels, e->features, ceil_div(s->out[0], m), ceil_div(s->out[1], m), e->images};
 }
 /* Whole numbers: sums of their products with whole numbers are exact (qdq.c relies on it); the transform's fractions would round. */
 static bool integral(const Tensor *w) {
@@ -168,18 +188,40 @@ static int64_t most_winograd(Layout *l, const ConvCase *k) { /* 0: directly alon
         if (l->small.v[i] == k->n) return 2;
     return l->r->o->precise || !accurate(l, k) ? 2 : 4;
 }
-static ConvPlan estimated_plan(Layout *l, const ConvCase *k) {
-    ConvPlan best = {0};
-    int64_t most = most_winograd(l, k);
-    double least = most ? conv_best_cycles(layout_target(l, k->n->in[0]->type.dt), l->lanes, &k->e) : 0, cycles;
-    for (int64_t m = 2; m <= most; m += 2) {
-        WinogradExtents w = winograd_extents(k->s, k->e.channels, k->e.features, m);
-        WinogradBlock b = winograd_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, &cycles);
-        if (cycles >= least) continue;
-        least = cycles;
-        best.m = m, best.tiles = b;
+/* Layers of one shape are common: what was chosen before is known. */
+static ConvBlock direct_block(Layout *l, const ConvExtents *e) {
+    const char *key = arena_printf(l->r->tmp, "%lld %lld %lld, %lld %lld, %lld %lld, %lld %lld, %lld %d %d %lld", (long long)e->channels,
+                                   (long long)e->features, (long long)e->group, (long long)e->in_h, (long long)e->in_w, (long long)e->out_h,
+                                   (long long)e->out_w, (long long)e->k_h, (long long)e->k_w, (long long)e->stride, e->padded_rows, e->half,
+                                   (long long)e->images);
+    ConvBlock *b = map_get(l->chosen, key);
+    if (!b) {
+        b = NEW(l->r->tmp, ConvBlock);
+        *b = conv_block_of(block_target(l, e->half), l->lanes, e, 0);
+        map_set(l->chosen, key, b);
     }
-    if (!best.m) best.block = conv_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &k->e);
+    return *b;
+}
+static WinogradBlock tiles_block(Layout *l, const ConvCase *k, int64_t m) {
+    const WinogradExtents e = winograd_extents(k->s, &k->e, m);
+    const char *key = arena_printf(l->r->tmp, "winograd %d %lld, %lld %lld, %lld %lld, %lld", k->e.half, (long long)m,
+                                   (long long)e.channels, (long long)e.features, (long long)e.high, (long long)e.wide, (long long)e.images);
+    WinogradBlock *b = map_get(l->chosen, key);
+    if (!b) {
+        b = NEW(l->r->tmp, WinogradBlock);
+        *b = winograd_block_of(block_target(l, k->e.half), l->lanes, &e, 0, 0);
+        map_set(l->chosen, key, b);
+    }
+    return *b;
+}
+static ConvPlan best_plan(Layout *l, const ConvCase *k) {
+    ConvPlan best = {.block = direct_block(l, &k->e)};
+    double least = best.block.cycles;
+    for (int64_t m = 2, most = most_winograd(l, k); m <= most; m += 2) {
+        WinogradBlock b = tiles_block(l, k, m);
+        if (b.cycles >= least) continue;
+        least = b.cycles, best.m = m, best.tiles = b;
+    }
     return best;
 }
 
@@ -189,18 +231,18 @@ typedef struct Plans {
     ConvPlan of[TUNE_MOST];
 } Plans;
 static void offer(Layout *l, Plans *p, const ConvPlan *c) {
-    const char *text =
-        c->m ? arena_printf(l->g->a, "winograd %lld, %lld rows of tiles, %lld tiles by %lld vectors", (long long)c->m,
-                            (long long)c->tiles.rows, (long long)c->tiles.points, (long long)c->tiles.vecs)
-             : arena_printf(l->g->a, "direct, %lld rows, %lld columns by %lld vectors, strips of %lld rows", (long long)c->block.rows,
-                            (long long)c->block.cols, (long long)c->block.vecs, (long long)c->block.strip);
+    const char *text = c->m ? arena_printf(l->g->a, "winograd %lld, %lld rows of tiles, %lld tiles by %lld vectors", (long long)c->m,
+                                           (long long)c->tiles.rows, (long long)c->tiles.points, (long long)c->tiles.vecs)
+                            : arena_printf(l->g->a, "direct, %lld rows, %lld columns by %lld vectors, strips of %lld rows, chunks of %lld",
+                                           (long long)c->block.rows, (long long)c->block.cols, (long long)c->block.vecs,
+                                           (long long)c->block.strip, (long long)c->block.chunk);
     if (p->ask.n < TUNE_MOST) p->of[p->ask.n] = *c;
     tune_add(&p->ask, text);
 }
 static ConvPlan conv_plan(Layout *l, const ConvCase *k) {
     const Site *s = k->s;
     const ConvExtents *e = &k->e;
-    ConvPlan best = estimated_plan(l, k);
+    ConvPlan best = best_plan(l, k);
     Plans p = {.ask.node = k->n};
     if (!l->r->o->tuner) return best;
     p.ask.kernel = arena_printf(
@@ -210,24 +252,15 @@ static ConvPlan conv_plan(Layout *l, const ConvCase *k) {
         (long long)e->out_h, (long long)e->out_w, (long long)s->stride[0], (long long)s->stride[1], (long long)s->dil[0],
         (long long)s->dil[1], (long long)s->pad[0], (long long)s->pad[1], (long long)k->groups);
     offer(l, &p, &best);
+    WinogradBlock tiles[CHOICES];
+    ConvBlock direct[CHOICES];
     for (int64_t m = 2; m <= most_winograd(l, k); m += 2) {
-        WinogradExtents w = winograd_extents(s, e->channels, e->features, m);
-        double cycles;
-        offer(l, &p, &(ConvPlan){m, winograd_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, &cycles), {0}});
-        for (int64_t strips = 1; strips <= 4 && strips <= w.high; strips *= 2)
-            offer(
-                l, &p,
-                &(ConvPlan){m, winograd_block_given(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, ceil_div(w.high, strips)), {0}});
+        WinogradExtents w = winograd_extents(s, e, m);
+        int n = winograd_blocks_of(block_target(l, e->half), l->lanes, &w, 0, 0, CHOICES / 3, tiles);
+        for (int i = 0; i < n; i++) offer(l, &p, &(ConvPlan){.m = m, .tiles = tiles[i]});
     }
-    ConvBlock b = conv_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, e);
-    offer(l, &p, &(ConvPlan){.block = b});
-    for (int64_t v = 1; v <= min_i64(6, ceil_div(e->features / e->group, l->lanes)); v++)
-        offer(l, &p, &(ConvPlan){.block = conv_block_given(layout_target(l, k->n->in[0]->type.dt), l->lanes, e, v)});
-    for (int64_t strips = 1; strips <= 4 && b.rows == 1 && strips < e->out_h; strips *= 2) {
-        ConvBlock other = b;
-        other.strip = strips == 1 ? 0 : ceil_div(e->out_h, strips);
-        offer(l, &p, &(ConvPlan){.block = other});
-    }
+    int n = conv_blocks_of(block_target(l, e->half), l->lanes, e, 0, CHOICES, direct);
+    for (int i = 0; i < n; i++) offer(l, &p, &(ConvPlan){.block = direct[i]});
     const char *answer = tune_answer(l->r->o->tuner, &p.ask);
     for (int i = 0; i < p.ask.n; i++)
         if (answer == p.ask.choice[i]) best = p.of[i];
@@ -255,8 +288,8 @@ static Tensor *pack_winograd(Layout *l, const Tensor *w, int64_t m, int64_t vecs
         }
     return tensor_const(l->g, NULL, DT_FLOAT32, 6, dim, v);
 }
-static void winograd(Layout *l, Node *n, const Site *s, int64_t m, WinogradBlock b) {
-    int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
+static void winograd(Layout *l, Node *n, const Site *s, const WinogradExtents *e, WinogradBlock b) {
+    int64_t m = e->m, c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
     Tensor *in[3] = {layout_block(l, n->in[0], false, n), pack_winograd(l, n->in[1], m, b.vecs), NULL};
     bool bias = n->nin > 2 && n->in[2];
     if (bias) in[2] = pack_vector(l, n->in[2], features);
@@ -265,6 +298,7 @@ static void winograd(Layout *l, Node *n, const Site *s, int64_t m, WinogradBlock
     node_set_is(l->g, w, WGD_OUT, s->out, 2), node_set_is(l->g, w, WGD_PADS, s->pad, 2);
     node_set_is(l->g, w, WGD_TILE, (int64_t[]){m, b.rows, b.points, b.vecs}, 4);
     layout_infer(l, w);
+    note_mapping(l, n, w, winograd_mapping(l->g->a, block_target(l, n->in[0]->type.dt == DT_HALF), l->lanes, e, &b));
     layout_result(l, n, w->out[0], false);
 }
 bool layout_conv(Layout *l, Node *n) {
@@ -278,11 +312,11 @@ bool layout_conv(Layout *l, Node *n) {
     int64_t merge = merge_groups(group, c, features, l->lanes);
     if (!merge) return false;
     if (!taps_fit(&s)) pad_columns(l, n, &s);
-    ConvExtents e = {c,        features, group / merge, s.in[0],     s.in[1],         s.out[0],
-                     s.out[1], s.k[0],   s.k[1],        s.stride[1], padded_rows(&s), n->in[0]->type.dt == DT_HALF};
+    ConvExtents e = extents_of(n, &s, c, features, group / merge);
     ConvPlan plan = conv_plan(l, &(ConvCase){n, &s, e, group});
     if (plan.m) {
-        winograd(l, n, &s, plan.m, plan.tiles);
+        WinogradExtents tiles = winograd_extents(&s, &e, plan.m);
+        winograd(l, n, &s, &tiles, plan.tiles);
         return true;
     }
     int64_t source;
@@ -297,6 +331,7 @@ bool layout_conv(Layout *l, Node *n) {
     window_attributes(l, m, &s, c, features, group / merge, &b);
     node_set_i(m, BLK_SOURCE, source);
     layout_infer(l, m);
+    note_mapping(l, n, m, conv_mapping(l->g->a, block_target(l, e.half), l->lanes, &e, &b));
     layout_result(l, n, m->out[0], false);
     return true;
 }
@@ -334,8 +369,8 @@ bool layout_conv_integer(Layout *l, Node *n) {
     Target t = *l->target; /* some registers are for the numbers of what follows */
     DotRow dot;
     t.vector_regs -= (t.vector_regs >= 32 ? 8 : 2) + (target_dot(l->r->tmp, l->target, l->lanes, &dot) ? dot.regs : 0);
-    ConvExtents e = {words, features, group, s.in[0], s.in[1], s.out[0], s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s), false};
-    ConvBlock b = conv_block_of(&t, l->lanes, &e);
+    ConvExtents e = extents_of(n, &s, words, features, group);
+    ConvBlock b = conv_block_of(&t, l->lanes, &e, 0);
     b.chunk = 0;
     Tensor *in[4] = {words_source(l, n), NULL, NULL, NULL};
     Pack p = {features, c / group, group, group, l->lanes, in[0]->type.dim[4], b.vecs};
@@ -361,12 +396,6 @@ static int by_worth(const void *a, const void *b) {
     double wx = x->gain / x->bytes, wy = y->gain / y->bytes;
     return (wx < wy) - (wx > wy);
 }
-static double winograd_cycles(Layout *l, const ConvCase *k, int64_t m) {
-    double cycles;
-    WinogradExtents w = winograd_extents(k->s, k->e.channels, k->e.features, m);
-    winograd_block_of(layout_target(l, k->n->in[0]->type.dt), l->lanes, &w, &cycles);
-    return cycles;
-}
 static double packed_bytes(const Layout *l, const ConvCase *k, int64_t taps) {
     return 4.0 * (double)(taps * k->e.channels * ceil_div(k->e.features, l->lanes) * l->lanes);
 }
@@ -381,12 +410,10 @@ void layout_budget(Layout *l) {
     for (const Node *n = l->g->first; n; n = n->next) {
         if (!plain_conv(n) || !site_of(n, n->in[1]->type.dim + 2, &s)) continue;
         int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
-        const ConvExtents e = {c,        features, 1,      s.in[0],     s.in[1],         s.out[0],
-                               s.out[1], s.k[0],   s.k[1], s.stride[1], padded_rows(&s), n->in[0]->type.dt == DT_HALF};
+        const ConvExtents e = extents_of(n, &s, c, features, 1);
         const ConvCase k = {n, &s, e, get_i(n, "group", 1)};
         if (most_winograd(l, &k) < 4) continue;
-        double direct = conv_best_cycles(layout_target(l, n->in[0]->type.dt), l->lanes, &e), two = winograd_cycles(l, &k, 2),
-               four = winograd_cycles(l, &k, 4);
+        double direct = direct_block(l, &e).cycles, two = tiles_block(l, &k, 2).cycles, four = tiles_block(l, &k, 4).cycles;
         double next = two < direct ? two : direct, bytes = packed_bytes(l, &k, two < direct ? 16 : 9);
         spare -= bytes - packed_bytes(l, &k, 9);
         if (four < next) vec_push(l->r->tmp, &up, ((Upgrade){n, packed_bytes(l, &k, 36) - bytes, next - four}));
@@ -409,8 +436,7 @@ bool layout_pool(Layout *l, Node *n) {
     if (up && (with_pad || run_time(&s))) return false; /* windows may reach past the padding */
     if (s.run[1] && !largest && !with_pad && (s.pad[1] || s.behind[1])) return false;
     int64_t c = n->in[0]->type.dim[1];
-    ConvExtents e = {c,        c,      c,      s.in[0],     s.in[1],         s.out[0],
-                     s.out[1], s.k[0], s.k[1], s.stride[1], padded_rows(&s), n->in[0]->type.dt == DT_HALF};
+    ConvExtents e = extents_of(n, &s, c, c, c);
     ConvBlock b = channel_block_of(layout_target(l, n->in[0]->type.dt), &e);
     if (!stage_fits(&s, l->lanes, &b)) return false;
     Tensor *x = layout_of(l, n->in[0])->b;

@@ -67,8 +67,8 @@ bool layout_conv_transpose(Layout *l, Node *n) {
     int64_t source, phases = x[0].stride * x[1].stride;
     Window h = transposed_window(x[0].in, x[0].out, x[0].k, x[0].stride, x[0].pad, 0);
     Window w = transposed_window(x[1].in, x[1].out, x[1].k, x[1].stride, x[1].pad, 0);
-    ConvExtents e = {c, features, group / merge, h.in, w.in, h.out, w.out, h.k, w.k, 1, true, t->dt == DT_HALF};
-    ConvBlock b = conv_block_of(layout_target(l, t->dt), l->lanes, &e);
+    ConvExtents e = {c, features, group / merge, h.in, w.in, h.out, w.out, h.k, w.k, 1, true, t->dt == DT_HALF, t->dim[0]};
+    ConvBlock b = conv_block_of(block_target(l, e.half), l->lanes, &e, 0);
     if (t->ext && t->ext[3]) { /* blocks of one row that fit in a small buffer */
         b.cols = min_i64(b.rows * b.cols, w.out), b.rows = 1;
         if ((b.cols + w.k + 1) * l->lanes * (int64_t)sizeof(float) > STAGE_MOST) return false;

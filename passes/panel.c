@@ -7,111 +7,30 @@
  *
  * MatMulInteger as passes/exact.c leaves it for targets with dot products: words of four rows (ir/dot.h), the zero point's part added.
  */
-#include "internal.h"
+#include "blocks_gemm.h"
 #include "ir/dot.h"
 #include "ir/extent.h"
 #include "tune.h"
 #include <string.h>
 
 /* ---- how a product is cut */
-/* Cycles of one step of the depth for a block: two multiply-adds or two loads a cycle; a panel that comes from the second level of
- * cache; the loop. */
-static double step_cycles(int64_t rows, int64_t vectors) {
-    double r = (double)rows, v = (double)vectors, fma = r * v / 2, loads = (r + v) / 2;
-    if (vectors == 1) fma *= 1.33;
-    return (fma > loads ? fma : loads) + 0.5 + 0.17 * v;
-}
-typedef struct Product {
-    int64_t lanes, regs, rows, cols, depth, bytes; /* bytes: of an element */
-} Product;
-static double rows_cycles(int64_t rows, int64_t block, int64_t vectors) {
-    double c = (double)(rows / block) * step_cycles(block, vectors);
-    return rows % block ? c + step_cycles(rows % block, vectors) : c;
-}
-/* The most rows with which the sums fill three quarters of the registers, so that a panel's lines and broadcasts can be loaded ahead;
- * fewer where fewer are left over. */
-static int64_t block_rows(const Product *p, int64_t vectors) {
-    enum { MOST = 12, ALIASED = 8, WAY = 4096 };
-    int64_t most =
-        p->depth * p->bytes % WAY ? MOST : ALIASED; /* rows so far apart fall into the same few lines of the first level of cache */
-    int64_t best = 1;
-    for (int64_t r = min_i64(min_i64(p->rows, most), p->regs * 3 / 4 / vectors); r > 1; r--)
-        if (rows_cycles(p->rows, r, vectors) < rows_cycles(p->rows, best, vectors)) best = r;
-    return best;
-}
-/* One row: as many sums as the adders need, lest they wait. */
-static int64_t most_vectors(const Product *p) { return p->rows == 1 ? PANEL_CHAINS : p->regs >= 32 ? 4 : 3; }
-static double panels_cycles(const Product *p, int64_t vectors, int64_t full, int64_t rest) {
-    double c = (double)full * rows_cycles(p->rows, block_rows(p, vectors), vectors);
-    return rest ? c + rows_cycles(p->rows, block_rows(p, vectors), rest) : c;
-}
-/* Wider panels first: the others must be better by more than the estimate is worth. The narrower last panel takes the columns that do
- * not fill one of the others; without one the last is filled up. */
-static PanelChoice choose(const Product *p, bool equal, int64_t given) { /* given: so many vectors; 0: any */
-    PanelChoice best = {.lanes = p->lanes};
-    double least = 0;
-    int64_t total = ceil_div(p->cols, best.lanes);
-    for (int64_t v = given ? given : most_vectors(p); v >= (given ? given : 1); v--) {
-        int64_t full = equal ? ceil_div(total, v) : total / v, rest = equal ? 0 : total % v;
-        double cost = panels_cycles(p, v, full, rest);
-        if (full == 0 || (best.width && cost >= least * 0.985)) continue;
-        least = cost;
-        bool ragged = !equal && p->cols % best.lanes && rest == 0 && full > 1; /* the last panel alone has columns that are none */
-        best.width = v * best.lanes;
-        best.tail = ragged ? best.width : rest * best.lanes;
-        best.block = block_rows(p, v);
-    }
-    return best;
-}
-static Product product_of(const Target *t, DType dt, int64_t rows, int64_t cols, int64_t depth) {
-    int bits = dtype_info[dt].bits;
-    return (Product){target_lanes(t, bits), t->vector_regs, rows, cols, depth, bits / 8};
-}
 PanelChoice panel_equal(const Target *t, int64_t rows, int64_t cols, int64_t depth) {
-    Product p = product_of(t, DT_FLOAT32, rows, cols, depth);
-    return choose(&p, true, 0);
+    return panel_best(t, &(PanelCase){target_lanes(t, 32), 1, rows, cols, depth, true}).c;
 }
-
-/* A deep product is cut in chunks of at most this depth, as even as its divisors allow: a panel and the rows it meets stay near. */
-static int64_t depth_chunks(int64_t rows, int64_t depth) {
-    enum { DEEP = 1536, CHUNK = 1280, CHUNKS = 64, FEW = 32 };
-    if (depth <= DEEP || rows < FEW) return 1;
-    for (int64_t c = ceil_div(depth, CHUNK); c <= CHUNKS && depth / c >= CHUNK / 2; c++)
-        if (depth % c == 0) return c;
-    return 1;
-}
-/* The largest divisor of `pieces`, each `bytes` of the left operand, that fits in half of the second level of cache; 0: all do. */
-static int64_t strip_of(const Target *t, int64_t pieces, int64_t bytes) {
-    int l2 = target_level(t, "L2");
-    int64_t budget = (l2 >= 0 ? t->level[l2].words * t->level[l2].word_bits / 8 : 512 << 10) / 2,
-            n = max_i64(budget / max_i64(bytes, 1), 1);
-    if (pieces <= n) return 0;
-    while (pieces % n) n--;
-    return n;
-}
-
-/* ---- the estimate's choice, or one that was measured to be faster */
-typedef struct Cut {
-    PanelChoice c;
-    int64_t chunks;
-} Cut;
-static void offer(Run *r, TuneAsk *ask, Cut *all, Cut k) {
-    if (!k.c.width) return;
-    if (ask->n < TUNE_MOST) all[ask->n] = k;
-    tune_add(ask, arena_printf(r->c->a, "panels of %lld columns, blocks of %lld rows, %lld chunks", (long long)k.c.width,
-                               (long long)k.c.block, (long long)k.chunks));
-}
-static Cut cut_of(Run *r, const Node *n, const Product *p) {
-    Cut all[TUNE_MOST], best = {choose(p, false, 0), depth_chunks(p->rows, p->depth)};
+/* The best by the model, or one of the next ones that was measured to be faster. */
+static PanelCut cut_of(Run *r, const Target *t, const Node *n, const PanelCase *p) {
+    PanelCut all[CHOICES], best = panel_best(t, p);
     if (!r->o->tuner) return best;
     TuneAsk ask = {.node = n};
-    ask.kernel = arena_printf(r->c->a, "%s%s of %lld rows, %lld deep, %lld columns", n->op->name, p->bytes == 2 ? " in halves" : "",
-                              (long long)p->rows, (long long)p->depth, (long long)p->cols);
-    offer(r, &ask, all, best);
-    for (int64_t v = most_vectors(p); v >= 1; v--) offer(r, &ask, all, (Cut){choose(p, false, v), best.chunks});
-    for (int64_t k = 1; k <= 4; k++)
-        if (p->depth % k == 0 && p->depth / k >= 256) offer(r, &ask, all, (Cut){best.c, k});
-    const char *answer = tune_answer(r->o->tuner, &ask);
+    bool half = n->in[0]->type.dt == DT_HALF;
+    ask.kernel = arena_printf(r->c->a, "%s%s of %lld rows, %lld deep, %lld columns", n->op->name, half ? " in halves" : "",
+                              (long long)(p->outer * p->rows), (long long)p->depth, (long long)p->cols);
+    int count = panels_best(t, p, CHOICES, all);
+    for (int i = 0; i < count; i++)
+        tune_add(&ask,
+                 arena_printf(r->c->a, "panels of %lld columns, blocks of %lld rows, %lld chunks, strips of %lld",
+                              (long long)all[i].c.width, (long long)all[i].c.block, (long long)all[i].chunks, (long long)all[i].strip));
+    const char *answer = ask.n ? tune_answer(r->o->tuner, &ask) : NULL;
     for (int i = 0; i < ask.n; i++)
         if (answer == ask.choice[i]) best = all[i];
     return best;
@@ -180,12 +99,11 @@ static bool rows_alone(const Node *n) {
     return a->rank >= 2 && !(a->ext && a->ext[a->rank - 1]) && !(o->ext && o->ext[o->rank - 1]);
 }
 /* Columns that fill half a vector or less get shorter ones: no zeros are kept and read for the others. */
-static DotRow few_columns(Run *r, bool integers, Product *q) {
+static DotRow few_columns(Run *r, bool integers, bool half, Target *t, PanelCase *q) {
     DotRow dot = {0}, shorter;
-    const Target *t = r->o->target;
-    if (integers && target_dot(r->tmp, t, (int)q->lanes, &dot)) q->regs -= 2 * dot.regs;
-    for (; q->lanes / 2 >= q->cols && q->lanes / 2 * q->bytes * 8 >= 128; q->lanes /= 2)
-        if (integers && !target_dot(r->tmp, t, (int)q->lanes / 2, &shorter)) break;
+    if (integers && target_dot(r->tmp, r->o->target, (int)q->lanes, &dot)) t->vector_regs -= 2 * dot.regs;
+    for (; q->lanes / 2 >= q->cols && q->lanes / 2 * (half ? 16 : 32) >= 128; q->lanes /= 2)
+        if (integers && !target_dot(r->tmp, r->o->target, (int)q->lanes / 2, &shorter)) break;
     return dot;
 }
 static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tensor *added) { /* added to the product; may be NULL */
@@ -195,13 +113,17 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     int64_t rows = 1, cols = w->type.dim[1];
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
-    Product q = product_of(r->o->target, w->type.dt, rows, cols, w->type.dim[0]);
-    DotRow dot = few_columns(r, w->type.dt == DT_INT32, &q);
-    const Cut cut = cut_of(r, n, &q);
-    const PanelChoice c = cut.c;
-    int64_t chunks = fixed ? cut.chunks : 1, outer = 1;
+    int64_t outer = 1;
+    bool half = w->type.dt == DT_HALF;
+    Target t = *r->o->target;
+    if (half) blocks_half(r->o->target, &t);
     for (int d = 0; d < o->rank - 2 && outer == 1; d++) outer = o->dim[d];
-    int64_t pieces = outer > 1 ? outer : rows / c.block, all = tensor_elements(x) / chunks;
+    PanelCase q = {target_lanes(r->o->target, half ? 16 : 32), outer, rows, cols, w->type.dim[0], false};
+    DotRow dot = few_columns(r, w->type.dt == DT_INT32, half, &t, &q);
+    PanelCut cut = cut_of(r, &t, n, &q);
+    const PanelChoice c = cut.c;
+    if (!fixed) cut.chunks = 1, cut.strip = 0;
+    int64_t chunks = cut.chunks;
     const char *key = arena_printf(r->tmp, "%d %lld %lld %lld", w->id, (long long)c.width, (long long)c.tail, (long long)chunks);
     Packed *p = map_get(done, key);
     if (!p) {
@@ -220,7 +142,9 @@ static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tens
     node_set_i(k, op_attr_index(op, "lanes"), c.lanes);
     node_set_i(k, op_attr_index(op, "chains"), dot.regs ? 1 : panel_chains(r)); /* several instructions: only the last one waits */
     node_set_i(k, op_attr_index(op, "chunks"), chunks);
-    node_set_i(k, op_attr_index(op, "strip"), fixed ? strip_of(r->o->target, pieces, all / max_i64(pieces, 1) * q.bytes) : 0);
+    node_set_i(k, op_attr_index(op, "strip"), cut.strip);
+    k->layer = n->loc.name && *n->loc.name ? n->loc.name : n->out[0]->name;
+    k->mapped = mapping_line(g->a, panel_mapping(r->tmp, &t, &q, &cut));
     Tensor *y = tensor_new(g, NULL, o->dt, o->rank, o->dim), *old = n->out[0];
     y->type = *o;
     node_set_out(k, 0, y);

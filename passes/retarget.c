@@ -14,12 +14,11 @@
 enum { SCALAR_REGS = 8 }; /* blocks of targets without vectors stay small: their sums are an array */
 
 static void panel_rows(Run *r, Node *n, const Target *t) {
-    (void)r;
     const Type *w = &n->in[1]->type, *o = &n->out[0]->type;
     int64_t vectors = w->dim[2] / attr_i(n, op_attr_index(n->op, "lanes")), rows = 1;
     for (int d = 0; d < o->rank - 1; d++) rows = max_i64(rows, o->dim[d]);
     if (o->rank >= 2 && o->dim[o->rank - 2] >= 6) rows = o->dim[o->rank - 2];
-    int64_t most = max_i64((t->vector_regs - 1 - vectors) / vectors, 1);
+    int64_t regs = t->vector_regs * t->vector_bits / r->o->target->vector_bits, most = max_i64((regs - 1 - vectors) / vectors, 1);
     node_set_i(n, op_attr_index(n->op, "rows"), ceil_div(rows, ceil_div(rows, most)));
 }
 static ConvExtents extents_of(const Node *n, bool nhwc) {
@@ -28,7 +27,8 @@ static ConvExtents extents_of(const Node *n, bool nhwc) {
                   *stride = n->attr[BLK_STRIDES].is;
     int h = nhwc ? 1 : 2;
     int64_t step = conv_step(x->dt);
-    return (ConvExtents){.channels = ceil_div(attr_i(n, BLK_CHANNELS) / attr_i(n, BLK_GROUP), step) * attr_i(n, BLK_GROUP),
+    return (ConvExtents){.images = x->dim[0],
+                         .channels = ceil_div(attr_i(n, BLK_CHANNELS) / attr_i(n, BLK_GROUP), step) * attr_i(n, BLK_GROUP),
                          .features = attr_i(n, BLK_FEATURES),
                          .group = attr_i(n, BLK_GROUP),
                          .in_h = x->dim[h],
@@ -44,7 +44,7 @@ static ConvExtents extents_of(const Node *n, bool nhwc) {
 static void conv_tile(Run *r, Node *n, const Target *t) {
     const Type *w = &n->in[1]->type;
     ConvExtents e = extents_of(n, attr_i(n, BLK_SOURCE) == BLK_SOURCE_NHWC);
-    ConvBlock b = conv_block_given(t, w->dim[6], &e, w->dim[5]);
+    ConvBlock b = conv_block_of(t, w->dim[6], &e, w->dim[5]);
     node_set_is(r->g, n, BLK_TILE, (int64_t[]){b.rows, b.cols, w->dim[5]}, 3);
     if (!attr_i(n, BLK_CHUNK)) node_set_i(n, BLK_STRIP, b.strip); /* else sums of a strip wait in memory, which all targets share */
 }
@@ -54,7 +54,7 @@ static void transposed_tile(Run *r, Node *n, const Target *t) {
     const int64_t *stride = n->attr[BLK_STRIDES].is;
     e.out_h = ceil_div(e.out_h, stride[0]), e.out_w = ceil_div(e.out_w, stride[1]);
     e.k_h = w->dim[2], e.k_w = w->dim[3], e.stride = 1, e.padded_rows = true;
-    ConvBlock b = conv_block_given(t, w->dim[6], &e, w->dim[5]);
+    ConvBlock b = conv_block_of(t, w->dim[6], &e, w->dim[5]);
     node_set_is(r->g, n, BLK_TILE, (int64_t[]){b.rows, b.cols, w->dim[5]}, 3);
 }
 static void channel_tile(Run *r, Node *n, const Target *t) {
@@ -66,25 +66,21 @@ static void channel_tile(Run *r, Node *n, const Target *t) {
 static void winograd_tile(Run *r, Node *n, const Target *t) {
     const int64_t *tile = n->attr[WGD_TILE].is;
     const Type *u = &n->in[1]->type;
-    int64_t points = tile[1] * ceil_div(n->attr[WGD_OUT].is[1], tile[0]);
-    ConvExtents e = {.channels = attr_i(n, WGD_CHANNELS),
-                     .features = attr_i(n, WGD_FEATURES),
-                     .group = 1,
-                     .in_h = 1,
-                     .in_w = points,
-                     .out_h = 1,
-                     .out_w = points,
-                     .k_h = 1,
-                     .k_w = 1,
-                     .stride = 1,
-                     .padded_rows = true};
-    node_set_is(r->g, n, WGD_TILE, (int64_t[]){tile[0], tile[1], conv_block_given(t, u->dim[5], &e, u->dim[4]).cols, u->dim[4]}, 4);
+    const int64_t *out = n->attr[WGD_OUT].is;
+    WinogradExtents e = {tile[0],
+                         attr_i(n, WGD_CHANNELS),
+                         attr_i(n, WGD_FEATURES),
+                         ceil_div(out[0], tile[0]),
+                         ceil_div(out[1], tile[0]),
+                         n->in[0]->type.dim[0]};
+    WinogradBlock b = winograd_block_of(t, u->dim[5], &e, tile[1], u->dim[4]);
+    node_set_is(r->g, n, WGD_TILE, (int64_t[]){tile[0], tile[1], b.points, u->dim[4]}, 4);
 }
 /* Nothing of the model's is packed in panels here: keys are, at run time. One vector at once fits the registers of any target. */
 static void attention_rows(Run *r, Node *n, const Target *t) {
-    (void)r;
+    int64_t regs = t->vector_regs * t->vector_bits / r->o->target->vector_bits;
     int64_t lanes = attr_i(n, op_attr_index(n->op, "lanes")), queries = n->attr[op_attr_index(n->op, "dims")].is[2];
-    int64_t rows = min_i64(max_i64(t->vector_regs - 2, 1), queries);
+    int64_t rows = min_i64(max_i64(regs - 2, 1), queries);
     node_set_i(n, op_attr_index(n->op, "rows"), ceil_div(queries, ceil_div(queries, rows)));
     node_set_i(n, op_attr_index(n->op, "width"), lanes), node_set_i(n, op_attr_index(n->op, "cols"), lanes);
 }
@@ -103,10 +99,11 @@ static const struct {
             {"FusedAttention", attention_rows}};
 
 void retarget(Run *r, const Target *own, SavedAttrs *saved) {
-    int64_t bits = r->o->target->vector_bits;
     Target t = *own;
-    t.vector_bits = bits;
-    t.vector_regs = own->vector_bits ? (int)max_i64(own->vector_regs * own->vector_bits / bits, 4) : SCALAR_REGS;
+    if (!own->vector_bits) { /* as the layout's, with a few registers */
+        t = *r->o->target;
+        t.vector_regs = SCALAR_REGS;
+    }
     for (Node *n = r->g->first; n; n = n->next)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             if (strcmp(n->op->domain, "quern") != 0 || strcmp(n->op->name, rows[i].op) != 0) continue;

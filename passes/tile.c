@@ -42,6 +42,8 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
         if (rows[i].fn(&job) && steps.n) ok = sched_run(r->c, k->f, steps.s);
         break;
     }
+    if (job.anchor && job.anchor->mapped && own == r->o->target) /* other targets of a file have blocks of their own */
+        vec_push(k->f->a, &k->f->schedule, arena_printf(k->f->a, "mapping %s", job.anchor->mapped));
     if (!ok) {
         diag_print_all(r->c->d, false);
         BUG("the schedule of kernel '%s' (%s) is not legal:\n%s", k->f->name, job.anchor->op->name, steps.s);

@@ -2,6 +2,7 @@
 /* test_cost.c: what cost_price.c and mapping_fit.c add to counted words: zeros, widths, networks, arithmetic per type, and memories in
  * banks, parts, twice or shared; and the figures that are published of the Eyeriss chip. Expected values are worked out by hand. */
 #include "cli/explore.h"
+#include "passes/blocks_gemm.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -311,6 +312,44 @@ START_TEST(test_fused) {
 }
 END_TEST
 
+/* ---- blocks for a processor: what is chosen is legal, and nothing that was offered is cheaper */
+static const struct {
+    const char *target;
+    PanelCase k;
+} panels[] = {{"x86_avx512", {16, 1, 128, 2048, 512, false}}, {"x86_avx512", {16, 4, 197, 192, 768, false}},
+              {"x86_avx512", {16, 1, 1, 1000, 2048, false}},  {"x86_avx2", {8, 1, 100, 777, 3072, false}},
+              {"aarch64_neon", {4, 1, 30, 50, 333, true}},    {"riscv64_v", {4, 2, 7, 5, 3, false}}};
+START_TEST(test_panel_blocks) {
+    Case x;
+    PanelCut all[CHOICES];
+    case_open(&x, panels[_i].target, &small, "DRAM[M8 C4 E6 F6 R3 S3]");
+    int n = panels_best(x.t, &panels[_i].k, CHOICES, all);
+    double best = 0;
+    ck_assert_int_gt(n, 0);
+    for (int i = 0; i < n; i++) {
+        Mapping *m = panel_mapping(x.a, x.t, &panels[_i].k, &all[i]);
+        double cycles = mapping_cycles(m, 0) * (all[i].chunks > 1 ? 1.01 : 1); /* chunks have to gain something */
+        bool ok = mapping_check(&x.c, NO_LOC, m, NULL);
+        if (!ok) diag_print_all(&x.d, false);
+        ck_assert(ok);
+        if (i == 0) best = cycles;
+        ck_assert_msg(cycles >= best * (1 - 1e-9), "%s: %g cycles, the first one takes %g", mapping_line(x.a, m), cycles, best);
+        ck_assert(cycles >= mapping_steps(m, 0));
+    }
+    arena_free(x.a);
+}
+END_TEST
+/* 14 columns by 2 vectors, 64 x 9 steps: 14 cycles of multiply-adds and what a step takes beside; blocks of sums are loaded and stored. */
+START_TEST(test_steps) {
+    Case x;
+    static const ConvShape s = {.m = 32, .c = 64, .e = 1, .f = 28, .r = 3, .s = 3};
+    case_open(&x, "x86_avx512", &s, "L2[F2] L1[C64 R3 S3] regs:W,O[F14 M2 | M16x]");
+    double want = 2 * (576 * (14 + x.t->step_cycles) + x.t->block_cycles + 28 / (26. / 16) + 28);
+    ck_assert_msg(fabs(mapping_steps(x.m, 0) - want) < 1e-6 * want, "%g cycles, expected %g", mapping_steps(x.m, 0), want);
+    arena_free(x.a);
+}
+END_TEST
+
 Suite *cost_suite(void) {
     Suite *s = suite_create("cost");
     TCase *t = tcase_create("cost");
@@ -324,6 +363,8 @@ Suite *cost_suite(void) {
     tcase_add_loop_test(t, test_eyeriss_chip, 0, sizeof chip / sizeof *chip);
     tcase_add_test(t, test_pools_and_pairs);
     tcase_add_loop_test(t, test_fused, 0, sizeof stacks / sizeof *stacks);
+    tcase_add_loop_test(t, test_panel_blocks, 0, sizeof panels / sizeof *panels);
+    tcase_add_test(t, test_steps);
     suite_add_tcase(s, t);
     return s;
 }
