@@ -370,6 +370,15 @@ static bool packed_stores(const Func *f) {
         if (f->param.v[i]->written && dtype_info[f->param.v[i]->dt].bits < 8) return true;
     return false;
 }
+static void share_nests(Run *r, Spans *spans, Kernel *k, Stmt *block) {
+    for (int i = 0; i < block->u.block.n; i++) {
+        Stmt *s = block->u.block.v[i];
+        const int before = block->u.block.n;
+        if (s->k == S_BLOCK) share_nests(r, spans, k, s);
+        if (s->k == S_FOR) share_loop(r, spans, k, s->u.loop.v->name, 0);
+        i -= before - block->u.block.n; /* declarations that moved into the nest */
+    }
+}
 static void parallel_kernel(Run *r, Spans *spans, Kernel *k) {
     Ranges none = {0};
     if (packed_stores(k->f) || larger(stmt_ns(r->tmp, k->f->body, &none, false), stream_ns(r->tmp, k->f, k->f->body)) < WORTH_NS) return;
@@ -377,12 +386,7 @@ static void parallel_kernel(Run *r, Spans *spans, Kernel *k) {
     own->param = k->f->param, own->schedule = k->f->schedule;
     name_loops(r->c->a, map_new(r->tmp), own->body);
     *k->f = *own;
-    for (int i = 0; i < k->f->body->u.block.n; i++) {
-        const Stmt *s = k->f->body->u.block.v[i];
-        const int before = k->f->body->u.block.n;
-        if (s->k == S_FOR) share_loop(r, spans, k, s->u.loop.v->name, 0);
-        i -= before - k->f->body->u.block.n; /* declarations that moved into the nest */
-    }
+    share_nests(r, spans, k, k->f->body);
 }
 bool pass_parallel(Run *r) {
     if (!r->o || r->o->threads < 2) return true;

@@ -223,6 +223,19 @@ START_TEST(test_copies) {
     arena_free(t.a);
 }
 END_TEST
+/* A pass may leave a block around the nests of a kernel. */
+START_TEST(test_block) {
+    Case t;
+    open_case(&t, "func f(x: float32[65536]) -> writes y: float32[65536]\n"
+                  "  block\n"
+                  "    for i in 0..4096\n"
+                  "      for l in 0..16 vec\n"
+                  "        y[i * 16 + l] = max(x[i * 16 + l], 0.0)\n");
+    share(&t, 2);
+    ck_assert_str_eq(shared_name(t.f), "i");
+    arena_free(t.a);
+}
+END_TEST
 START_TEST(test_one_thread) {
     Case t;
     Text before = {0}, after = {0};
@@ -241,6 +254,7 @@ Suite *parallel_suite(void) {
     tcase_add_loop_test(c, test_choice, 0, (int)(sizeof rows / sizeof *rows));
     tcase_add_test(c, test_affinity);
     tcase_add_test(c, test_copies);
+    tcase_add_test(c, test_block);
     tcase_add_test(c, test_one_thread);
     suite_add_tcase(s, c);
     return s;
