@@ -34,7 +34,7 @@ static const char *type_words(Arena *a, const Type *t) {
 }
 
 /* ---- operand types against the row's column */
-static bool class_ok(char c, DType t) {
+bool class_takes(char c, DType t) {
     DClass k = dtype_info[t].cls;
     switch (c) {
     case 'f': return k == CLS_FLOAT;
@@ -57,20 +57,29 @@ static const char *class_words(char c) {
     default: return "any type";
     }
 }
-static bool check_operand(Infer *x, int i, const char *token, size_t n, DType *group) {
+static char token_class(const char *token, size_t n, char *group) {
+    char c = 'a';
+    *group = 0;
+    for (size_t k = 0; k < n; k++)
+        if (token[k] >= 'T' && token[k] <= 'Z') *group = token[k];
+        else c = token[k];
+    return c;
+}
+static const char *next_token(const char *s, size_t n) { return s[n] ? s + n + 1 : s; } /* the last one serves all that follow */
+char op_operand_class(const OpDef *op, int input, char *group) {
+    const char *s = op->types;
+    for (; input > 0; input--) s = next_token(s, strcspn(s, " "));
+    return token_class(s, strcspn(s, " "), group);
+}
+static bool check_operand(Infer *x, int i, char class, char letter, DType *group) {
     const Tensor *t = x->n->in[i];
-    for (size_t k = 0; k < n; k++) {
-        if (token[k] >= 'T' && token[k] <= 'Z') {
-            DType *g = &group[token[k] - 'T'];
-            if (*g == DT_NONE) *g = t->type.dt;
-            if (*g != t->type.dt)
-                return infer_error(x, "input %d '%s' is %s where %s is expected, as in the inputs before it; add a Cast", i, t->name,
-                                   dtype_name(t->type.dt), dtype_name(*g));
-        } else if (!class_ok(token[k], t->type.dt)) {
-            return infer_error(x, "input %d '%s' is %s; %s is expected", i, t->name, dtype_name(t->type.dt), class_words(token[k]));
-        }
-    }
-    return true;
+    DType *g = letter ? &group[letter - 'T'] : NULL;
+    if (g && *g == DT_NONE) *g = t->type.dt;
+    if (g && *g != t->type.dt)
+        return infer_error(x, "input %d '%s' is %s where %s is expected, as in the inputs before it; add a Cast", i, t->name,
+                           dtype_name(t->type.dt), dtype_name(*g));
+    return class_takes(class, t->type.dt) ||
+           infer_error(x, "input %d '%s' is %s; %s is expected", i, t->name, dtype_name(t->type.dt), class_words(class));
 }
 static bool check_operands(Infer *x) {
     const char *s = x->n->op->types;
@@ -79,10 +88,11 @@ static bool check_operands(Infer *x) {
         size_t n = strcspn(s, " ");
         const Tensor *t = x->n->in[i];
         if (t && !(t->type.wrap && (x->n->op->flags & OPF_LISTS))) {
+            char letter, class = token_class(s, n, &letter);
             if (t->type.dt == DT_NONE || t->type.rank < 0) return infer_error(x, "the type of input %d '%s' is not known", i, t->name);
-            if (!check_operand(x, i, s, n, group)) return false;
+            if (!check_operand(x, i, class, letter, group)) return false;
         }
-        if (s[n]) s += n + 1; /* the last token serves all that follow */
+        s = next_token(s, n);
     }
     return true;
 }

@@ -76,6 +76,10 @@ const OpDef *op_at(int i);                            /* in table order */
 int op_attr_index(const OpDef *op, const char *name); /* -1 if it has none such */
 void ops_markdown(Text *out);                         /* docs/ops.md */
 
+/* What a row says of the element type of an operand: its class, a letter of its column `types`; *group: T..Z, or 0. */
+char op_operand_class(const OpDef *op, int input, char *group);
+bool class_takes(char class, DType t);
+
 /* ---- inference helpers (infer.c) */
 bool node_infer(Ctx *c, Graph *g, Node *n); /* dispatches on the row; arity, input types and the row's infer */
 bool infer_error(Infer *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

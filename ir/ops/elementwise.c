@@ -165,7 +165,8 @@ Expr *compute_quantize(Lower *L, Node *n, int out, Expr *const *idx) {
     Arena *a = L->a;
     DType to = out_type(n);
     Expr *s = param_at(L, n, 1, idx), *x = x_at(L, n, idx);
-    DType t = x->t == DT_FLOAT64 || s->t == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32;
+    bool wide = x->t == DT_FLOAT64 || s->t == DT_FLOAT64 || (dtype_is_int(x->t) && dtype_is_int(s->t));
+    DType t = wide ? DT_FLOAT64 : DT_FLOAT32;
     Expr *q = e_div(a, e_cast(a, t, x), e_cast(a, t, s));
     Expr *zp = n->nin > 2 && n->in[2] ? param_at(L, n, 2, idx) : NULL;
     if (dtype_is_float(to)) return saturating(L, to, attr_i(n, 4) != 0, zp ? e_add(a, q, e_cast(a, t, zp)) : q);

@@ -329,6 +329,7 @@ bool infer_col2im(Infer *x) {
     Expr **image, **block, *e[QN_MAX_RANK], *size = e_int(a, 1), *columns = e_int(a, 1);
     int64_t ni, nb;
     if (t->rank != 3) return infer_error(x, "the input has rank %d; 3 is expected", t->rank);
+    if (t->dt == DT_STRING) return infer_error(x, "strings have no sum");
     if (!infer_values(x, 1, &image, &ni) || !infer_values(x, 2, &block, &nb)) return false;
     if (nb < 1 || nb + 2 > QN_MAX_RANK) return infer_error(x, "block_shape has %lld entries", (long long)nb);
     if (ni != nb) return infer_error(x, "image_shape and block_shape have %lld and %lld entries", (long long)ni, (long long)nb);
@@ -359,7 +360,7 @@ bool lower_col2im(Lower *L, Node *n) {
     const Type *o = &n->out[0]->type;
     int ns = o->rank - 2;
     Expr *idx[QN_MAX_RANK], *block[QN_MAX_RANK], *counts[QN_MAX_RANK], *row, *col = e_int(a, 0), *ok = e_lit_i(a, DT_BOOL, 1);
-    DType ct = dtype_compute(o->dt);
+    DType ct = o->dt == DT_BOOL ? DT_INT64 : dtype_compute(o->dt); /* whether any is true: how many are, is not 0 */
     for (int k = 0; k < ns; k++) {
         Expr *i = e_int(a, k);
         block[k] = n->in[2]->data ? e_int(a, dtype_get_i(n->in[2]->type.dt, n->in[2]->data, k))
@@ -382,7 +383,8 @@ bool lower_col2im(Lower *L, Node *n) {
         col = e_add(a, e_mul(a, col, counts[k]), pos);
     }
     lower_if(L, ok);
-    lower_put(L, acc, NULL, lower_load(L, n, 0, (Expr *[]){idx[0], row, col}), RED_ADD);
+    Expr *v = lower_load(L, n, 0, (Expr *[]){idx[0], row, col});
+    lower_put(L, acc, NULL, v->t == DT_BOOL ? e_cast(a, ct, v) : v, RED_ADD);
     lower_end(L);
     lower_ends(L, ns);
     lower_store(L, n, 0, idx, lower_get(L, acc, NULL));

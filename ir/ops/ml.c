@@ -379,6 +379,17 @@ bool rewrite_label_encoder(Ctx *c, Graph *g, Node *n) {
     Side keys, values;
     double num;
     const char *str;
+    const Attr *classes = ml_attr(n, "classes_strings");
+    if (classes && classes->n) { /* version 1: strings to their places in a list, or back */
+        int64_t *place = NEW_ARRAY(c->a, int64_t, classes->n);
+        Side word, number;
+        for (int64_t i = 0; i < classes->n; i++) place[i] = i;
+        side_attr(c, classes, &word);
+        side_attr(c, &(Attr){.kind = ATTR_INTS, .is = place, .n = classes->n}, &number);
+        bool back = n->in[0]->type.dt != DT_STRING;
+        side_default(c, n, back ? &word : &number, &num, &str);
+        return encode(c, (R){g, n}, back ? &number : &word, back ? &word : &number, num, str);
+    }
     if (!side_read(c, n, "keys", &keys) || !side_read(c, n, "values", &values)) return false;
     side_default(c, n, &values, &num, &str);
     return encode(c, (R){g, n}, &keys, &values, num, str);

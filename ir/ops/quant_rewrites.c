@@ -36,9 +36,22 @@ bool rewrite_qlinear_conv(Ctx *c, Graph *g, Node *n) {
     r_done(r, 0, r_requantize(r, acc, s, n->in[7], 0));
     return true;
 }
+/* (x - zero)*scale; vectors stand before `after` axes. */
+static Tensor *float_value(R r, Tensor *x, Tensor *scale, Tensor *zero, int after) {
+    Tensor *v = r_op2(r, "Sub", r_cast(r, x, DT_FLOAT32), r_cast(r, r_param(r, zero, after), DT_FLOAT32));
+    return r_op2(r, "Mul", v, r_cast(r, r_param(r, scale, after), DT_FLOAT32));
+}
 bool rewrite_qlinear_matmul(Ctx *c, Graph *g, Node *n) {
     (void)c;
     R r = {g, n};
+    if (dtype_is_float(n->in[0]->type.dt) || dtype_is_float(n->in[3]->type.dt)) { /* of 8 bits */
+        Tensor *y = r_op2(r, "MatMul", float_value(r, n->in[0], n->in[1], n->in[2], 1), float_value(r, n->in[3], n->in[4], n->in[5], 0));
+        int64_t one;
+        y = r_op2(r, "Div", y, r_cast(r, r_param(r, n->in[6], 1), DT_FLOAT32));
+        bool scalar = type_elements(&n->in[7]->type, &one) && one == 1;
+        r_done(r, 0, r_quantize(r, y, r_f32(r, 1), scalar ? n->in[7] : tensor_scalar(g, n->in[7]->type.dt, 0)));
+        return true;
+    }
     Tensor *acc = integer_product(r, "MatMulInteger", n->in[0], n->in[3], n->in[2], n->in[5]);
     Tensor *s = scale_of(r, r_param(r, n->in[1], 1), r_param(r, n->in[4], 0), r_param(r, n->in[6], 1));
     r_done(r, 0, r_requantize(r, acc, s, n->in[7], 1));

@@ -52,7 +52,6 @@ typedef struct Row {
 } Row;
 int row_count(void);
 const Row *row_at(int i);
-char type_class(const OpDef *op, int input, char *letter); /* of an input, as in ops.def; *letter: its group, or 0 */
 bool type_allowed(const OpDef *op, DType dt);              /* of the operand that gives a node its type (type_operand) */
 int type_operand(const OpDef *op);
 bool type_in_ort(DType dt); /* ONNX Runtime's interface for JavaScript has such tensors */

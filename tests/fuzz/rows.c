@@ -23,41 +23,11 @@ const Row *row_at(int i) {
 }
 
 /* ---- what the registry says of element types */
-static const char *type_token(const OpDef *op, int input, size_t *n) {
-    const char *s = op->types;
-    for (;; input--) {
-        *n = strcspn(s, " ");
-        if (!input || !s[*n]) return s;
-        s += *n + 1;
-    }
-}
-char type_class(const OpDef *op, int input, char *letter) {
-    size_t n;
-    const char *s = type_token(op, input, &n);
-    char kind = 'a';
-    *letter = 0;
-    for (size_t k = 0; k < n; k++)
-        if (s[k] >= 'T' && s[k] <= 'Z') *letter = s[k];
-        else kind = s[k];
-    return kind;
-}
 int type_operand(const OpDef *op) {
     char letter;
     for (int i = 0; i < (op->max_in < 0 ? op->min_in + 1 : op->max_in); i++)
-        if (type_class(op, i, &letter), letter) return i;
+        if (op_operand_class(op, i, &letter), letter) return i;
     return 0;
-}
-static bool class_has(char kind, DType t) {
-    DClass k = dtype_info[t].cls;
-    switch (kind) {
-    case 'f': return k == CLS_FLOAT;
-    case 'i': return dtype_is_int(t);
-    case 'n': return k == CLS_FLOAT || dtype_is_int(t);
-    case 'b': return k == CLS_BOOL;
-    case 'I': return t == DT_INT32 || t == DT_INT64;
-    case 's': return k == CLS_STR;
-    default: return k != CLS_STR && k != CLS_CPLX;
-    }
 }
 bool type_in_ort(DType t) { /* what its interface for JavaScript has */
     return dtype_info[t].bits >= 8 && t != DT_BFLOAT16 && !(dtype_is_float(t) && dtype_info[t].bits < 16);
@@ -65,7 +35,7 @@ bool type_in_ort(DType t) { /* what its interface for JavaScript has */
 bool type_allowed(const OpDef *op, DType dt) {
     char letter;
     if (op->max_in == 0) return dtype_is_float(dt) && dtype_info[dt].bits >= 16; /* of the output */
-    return class_has(type_class(op, type_operand(op), &letter), dt);
+    return class_takes(op_operand_class(op, type_operand(op), &letter), dt);
 }
 
 /* ---- one node in the making */
@@ -470,13 +440,13 @@ static void value_fill(Make *m, Value1 *v, const Wanted *w) {
     }
 }
 static DType operand_type(Make *m, int input) {
-    char letter, kind = type_class(m->row->op, input, &letter);
+    char letter, kind = op_operand_class(m->row->op, input, &letter);
     DType *g = letter ? &m->group[letter - 'T'] : NULL, t;
     if (g && *g) return *g;
     if (input == type_operand(m->row->op)) t = m->dt;
     else do
             t = (DType)pick(m->f, 1, DT_COUNT - 1);
-        while (!class_has(kind, t) || (m->f->ort && !type_in_ort(t)));
+        while (!class_takes(kind, t) || (m->f->ort && !type_in_ort(t)));
     if (kind == 'I' && input != type_operand(m->row->op) && m->f->ort) t = DT_INT64; /* what ONNX says, mostly */
     if (g) *g = t;
     return t;
@@ -522,7 +492,7 @@ static bool operand_make(Make *m, const char *name, size_t len, int input) {
         var_add(m, "F", 1, dtype_is_float(f->v.v[chosen].dt));
     }
     char letter;
-    type_class(m->row->op, input, &letter);
+    op_operand_class(m->row->op, input, &letter);
     if (letter) m->group[letter - 'T'] = f->v.v[chosen].dt;
     return true;
 }

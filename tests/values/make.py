@@ -11,7 +11,7 @@ from math import erf
 
 import numpy as np
 
-from cases import HERE, case, constant
+from cases import HERE, case, constant, literal
 
 rng = np.random.default_rng(7)
 f32 = np.float32
@@ -549,6 +549,25 @@ def pools():
     pool("lp_pool_ends", "LpPool", 0, lambda v, n: np.sqrt((v * v).sum(-1)), (2, 3), 1, (1, 1, 0, 1), p=2)
 
 
+def types():
+    """Element types that few models use."""
+    for dt in (np.int8, np.uint8, np.int64):
+        x = np.array([0, 1, 3, 5, 6, 7, 100] + ([] if dt is np.uint8 else [-1, -5, -6, -7, -128]), dt)
+        case("erf_" + np.dtype(dt).name, "Erf", [("x", x)], [np.vectorize(erf)(x).astype(dt)])
+    x, s = np.array([[-7, 8, 9], [1 << 30, -(1 << 30) - 1, 5]], np.int32), np.array(2, np.int32)
+    case("quantize_integers", "QuantizeLinear", [("x", x), ("s", s), ("k_z", np.array(3, np.int8))], [np.clip(np.rint(x / 2.0) + 3, -128, 127).astype(np.int8)])
+    x = np.array([[[True, False], [False, False], [True, True], [False, False]]])
+    case("col2im_bool", "Col2Im", [("x", x), ("k_s", np.array([2, 3])), ("k_b", np.array([2, 2]))], [np.array([[[[True, False, False], [True, True, False]]]])])
+    a, b = np.array([[1, -2, 0.5], [4, 0, -1]]), np.array([[2, 1], [0.5, -1.5], [-4, 3]])
+    want = a @ (b * [0.5, 2]) * 0.25 / [[0.5], [2]]
+    eight = "float8e4m3fn"
+    whole = lambda name, dt, v: "  %s: %s[%s] = [%s]\n" % (name, dt, ",".join(map(str, np.shape(v))), ", ".join(map(literal, np.ravel(v).astype(float))))
+    text = "".join(whole(*k) for k in (("a", eight, a), ("sa", "float32", 0.25), ("za", eight, 0), ("b", eight, b), ("sb", "float32", [0.5, 2]), ("zb", eight, [0, 0]),
+                                       ("sy", "float32", [0.5, 2]), ("zy", eight, [0, 0]), ("want0", eight, want)))
+    with open(os.path.join(HERE, "qlinear_matmul_float8.qir"), "w") as f:
+        f.write("# Written by make.py.\ngraph g() -> (y0)\n" + text + "  y0: ? = QLinearMatMul(a, sa, za, b, sb, zb, sy, zy)\n")
+
+
 quantised(np.uint8)
 quantised(np.int8)
 fused()
@@ -559,3 +578,4 @@ lstm()
 twins()
 far_from_zero()
 pools()
+types()

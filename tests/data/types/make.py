@@ -65,7 +65,7 @@ class Case:
         os.makedirs(f"{d}/test_data_set_0")
         info = [H.make_tensor_value_info(n, DT[np.asarray(v).dtype.name], np.shape(v)) for n, v in self.ins]
         out = [H.make_tensor_value_info(n, DT[np.asarray(v).dtype.name], np.shape(v) if n not in dims else None) for n, v in self.outs]
-        m = H.make_model(H.make_graph(self.nodes, self.name, info, out, initializer=self.inits), opset_imports=[H.make_opsetid("", 16)],
+        m = H.make_model(H.make_graph(self.nodes, self.name, info, out, initializer=self.inits), opset_imports=[H.make_opsetid("", 16), H.make_opsetid("ai.onnx.ml", 1)],
                          producer_name="quern tests")
         m.ir_version = 8
         onnx.save(m, f"{d}/model.onnx")
@@ -176,3 +176,7 @@ for t in ("complex64", "complex128", "object", "bool"):
     unique(t)
 for t in ("complex64", "complex128"):
     nonzero(t)
+c = Case("label_encoder_1")
+c.op("LabelEncoder", [c.x(np.array([["b", "a"], ["none", "c"]], object))], np.array([[1, 0], [-7, 2]]), classes_strings=["a", "b", "c"], default_int64=-7, domain="ai.onnx.ml")
+c.op("LabelEncoder", [c.x(i64(2, 0, 3, -1))], np.array(["c", "a", "other", "other"], object), classes_strings=["a", "b", "c"], default_string="other", domain="ai.onnx.ml")
+c.write()

@@ -1,0 +1,1 @@
+2c2a2other2other
