@@ -10,6 +10,7 @@
 
 static bool is_complex(const Tensor *t) { return t && !t->type.wrap && dtype_info[t->type.dt].cls == CLS_CPLX; }
 static DType part_type(DType t) { return t == DT_COMPLEX64 ? DT_FLOAT32 : DT_FLOAT64; }
+static bool standard(const Node *n, const char *name) { return !*n->op->domain && strcmp(n->op->name, name) == 0; }
 static bool ours(const Node *n, const char *name) { return *n->op->domain && strcmp(n->op->name, name) == 0; }
 
 static Tensor *constant_part(Graph *g, const Tensor *t, int part) {
@@ -105,12 +106,12 @@ static void on_pairs(Graph *g, Node *n) {
     for (int i = 1; i < n->nout; i++) hand_over(g, n, i, u->out[i]);
 }
 
-static const char *const moves[] = {"Identity",      "Where",        "Reshape", "Flatten",        "Squeeze",
-                                    "Unsqueeze",     "Expand",       "Concat",  "Split",          "Slice",
-                                    "Pad",           "Transpose",    "Tile",    "Trilu",          "Gather",
-                                    "OneHot",        "GatherND",     "Resize",  "GatherElements", "DepthToSpace",
-                                    "SpaceToDepth",  "Select",       "Col2Im",  "GridSample",     "ReverseSequence",
-                                    "CenterCropPad", "TensorScatter"};
+static const char *const moves[] = {"Identity",      "Where",         "Reshape",   "Flatten",        "Squeeze",
+                                    "Unsqueeze",     "Expand",        "Concat",    "Split",          "Slice",
+                                    "Pad",           "Transpose",     "Tile",      "Trilu",          "Gather",
+                                    "OneHot",        "GatherND",      "Resize",    "GatherElements", "DepthToSpace",
+                                    "SpaceToDepth",  "Select",        "Col2Im",    "GridSample",     "ReverseSequence",
+                                    "CenterCropPad", "TensorScatter", "ExpandDims"};
 /* Writing at places, and adding there, is the same for both; a product or the larger of two is not. */
 static bool scatters(const Node *n) {
     int k = op_attr_index(n->op, "reduction");
@@ -125,8 +126,8 @@ bool complex_node(Ctx *c, Graph *g, Node *n, bool *done) {
     if (at < 0 || (n->op->flags & OPF_LISTS) || ours(n, "Complex") || ours(n, "ComplexPart") || ours(n, "ListPack")) return true;
     *done = true;
     if (ours(n, "LoopBegin") || ours(n, "LoopEnd")) return in_loop(g, n), true;
-    if (strcmp(n->op->name, "NonZero") == 0) return nonzero(g, n), true;
-    if (strcmp(n->op->name, "Unique") == 0 || strcmp(n->op->name, "Compress") == 0) return on_pairs(g, n), true;
+    if (standard(n, "NonZero")) return nonzero(g, n), true;
+    if (standard(n, "Unique") || standard(n, "Compress")) return on_pairs(g, n), true;
     bool ok = scatters(n), shape = strcmp(n->op->name, "Shape") == 0 || strcmp(n->op->name, "Size") == 0 || strstr(n->op->name, "Random");
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) ok |= strcmp(n->op->name, moves[i]) == 0;
     if (ok) return on_both(g, n), true;

@@ -43,6 +43,8 @@ bool class_takes(char c, DType t) {
     case 'b': return k == CLS_BOOL;
     case 'I': return t == DT_INT32 || t == DT_INT64;
     case 's': return k == CLS_STR;
+    case 'r': return k == CLS_FLOAT || dtype_is_int(t) || k == CLS_BOOL;
+    case 'o': return k != CLS_CPLX;
     default: return true;
     }
 }
@@ -54,6 +56,8 @@ static const char *class_words(char c) {
     case 'b': return "bool";
     case 'I': return "int32 or int64";
     case 's': return "string";
+    case 'r': return "a numeric type or bool";
+    case 'o': return "a type without complex numbers";
     default: return "any type";
     }
 }

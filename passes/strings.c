@@ -336,7 +336,7 @@ static const char *const moves[] = {"Identity",        "Where",        "Reshape"
                                     "Slice",           "Pad",          "Tile",         "Trilu",           "Gather",
                                     "GatherElements",  "GatherND",     "OneHot",       "ScatterElements", "ScatterND",
                                     "ReverseSequence", "DepthToSpace", "SpaceToDepth", "CenterCropPad",   "Compress",
-                                    "ConstantOfShape", "Shape",        "Size",         "GridSample"};
+                                    "ConstantOfShape", "Shape",        "Size",         "GridSample",      "TensorScatter"};
 /* Only moves elements: references do as well. An element that is filled in is reference 0, the empty string. */
 static bool do_move(Strings *s, Node *n) {
     bool ok = false;

@@ -5,6 +5,7 @@
 #include "fuzz.h"
 #include <float.h>
 #include <math.h>
+#include "ir/list.h"
 #include <string.h>
 
 /* One step in the last place, or what stands for the rounding of a few operations. */
@@ -15,9 +16,19 @@ static double step_of(DType dt, bool ort) { /* which computes some of float64 in
                                                   : ldexp(1, -7);
 }
 static bool has_steps(DType dt) { return dtype_is_float(dt) && dtype_info[dt].bits >= 16; }
+bool value_same(const Value1 *v, const void *x, const void *y, int64_t i) {
+    if (v->dt == DT_STRING) {
+        const int64_t *a = x, *b = y;
+        int64_t n = a[i + 1] - a[i];
+        return n == b[i + 1] - b[i] && memcmp((const char *)x + a[i], (const char *)y + b[i], (size_t)n) == 0;
+    }
+    size_t size = (size_t)dtype_info[v->dt].bits / 8;
+    if (dtype_info[v->dt].cls == CLS_CPLX) return memcmp((const char *)x + (size_t)i * size, (const char *)y + (size_t)i * size, size) == 0;
+    return dtype_get_i(v->dt, x, i) == dtype_get_i(v->dt, y, i);
+}
 /* What comparisons allow is in tests/onnx/judge.c; narrow types may differ by what their own rounding does. */
 bool value_close(DType dt, const void *got, const void *want, const void *moved, int64_t i) {
-    if (!dtype_is_float(dt)) return dtype_get_i(dt, got, i) == dtype_get_i(dt, want, i);
+    if (!dtype_is_float(dt)) return value_same(&(Value1){.dt = dt}, got, want, i);
     double x = dtype_get_f(dt, got, i), w = dtype_get_f(dt, want, i);
     if (isnan(x) || isnan(w)) return isnan(x) && isnan(w);
     if (x == w) return true;
@@ -31,7 +42,7 @@ bool value_close(DType dt, const void *got, const void *want, const void *moved,
 }
 /* Whether an element may be handed on although it depends on how sums are rounded. */
 static bool steady(DType dt, const void *data, const void *moved, int64_t i) {
-    if (!dtype_is_float(dt)) return dtype_get_i(dt, data, i) == dtype_get_i(dt, moved, i);
+    if (!dtype_is_float(dt)) return value_same(&(Value1){.dt = dt}, data, moved, i);
     double w = dtype_get_f(dt, data, i), x = dtype_get_f(dt, moved, i);
     if (isnan(x) || isnan(w)) return isnan(x) && isnan(w);
     if (x == w) return true;
@@ -53,7 +64,33 @@ static void move(Fuzz *f, Value1 *v, bool sums) {
     }
 }
 
-static Graph *graph_of(Fuzz *f, Ctx *c, const Node1 *n, const void **data, const void **moved, int *nin, bool *moves) {
+/* Several nodes of a model (macro.c), through a model of their own. */
+static Graph *graph_of_macro(Fuzz *f, Ctx *c, Node1 *n, const void **data, const void **moved, int *nin, bool *moves) {
+    Fuzz one = {.a = c->a};
+    Node1 own = *n;
+    own.in = NEW_ARRAY(c->a, int, n->nin + 1), own.out = NEW_ARRAY(c->a, int, n->nout);
+    for (int i = 0; i < n->nin; i++) {
+        own.in[i] = n->in[i];
+        for (int k = 0; k < i && n->in[i] >= 0; k++)
+            if (n->in[k] == n->in[i]) own.in[i] = own.in[k];
+        if (n->in[i] < 0 || own.in[i] != n->in[i]) continue;
+        Value1 v = f->v.v[n->in[i]];
+        v.def = -1;
+        own.in[i] = one.v.n;
+        vec_push(c->a, &one.v, v);
+        if (v.constant) continue;
+        data[*nin] = v.data, moved[(*nin)++] = v.moved ? v.moved : v.data;
+        *moves |= v.moved != NULL;
+    }
+    for (int i = 0; i < n->nout; i++) {
+        Value1 v = {.dt = DT_NONE, .def = 0};
+        own.out[i] = one.v.n;
+        vec_push(c->a, &one.v, v);
+    }
+    vec_push(c->a, &one.n, own);
+    return graph_import(&one, c);
+}
+static Graph *graph_of(Fuzz *f, Ctx *c, Node1 *n, const void **data, const void **moved, int *nin, bool *moves) {
     Graph *g = graph_new(c->a, "one");
     Tensor **in = NEW_ARRAY(c->a, Tensor *, n->nin + 1);
     for (int i = 0; i < n->nin; i++) {
@@ -91,9 +128,12 @@ static bool run(Fuzz *f, Ctx *c, const Program *p, const void *const *in, Value1
     }
     if (!program_interpret_dims(c, p, in, NULL, data, dims)) return false;
     for (int i = 0; i < p->g->out.n; i++) {
-        const Type *t = &p->g->out.v[i]->type;
+        const Type *t = port_type(p->g->out.v[i]);
+        if (t->wrap) return false;
         out[i] = (Value1){.dt = t->dt, .rank = t->rank, .n = 1, .data = data[i], .dynamic = t->ext != NULL};
         for (int k = 0; k < t->rank; k++) out[i].n *= out[i].dim[k] = dims[i][k];
+        dtype_bytes(t->dt, out[i].n, &out[i].bytes);
+        if (t->dt == DT_STRING) memcpy(&out[i].bytes, (char *)data[i] + 8 * out[i].n, 8);
     }
     return true;
 }
@@ -124,6 +164,10 @@ static bool defined_for_ort(const Fuzz *f, const Node1 *n, DType to) { /* conver
 /* Operators take such extents or do not; rows whose constants follow from an extent do not. */
 static bool takes_extents(const Fuzz *f, const Node1 *n, bool *dynamic) {
     *dynamic = false;
+    if (n->macro) {
+        for (int i = 0; i < n->nin; i++) *dynamic |= n->in[i] >= 0 && f->v.v[n->in[i]].dynamic;
+        return !*dynamic;
+    }
     for (int i = 0; i < n->nin; i++) *dynamic |= n->in[i] >= 0 && f->v.v[n->in[i]].dynamic;
     bool op = (n->op->flags & OPF_EXTENTS) || (n->op->kind == OP_EXPR && !n->op->infer);
     return !*dynamic || (op && !strchr(n->flags, 'D'));
@@ -136,9 +180,9 @@ bool node_evaluate(Fuzz *f, Node1 *n) {
     const void **data = NEW_ARRAY(c.a, const void *, n->nin + 1), **moved = NEW_ARRAY(c.a, const void *, n->nin + 1);
     int nin = 0;
     bool moves = false, ok = false;
-    Graph *g = graph_of(f, &c, n, data, moved, &nin, &moves);
+    Graph *g = (n->macro ? graph_of_macro : graph_of)(f, &c, n, data, moved, &nin, &moves);
     PassOptions o = {.verify = true, .list = plain_passes(c.a)};
-    Program *p = graph_verify(&c, g, false) ? passes_run(&c, g, &o) : NULL;
+    Program *p = g && graph_verify(&c, g, false) ? passes_run(&c, g, &o) : NULL;
     Value1 *out = NEW_ARRAY(c.a, Value1, n->nout + 1), *other = NEW_ARRAY(c.a, Value1, n->nout + 1);
     if (p && small_enough(p)) ok = run(f, &c, p, data, out) && (!moves || run(f, &c, p, moved, other));
     for (int i = 0; i < d.list.n && !ok; i++)

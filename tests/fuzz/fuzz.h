@@ -14,7 +14,7 @@
 typedef struct Value1 {
     DType dt;
     int rank;
-    int64_t dim[QN_MAX_RANK], n;
+    int64_t dim[QN_MAX_RANK], n, bytes;
     void *data, *moved;         /* moved: NULL where it equals data */
     int def;                    /* node, or -1 */
     bool constant, used, shown; /* shown: an output although something reads it */
@@ -23,8 +23,9 @@ typedef struct Value1 {
 typedef struct Node1 {
     const OpDef *op;
     Attr *attr;
-    int nin, nout, *in, *out; /* values; -1: absent */
-    const char *flags;        /* of its row */
+    int nin, nout, *in, *out;  /* values; -1: absent */
+    const char *flags;         /* of its row */
+    const char *macro, **name; /* NULL, or what it is in a model (macro.c), and how that names the operands */
     bool gone;
 } Node1;
 typedef struct Fuzz {
@@ -52,7 +53,7 @@ typedef struct Row {
 } Row;
 int row_count(void);
 const Row *row_at(int i);
-bool type_allowed(const OpDef *op, DType dt);              /* of the operand that gives a node its type (type_operand) */
+bool row_allows(int i, DType dt); /* of the operand that gives a node its type (type_operand) */
 int type_operand(const OpDef *op);
 bool type_in_ort(DType dt); /* ONNX Runtime's interface for JavaScript has such tensors */
 /* Appends a node of this row, whose typing operand has element type dt, and what it needs. false: not possible here; nothing changed. */
@@ -60,8 +61,9 @@ bool node_make(Fuzz *f, const Row *row, DType dt);
 
 /* ---- eager.c */
 int value_new(Fuzz *f, DType dt, int rank, const int64_t *dim, bool constant);
-bool node_evaluate(Fuzz *f, Node1 *n); /* appends its outputs */
-const char *plain_passes(Arena *a);    /* --passes without any that may be left out */
+bool node_evaluate(Fuzz *f, Node1 *n);                                     /* appends its outputs */
+const char *plain_passes(Arena *a);                                        /* --passes without any that may be left out */
+bool value_same(const Value1 *v, const void *x, const void *y, int64_t i); /* bit for bit, as text or as numbers */
 bool value_close(DType dt, const void *got, const void *want, const void *moved, int64_t i);
 
 /* ---- generate.c */
@@ -73,6 +75,10 @@ bool pair_ort(int i);
 int pair_find(const OpDef *op, DType dt); /* -1: none */
 void graph_generate(Fuzz *f, uint64_t seed, int index);
 DType node_type(const Fuzz *f, const Node1 *n); /* that it counts for in the table */
+
+/* ---- macro.c */
+struct OnnxGraph;
+void macro_write(struct OnnxGraph *g, const Fuzz *f, const Node1 *n, int id);
 
 /* ---- model.c */
 bool value_is_input(const Fuzz *f, int i); /* of what is left of the graph */
@@ -89,6 +95,7 @@ void graph_shrink(Fuzz *f, const char *work, const char *what);
 
 /* ---- ort.c */
 const char *ort_differs(const Fuzz *f, const Node1 *n); /* why this node is not compared, or NULL */
+bool ort_never(const OpDef *op, DType dt);              /* whatever the operands */
 void ort_write(const Fuzz *f, const char *dir);
 const char *ort_compare(Fuzz *f, const char *dir); /* NULL: agrees; "-…": it did not run there */
 #endif

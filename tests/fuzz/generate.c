@@ -12,7 +12,7 @@ typedef struct Pair {
     DType dt;
     bool ort;
 } Pair;
-enum { PAIRS = 6000, ROWS_EACH = 16, STRIDE = 17, STRIDE_NONE = 24, OF_ORT = 14 };
+enum { PAIRS = 6000, ROWS_EACH = 16, STRIDE = 17, STRIDE_NONE = 29, OF_ORT = 14, TRIES = 200 };
 static Pair pairs[PAIRS];
 static int npair, of_ort[PAIRS], nort, of_none[PAIRS], nnone;
 
@@ -35,7 +35,7 @@ static void shuffle(int *v, int n) { /* neighbours in the registry are not neigh
 void pairs_make(const char *ort_table) {
     for (int i = 0; i < row_count(); i++)
         for (int dt = 1; dt < DT_COUNT; dt++)
-            if (type_allowed(row_at(i)->op, (DType)dt) && pair_find(row_at(i)->op, (DType)dt) < 0 && npair < PAIRS)
+            if (row_allows(i, (DType)dt) && pair_find(row_at(i)->op, (DType)dt) < 0 && npair < PAIRS)
                 pairs[npair++] = (Pair){row_at(i)->op, (DType)dt, false};
     FILE *t = fopen(ort_table, "r");
     char line[1024];
@@ -46,7 +46,7 @@ void pairs_make(const char *ort_table) {
         const OpDef *op = op_find(name, colon + 1);
         for (char *dt = strtok_r(NULL, " \n", &save); dt && op; dt = strtok_r(NULL, " \n", &save)) {
             int i = pair_find(op, dtype_parse(dt));
-            if (i >= 0) pairs[i].ort = type_in_ort(pairs[i].dt);
+            if (i >= 0) pairs[i].ort = type_in_ort(pairs[i].dt) && !ort_never(op, pairs[i].dt);
         }
     }
     if (t) fclose(t);
@@ -64,11 +64,11 @@ static bool node_of(Fuzz *f, const OpDef *op, DType dt) {
     const Row *fit[ROWS_EACH];
     int n = 0;
     for (int i = 0; i < row_count() && n < ROWS_EACH; i++)
-        if (row_at(i)->op == op && !(f->ort && strchr(row_at(i)->flags, 'N'))) fit[n++] = row_at(i);
+        if (row_at(i)->op == op && row_allows(i, dt) && !(f->ort && strchr(row_at(i)->flags, 'N'))) fit[n++] = row_at(i);
     return n && node_make(f, fit[pick(f, 0, n - 1)], dt);
 }
 static void cast_to(Fuzz *f, DType dt) { /* so that what follows is of what there is */
-    if (!f->v.n || chance(f, 50)) return;
+    if (!f->v.n || !f->ort || chance(f, 50)) return;
     for (int i = 0; i < f->v.n; i++)
         if (f->v.v[i].dt == dt && f->v.v[i].def >= 0) return;
     int from = (int)pick(f, 0, f->v.n - 1);
@@ -103,14 +103,14 @@ void graph_generate(Fuzz *f, uint64_t seed, int index) {
     f->wild = chance(f, 20), f->empty = chance(f, 15), f->symbolic = chance(f, 15);
     f->extent = f->symbolic ? 5 : 0;
     bool none = nnone && nort && !ort; /* many pairs for few graphs: these are long */
-    int nodes = none ? (int)pick(f, 26, 30) : (int)pick(f, 5, 30), at = turn * (none ? STRIDE_NONE : STRIDE);
+    int nodes = none ? 30 : (int)pick(f, 5, 30), at = turn * (none ? STRIDE_NONE : STRIDE);
     for (int rounds = 0; f->n.n < nodes && rounds < 100; rounds++) {
-        if (f->n.n && chance(f, none ? 5 : 30)) {
+        if (f->n.n && chance(f, none ? 0 : 25)) {
             some_node(f);
             continue;
         }
         int i = !nnone || !nort ? at++ % n : ort ? of_ort[at++ % n] : of_none[at++ % n];
-        for (int tries = 0; tries < 12; tries++) {
+        for (int tries = 0; tries < TRIES; tries++) {
             if (tries < 1) cast_to(f, pairs[i].dt);
             if (node_of(f, pairs[i].op, pairs[i].dt)) break;
             refused(f, &pairs[i]);

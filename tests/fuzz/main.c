@@ -151,9 +151,9 @@ static int print_coverage(void) {
         }
         printf("\n");
     }
-    printf("not covered:");
+    printf("with values that are no tensors, or bounds of their own (tests/data/lists, tests/data/images):");
     for (int i = 0; i < op_count(); i++) {
-        bool has = strcmp(op_at(i)->domain, "quern") == 0;
+        bool has = strcmp(op_at(i)->domain, "quern") == 0 || strncmp(op_at(i)->doc, "Internal", 8) == 0;
         for (int k = 0; k < row_count() && !has; k++) has = row_at(k)->op == op_at(i);
         if (!has) printf(" %s", op_at(i)->name);
     }

@@ -23,10 +23,16 @@ int values_list(const Fuzz *f, bool (*is)(const Fuzz *, int), int *list) {
     return n;
 }
 
-static size_t value_bytes(const Value1 *v) {
-    int64_t bytes = 0;
-    dtype_bytes(v->dt, v->n, &bytes);
-    return (size_t)bytes;
+/* A constant: strings are not raw data. */
+static void put_constant(OnnxGraph *g, const char *name, const Value1 *v) {
+    bool text = v->dt == DT_STRING;
+    Onnx__TensorProto *t = om_init(g, name, (int)v->dt, v->rank, v->dim, text ? NULL : v->data, (size_t)v->bytes);
+    if (!text) return;
+    const int64_t *off = v->data;
+    t->n_string_data = (size_t)v->n;
+    t->string_data = NEW_ARRAY(g->a, ProtobufCBinaryData, v->n);
+    for (int64_t i = 0; i < v->n; i++)
+        t->string_data[i] = (ProtobufCBinaryData){(size_t)(off[i + 1] - off[i]), (uint8_t *)v->data + off[i]};
 }
 static bool same_attr(const Attr *a, const Attr *b) {
     if (a->kind != b->kind || a->i != b->i || a->f != b->f || a->n != b->n || a->t != b->t) return false;
@@ -63,13 +69,18 @@ void *graph_onnx(const Fuzz *f, Arena *a, int opset, size_t *bytes) {
         char *name = arena_printf(a, "v%d", i);
         const char *sym[QN_MAX_RANK] = {NULL};
         for (int k = 0; k < v->rank && f->symbolic; k++) sym[k] = v->dim[k] == f->extent ? "N" : NULL;
-        if (is_constant(f, i)) om_init(&m->g, name, (int)v->dt, v->rank, v->dim, v->data, value_bytes(v));
+        if (is_constant(f, i)) put_constant(&m->g, name, v);
         if (value_is_input(f, i)) om_input(&m->g, name, (int)v->dt, v->rank, v->dim, sym);
         if (value_is_output(f, i)) om_output(&m->g, name, (int)v->dt, -1, NULL, NULL);
+        if (value_is_output(f, i) && v->dt == DT_NONE) m->g.out.v[m->g.out.n - 1]->type = NULL; /* to be inferred */
     }
     for (int i = 0; i < f->n.n; i++) {
         const Node1 *n = &f->n.v[i];
         if (n->gone) continue;
+        if (n->macro) {
+            macro_write(&m->g, f, n, i);
+            continue;
+        }
         Text in = {0}, out = {0};
         for (int k = 0; k < n->nin; k++)
             if (n->in[k] < 0) text_puts(&in, k ? " -" : "-");

@@ -107,6 +107,14 @@ const char *ort_differs(const Fuzz *f, const Node1 *n) {
     return NULL;
 }
 
+bool ort_never(const OpDef *op, DType dt) {
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        Where w = known[i].where;
+        bool is = w == ALWAYS || (w == HALF && dt == DT_FLOAT16) || (w == INTEGER && dtype_is_int(dt));
+        if (is && !known[i].attr && strcmp(known[i].op, op->name) == 0) return true;
+    }
+    return false;
+}
 enum { ORT_OPSET = 26 };
 void ort_write(const Fuzz *f, const char *dir) {
     Arena *a = arena_new();
@@ -119,8 +127,7 @@ void ort_write(const Fuzz *f, const char *dir) {
     text_puts(&t, "[");
     for (int i = 0; i < n; i++) {
         const Value1 *v = &f->v.v[list[i]];
-        int64_t size = 0;
-        dtype_bytes(v->dt, v->n, &size);
+        int64_t size = v->bytes;
         put(dir, arena_printf(a, "in_%d.bin", i), v->data, (size_t)size);
         text_printf(&t, "%s{\"name\":\"v%d\",\"type\":\"%s\",\"dims\":[", i ? "," : "", list[i], dtype_name(v->dt));
         for (int k = 0; k < v->rank; k++) text_printf(&t, "%s%lld", k ? "," : "", (long long)v->dim[k]);

@@ -30,10 +30,22 @@ int type_operand(const OpDef *op) {
     return 0;
 }
 bool type_in_ort(DType t) { /* what its interface for JavaScript has */
-    return dtype_info[t].bits >= 8 && t != DT_BFLOAT16 && !(dtype_is_float(t) && dtype_info[t].bits < 16);
+    DClass k = dtype_info[t].cls;
+    return k != CLS_STR && k != CLS_CPLX && dtype_info[t].bits >= 8 && t != DT_BFLOAT16 && !(k == CLS_FLOAT && dtype_info[t].bits < 16);
 }
-bool type_allowed(const OpDef *op, DType dt) {
+/* "&float32|int8 …": the row is for these types only */
+static bool listed(const char *words, DType dt) {
+    size_t n = strcspn(words, " "), len = strlen(dtype_name(dt));
+    if (*words != '&') return true;
+    for (const char *s = words + 1; s < words + n; s += strcspn(s, "| ") + 1)
+        if (strncmp(s, dtype_name(dt), len) == 0 && strchr("| ", s[len])) return true;
+    return false;
+}
+bool row_allows(int i, DType dt) {
+    const OpDef *op = row_at(i)->op;
     char letter;
+    if (!listed(rows[i].words, dt)) return false;
+    if (*rows[i].words == '&') return true;
     if (op->max_in == 0) return dtype_is_float(dt) && dtype_info[dt].bits >= 16; /* of the output */
     return class_takes(op_operand_class(op, type_operand(op), &letter), dt);
 }
@@ -418,10 +430,11 @@ static void wanted_read(Make *m, Wanted *w) {
     }
     w->constant = eat(m, "!");
 }
+static bool plain(DType t) { return t != DT_STRING && dtype_info[t].cls != CLS_CPLX; }
 static bool value_fits(const Make *m, const Value1 *v, const Wanted *w) {
     if (v->dt != w->dt || w->constant || w->listed) return false;
     bool ints = dtype_is_int(v->dt);
-    for (int64_t i = 0; i < v->n && (w->limited || ((w->nonzero || w->positive) && ints)); i++) {
+    for (int64_t i = 0; i < v->n && plain(v->dt) && (w->limited || ((w->nonzero || w->positive) && ints)); i++) {
         double x = dtype_get_f(v->dt, v->data, i);
         if (w->limited && !(x >= w->lo && x <= w->hi)) return false;
         if (w->nonzero && ints && m->f->ort && (x == 0 || x == -1)) return false;
@@ -431,7 +444,7 @@ static bool value_fits(const Make *m, const Value1 *v, const Wanted *w) {
 }
 static void value_fill(Make *m, Value1 *v, const Wanted *w) {
     Fuzz *f = m->f;
-    for (int64_t i = 0; i < v->n; i++) {
+    for (int64_t i = 0; i < v->n && plain(v->dt); i++) {
         if (w->listed) dtype_set_i(v->dt, v->data, i, w->list[w->n == 1 ? 0 : i < w->n ? i : 0]);
         else if (w->fractions) dtype_set_f(v->dt, v->data, i, w->lo + (w->hi - w->lo) * (double)pick(f, 0, 64) / 64);
         else if (w->limited) dtype_set_f(v->dt, v->data, i, (double)pick(f, (int64_t)w->lo, (int64_t)w->hi));
@@ -446,7 +459,7 @@ static DType operand_type(Make *m, int input) {
     if (input == type_operand(m->row->op)) t = m->dt;
     else do
             t = (DType)pick(m->f, 1, DT_COUNT - 1);
-        while (!class_takes(kind, t) || (m->f->ort && !type_in_ort(t)));
+        while (!class_takes(kind, t) || (kind != 's' && !plain(t)) || (m->f->ort && !type_in_ort(t)));
     if (kind == 'I' && input != type_operand(m->row->op) && m->f->ort) t = DT_INT64; /* what ONNX says, mostly */
     if (g) *g = t;
     return t;
@@ -525,6 +538,16 @@ static Tensor *tensor_attr(Make *m) {
     dtype_set_i(dt, data, 0, pick(m->f, 0, 3));
     return tensor_const(g, NULL, dt, 1, (int64_t[]){1}, data);
 }
+static Tensor *numbers_attr(Make *m, DType dt) { /* #1,2 of the node's type, bytes#0,1 */
+    double v[LIST];
+    int64_t n = 0;
+    eat(m, "#");
+    do v[n++] = number(m);
+    while (eat(m, ","));
+    void *data = arena_alloc(m->f->a, (size_t)n * 8 + 16);
+    for (int64_t i = 0; i < n; i++) dtype_set_f(dt, data, i, v[i]);
+    return tensor_const(graph_new(m->f->a, "attribute"), NULL, dt, 1, &n, data);
+}
 static void attr_read(Make *m, Attr *attr, const AttrSpec *spec) {
     Arena *a = m->f->a;
     Attr v = {.kind = spec->kind};
@@ -554,7 +577,7 @@ static void attr_read(Make *m, Attr *attr, const AttrSpec *spec) {
         v.ss = ss;
         break;
     }
-    case ATTR_TENSOR: eat(m, "tensor"), v.t = tensor_attr(m); break;
+    case ATTR_TENSOR: v.t = eat(m, "tensor") ? tensor_attr(m) : numbers_attr(m, eat(m, "bytes") ? DT_UINT8 : m->dt); break;
     default: BUG("attribute %s", spec->name);
     }
     *attr = v;
@@ -573,7 +596,17 @@ static void attr_word(Make *m, Node1 *n) {
 /* ---- the node */
 static bool words(Make *m, Node1 *n) {
     Fuzz *f = m->f;
+    n->name = NEW_ARRAY(f->a, const char *, OPERANDS + 2);
     for (m->s = m->row->words; *m->s; m->s += strspn(m->s, " ")) {
+        if (*m->s == '&') {
+            skip_word(m);
+            continue;
+        }
+        if (eat(m, "=>")) {
+            m->s += strspn(m->s, " ");
+            n->macro = m->s, n->nout = 1 + (strstr(m->s, "p=") || strstr(m->s, ",p=")) + (strstr(m->s, ",q=") != NULL);
+            break;
+        }
         if (eat(m, "?")) {
             if (!expr(m, 0)) return false;
         } else if (eat(m, "@")) attr_word(m, n);
@@ -600,6 +633,7 @@ static bool words(Make *m, Node1 *n) {
                 for (int64_t i = 0; i < times; i++) {
                     m->s = at;
                     if (n->nin >= OPERANDS || !operand_make(m, name, len, n->nin)) return false;
+                    n->name[n->nin] = arena_strndup(f->a, name, len);
                     n->in[n->nin++] = m->operand[m->noperand - 1].value;
                 }
             }

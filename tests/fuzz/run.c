@@ -41,6 +41,9 @@ static const char *first_error(Job *j) {
 static void blame(Job *j, int variant, const char *step, const char *more) {
     if (!j->why) j->why = arena_printf(j->f->a, "%s, %s: %s", variant_name[variant], step, more);
 }
+static double value_number(const Value1 *v, const void *data, int64_t i) {
+    return v->dt == DT_STRING || dtype_info[v->dt].cls == CLS_CPLX ? 0 : dtype_get_f(v->dt, data, i);
+}
 /* Outputs of one way to compute them, against the values of the nodes. */
 static void compare(Job *j, int variant, const char *step, void *const *out, int64_t *const *dims) {
     for (int i = 0; i < j->nout && !j->why; i++) {
@@ -53,7 +56,7 @@ static void compare(Job *j, int variant, const char *step, void *const *out, int
             if (!value_close(v->dt, out[i], v->data, v->moved, k))
                 blame(j, variant, step,
                       arena_printf(j->f->a, "v%d[%lld] of %s is %.9g; %.9g is expected", j->out[i], (long long)k, dtype_name(v->dt),
-                                   dtype_get_f(v->dt, out[i], k), dtype_get_f(v->dt, v->data, k)));
+                                   value_number(v, out[i], k), value_number(v, v->data, k)));
     }
 }
 typedef bool RunFn(Job *j, const Built *b, const char *so, const void *const *in, const int64_t *const *in_dims, void *const *out,
