@@ -90,7 +90,10 @@ static void axis_taps(Lower *L, Axis *x, Expr *p, Expr *n, int mode, int padding
     p = of_position(L, denormal[corners], p, n);
     if (mode == NEAREST) /* halves to even */
         p = lower_let(L, "p", e_call1(a, CALL_RINT, p));
-    if (padding == BORDER) p = lower_let(L, "p", into(L, p, n));
+    if (padding == BORDER && mode == CUBIC && !corners) { /* up to the outer edges of the outer elements positions stay */
+        Expr *half = e_lit(a, p->t, 0.5), *low = e_lt(a, p, e_lit(a, p->t, -0.5)), *high = e_lt(a, e_sub(a, real(L, p->t, n), half), p);
+        p = lower_let(L, "p", e_select(a, e_bin(a, BIN_LOR, low, high), into(L, p, n), p));
+    } else if (padding == BORDER) p = lower_let(L, "p", into(L, p, n));
     if (padding == REFLECTION) p = reflected(L, corners, p, n);
     Expr *f = mode == NEAREST ? p : lower_let(L, "f", e_call1(a, CALL_FLOOR, p)), *frac = lower_let(L, "r", e_cast(a, ct, e_sub(a, p, f)));
     for (int t = 0; t < count[mode]; t++) {

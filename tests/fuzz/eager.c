@@ -145,6 +145,22 @@ const char *plain_passes(Arena *a) {
     text_free(&t);
     return s;
 }
+/* What was moved up is moved down. */
+static const void *const *mirrored(Ctx *c, const Program *p, int n, const void *const *data, const void *const *moved) {
+    const void **m = NEW_ARRAY(c->a, const void *, n + 1);
+    for (int i = 0; i < n; i++) {
+        const Type *t = port_type(p->g->in.v[i]);
+        int64_t count = 0;
+        if ((m[i] = moved[i]) == data[i] || !dtype_is_float(t->dt) || !type_elements(t, &count)) continue;
+        char *v = arena_alloc(c->a, (size_t)tensor_bytes(p->g->in.v[i]) + 16);
+        for (int64_t k = 0; k < count; k++) {
+            double x = dtype_get_f(t->dt, data[i], k), y = dtype_get_f(t->dt, moved[i], k);
+            dtype_set_f(t->dt, v, k, isfinite(x) && isfinite(y) ? 2 * x - y : y);
+        }
+        m[i] = v;
+    }
+    return m;
+}
 static bool small_enough(const Program *p) {
     for (int i = 0; i < p->g->out.n; i++) {
         int64_t n;
@@ -184,7 +200,10 @@ bool node_evaluate(Fuzz *f, Node1 *n) {
     PassOptions o = {.verify = true, .list = plain_passes(c.a)};
     Program *p = g && graph_verify(&c, g, false) ? passes_run(&c, g, &o) : NULL;
     Value1 *out = NEW_ARRAY(c.a, Value1, n->nout + 1), *other = NEW_ARRAY(c.a, Value1, n->nout + 1);
-    if (p && small_enough(p)) ok = run(f, &c, p, data, out) && (!moves || run(f, &c, p, moved, other));
+    Value1 *mirror = NEW_ARRAY(c.a, Value1, n->nout + 1);
+    if (p && small_enough(p))
+        ok = run(f, &c, p, data, out) &&
+             (!moves || (run(f, &c, p, moved, other) && run(f, &c, p, mirrored(&c, p, nin, data, moved), mirror)));
     for (int i = 0; i < d.list.n && !ok; i++)
         if (d.list.v[i].severity == DIAG_ERROR) f->why = arena_strdup(f->a, d.list.v[i].text);
     ok = ok && defined_for_ort(f, n, out[0].dt);
@@ -194,7 +213,8 @@ bool node_evaluate(Fuzz *f, Node1 *n) {
         Value1 *v = &out[i];
         bool inexact = !strchr(n->flags, 'E') && has_steps(v->dt);
         if (moves) {
-            for (int k = 0; k < v->rank; k++) ok &= v->dim[k] == other[i].dim[k];
+            for (int k = 0; k < v->rank; k++) ok &= v->dim[k] == other[i].dim[k] && v->dim[k] == mirror[i].dim[k];
+            for (int64_t k = 0; k < v->n && ok; k++) ok = steady(v->dt, v->data, mirror[i].data, k);
             v->moved = ok ? other[i].data : NULL;
         } else if (inexact) {
             int64_t bytes = 0;

@@ -22,9 +22,10 @@ static void *get(Arena *a, const char *dir, const char *name, size_t *n) {
     return file_read_whole(&(Ctx){a, &d}, arena_printf(a, "%s/%s", dir, name), 1 << 24, n);
 }
 /* ---- where ONNX Runtime 1.30 does other than the specification says, or is not bound by it: such nodes are not compared */
-/* Of operand 0: no axes, float16, integers; of any operand: NaN or infinity, no elements, integers above a million
+/* Of operand 0: no axes, float16, float16 that nodes before have computed, integers; of any operand: NaN or infinity, no elements, integers
+ * above a million
  */
-typedef enum Where { SCALAR, HALF, INTEGER, WILD, EMPTY, LARGE, ALWAYS } Where;
+typedef enum Where { SCALAR, HALF, ROUNDED, INTEGER, WILD, EMPTY, LARGE, ALWAYS } Where;
 static const struct {
     const char *op;
     Where where;
@@ -59,6 +60,17 @@ static const struct {
     {"LRN", WILD, NULL, "the sum of squares is carried on, and with it infinity"},
     {"DeformConv", WILD, NULL, "samples outside are left out before they are multiplied"},
     {"GroupNormalization", WILD, NULL, "the variance is a difference of squares, which overflow"},
+    {"Floor", ROUNDED, NULL, "float16 is kept in float32 between nodes, so that 0.9999 is not 1"},
+    {"Ceil", ROUNDED, NULL, "as Floor"},
+    {"Round", ROUNDED, NULL, "as Floor"},
+    {"Sign", ROUNDED, NULL, "as Floor"},
+    {"Mod", ROUNDED, NULL, "as Floor"},
+    {"ConvTranspose", ROUNDED, NULL, "as Floor, where sums cancel"},
+    {"Softsign", WILD, NULL, "as Floor: what is infinite in float16 is 65536 there, and inf/inf is not NaN"},
+    {"Mod", LARGE, "fmod", "integers are converted to double: 2^64 - 1 modulo 3 is 1 there"},
+    {"LogSoftmax", WILD, NULL, "the largest element is found without NaN"},
+    {"Softmax", WILD, NULL, "as LogSoftmax"},
+    {"Sinh", HALF, NULL, "exponentials that cancel: sinh(-0.001675) is -0.001679"},
     {"Asin", HALF, NULL, "a polynomial that is off near 1"},
     {"Acos", HALF, NULL, "as Asin"},
     {"MatMul", EMPTY, NULL, "a sum of nothing is not set to 0"},
@@ -96,6 +108,7 @@ static bool is_there(const Fuzz *f, const Node1 *n, Where w) {
         const Value1 *v = n->in[i] >= 0 ? &f->v.v[n->in[i]] : NULL;
         any |= v && ((w == WILD && is_wild(v)) || (w == EMPTY && v->n == 0) || (w == LARGE && is_large(v)));
     }
+    if (w == ROUNDED) return x && x->dt == DT_FLOAT16 && x->moved;
     return any || (x && ((w == SCALAR && x->rank == 0) || (w == HALF && x->dt == DT_FLOAT16) || (w == INTEGER && dtype_is_int(x->dt))));
 }
 const char *ort_differs(const Fuzz *f, const Node1 *n) {
@@ -138,6 +151,13 @@ void ort_write(const Fuzz *f, const char *dir) {
     text_free(&t);
     arena_free(a);
 }
+/* Quotients of scales are rounded there before values are: where the exact value is next to a tie, results are one step off. */
+static bool next_to_tie(const Fuzz *f, const Value1 *v, const void *data, int64_t k) {
+    const OpDef *op = v->def >= 0 ? f->n.v[v->def].op : NULL;
+    if (!op || !*op->domain || strncmp(op->name, "QLinear", 7) != 0 || !dtype_is_int(v->dt)) return false;
+    int64_t d = dtype_get_i(v->dt, data, k) - dtype_get_i(v->dt, v->data, k);
+    return d >= -1 && d <= 1;
+}
 const char *ort_compare(Fuzz *f, const char *dir) {
     Arena *a = f->a;
     size_t bytes;
@@ -159,7 +179,7 @@ const char *ort_compare(Fuzz *f, const char *dir) {
         if (size && (!data || (size_t)size != bytes))
             return arena_printf(a, "v%d has %zu bytes, not %lld", list[i], bytes, (long long)size);
         for (int64_t k = 0; k < v->n; k++)
-            if (!value_close(v->dt, data, v->data, v->moved, k))
+            if (!value_close(v->dt, data, v->data, v->moved, k) && !next_to_tie(f, v, data, k))
                 return arena_printf(a, "v%d[%lld] of %s is %.9g; here it is %.9g", list[i], (long long)k, dtype_name(v->dt),
                                     dtype_get_f(v->dt, data, k), dtype_get_f(v->dt, v->data, k));
     }

@@ -568,6 +568,24 @@ def types():
         f.write("# Written by make.py.\ngraph g() -> (y0)\n" + text + "  y0: ? = QLinearMatMul(a, sa, za, b, sb, zb, sy, zy)\n")
 
 
+def grid_border():
+    """Cubic samples between the outer edge and the centre of outer elements: the position is not clamped there, only what is read is."""
+    x = np.random.default_rng(3).standard_normal((1, 1, 3, 4)).astype(f32)
+    grid = np.array([[[[-0.95, 0], [0.9, -0.8], [-1.4, 0.97], [0.2, 1.3]]]], f32)
+    weights = lambda t, a=-0.75: [((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a, ((a + 2) * t - (a + 3)) * t * t + 1,
+                                  ((a + 2) * (1 - t) - (a + 3)) * (1 - t) ** 2 + 1, ((a * (2 - t) - 5 * a) * (2 - t) + 8 * a) * (2 - t) - 4 * a]
+    want = np.zeros((1, 1, 1, 4), f32)
+    for k, (gx, gy) in enumerate(grid[0, 0].astype(np.float64)):
+        taps = []
+        for g, n in ((gy, 3), (gx, 4)):
+            p = ((g + 1) * n - 1) / 2
+            p = min(max(p, 0), n - 1) if p < -0.5 or p > n - 0.5 else p
+            at = int(np.floor(p))
+            taps.append([(min(max(at + i, 0), n - 1), w) for i, w in zip((-1, 0, 1, 2), weights(p - at))])
+        want[0, 0, 0, k] = sum(wy * wx * x[0, 0, i, j] for i, wy in taps[0] for j, wx in taps[1])
+    case("grid_sample_cubic_border", "GridSample", [("x", x), ("g", grid)], [want], mode="cubic", padding_mode="border")
+
+
 quantised(np.uint8)
 quantised(np.int8)
 fused()
@@ -579,3 +597,4 @@ twins()
 far_from_zero()
 pools()
 types()
+grid_border()
