@@ -4,7 +4,7 @@
  *
  *   QuantizeLinear(x, 0.5, zp: int8 = 3)   ->   int8(min(max(rint(x/0.5) + 3, -128), 127))
  */
-#include "../ops.h"
+#include "../extent.h"
 #include <math.h>
 #include <string.h>
 
@@ -125,12 +125,13 @@ static bool check_scale(Infer *x) {
     int axis;
     const Type *zero = x->n->nin > 2 && x->n->in[2] ? &x->n->in[2]->type : NULL;
     bool same = !zero || (type_elements(zero, &n) && n == 1) || zero->rank == s->rank;
-    for (int i = 0; same && zero && n != 1 && i < s->rank; i++) same = zero->dim[i] == s->dim[i];
+    for (int i = 0; same && zero && n != 1 && i < s->rank; i++)
+        same = infer_same_extent(x, type_extent(x->g, zero, i), type_extent(x->g, s, i));
     if (!same) return infer_error(x, "the zero point has another shape than the scale; the same, or one element, is expected");
     if (type_elements(s, &n) && n == 1) return true;
     if (!infer_axis(x, attr_i(x->n, Q_AXIS), t->rank, &axis)) return false;
     if (block < 0) return infer_error(x, "block_size is %lld; it is expected to be positive, or 0 for none", (long long)block);
-    if (block == 0 && (s->rank != 1 || s->dim[0] != t->dim[axis]))
+    if (block == 0 && (s->rank != 1 || !infer_same_extent(x, type_extent(x->g, s, 0), type_extent(x->g, t, axis))))
         return infer_error(x, "the scale is expected to have 1 element or the %lld of axis %d", (long long)t->dim[axis], axis);
     if (block == 0) return true;
     bool ok = s->rank == t->rank;

@@ -12,7 +12,7 @@ from onnx import TensorProto as T, helper as H, numpy_helper as N
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 rng = np.random.default_rng(5)
-DT = {"float32": T.FLOAT, "int64": T.INT64, "bool": T.BOOL, "object": T.STRING, "complex64": T.COMPLEX64, "complex128": T.COMPLEX128}
+DT = {"float32": T.FLOAT, "int64": T.INT64, "bool": T.BOOL, "object": T.STRING, "uint8": T.UINT8, "complex64": T.COMPLEX64, "complex128": T.COMPLEX128}
 node = H.make_node
 WORDS = np.array(["", "a", "b", "ab", "née", "long enough to be more than a word", "z", "B"], object)
 
@@ -180,3 +180,8 @@ c = Case("label_encoder_1")
 c.op("LabelEncoder", [c.x(np.array([["b", "a"], ["none", "c"]], object))], np.array([[1, 0], [-7, 2]]), classes_strings=["a", "b", "c"], default_int64=-7, domain="ai.onnx.ml")
 c.op("LabelEncoder", [c.x(i64(2, 0, 3, -1))], np.array(["c", "a", "other", "other"], object), classes_strings=["a", "b", "c"], default_string="other", domain="ai.onnx.ml")
 c.write()
+c = Case("dequantize_found")  # scale and zero point have as many elements as were found
+a, z, keep = np.array([7, 2, 200], "uint8"), np.array([5, 9, 100], "uint8"), np.array([True, False, True])
+v, w = (c.op("Compress", [c.x(x), c.x(keep, f"keep{i}")], x[keep]) for i, x in enumerate((a, z)))
+c.op("DequantizeLinear", [v, c.k(np.array([0.5, 2], "float32")), w], np.array([1, 200], "float32"), axis=-1)
+c.write({n for n, _ in c.outs})
