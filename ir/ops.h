@@ -54,8 +54,8 @@ struct OpDef {
     OpKind kind;
     int flags;
     const char *attr_spec; /* "axis:i=-1 keepdims:i=1 axes:is pads:is mode:s=constant value:t!" ; '!' = required */
-    const char
-        *types; /* per input, space separated: f (floats) i (ints) n (numeric) b (bool) s (string) r (numeric, bool) o (not complex) a (any) I (int32/int64) or a letter T.. ; "" any */
+    const char *types; /* per input, space separated: f (floats) i (ints) n (numeric) b (bool) s (string) r (numeric, bool) o (not complex)
+                          a (any) I (int32/int64) or a letter T.. ; "" any */
     const char *meaning; /* EXPR: the formula; others: NULL */
     InferFn infer;       /* EXPR: NULL = broadcast, dtype of the expression */
     LowerFn lower;
