@@ -82,7 +82,8 @@ static double block_part(const Target *t, const Problem *p, int64_t lanes, const
 }
 /* Strips of rows, and chunks of channels whose part of a panel stays in the first level of cache. */
 typedef Vec(ConvBlock) ConvBlocks;
-static void around(Arena *a, Choice *c, const Target *t, const Problem *p, int64_t lanes, ConvBlock b, ConvBlocks *all) {
+static void around(Arena *a, Choice *c, const Target *t, const Problem *p, int64_t lanes, ConvBlock b, bool halves,
+                   ConvBlocks *all) { /* halves: their sums are cut in another way (ir/ops/blocked_conv.c) */
     BlockNest n;
     Choice one = {.most = 1}; /* the best strip of this block */
     int first = all->n;
@@ -98,7 +99,7 @@ static void around(Arena *a, Choice *c, const Target *t, const Problem *p, int64
         choice_offer(c, &n, strips > 1 ? SOME_LOOPS : 1, 0);
     }
     double part = block_part(t, p, lanes, &b), usable = t->level[t->nlevel - 2].usable;
-    if (!one.n || part * (double)blocks <= (usable > 0 ? usable : 1)) return; /* the panel stays near as it is */
+    if (!one.n || halves || part * (double)blocks <= (usable > 0 ? usable : 1)) return; /* the panel stays near as it is */
     b.strip = all->v[first + one.which[0]].strip, last = 0;
     for (int64_t chunk = 1; chunk < blocks; chunk += most1(chunk / 2)) {
         if (ceil_div(blocks, ceil_div(blocks, chunk)) == last || 2 * part * (double)chunk > 1) continue; /* the next one comes meanwhile */
@@ -125,7 +126,7 @@ int conv_blocks_of(const Target *t, int64_t lanes, const ConvExtents *e, int64_t
                 conv_nest(t, p, lanes, &b, &n);
                 short_offer(&list, &n, (int)(((rows - 1) * MAX_COLS + cols - 1) * MAX_VECS + vecs - 1));
             }
-    for (int i = 0; i < list.n; i++) around(a, &c, t, p, lanes, numbered(list.which[i]), &all);
+    for (int i = 0; i < list.n; i++) around(a, &c, t, p, lanes, numbered(list.which[i]), e->half, &all);
     for (int i = 0; i < c.n; i++) out[i] = all.v[c.which[i]], out[i].cycles = c.cycles[i];
     arena_free(a);
     return c.n;
