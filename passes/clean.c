@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* clean.c: dead code (dce) and common subexpressions (cse). Both are one walk over a list which is in topological order;
- * cse looks nodes and constants up in one hash table each.
+ * cse looks nodes and constants up in one hash table each, share does so with the constants that packing has made.
  *
  *   a = Relu(x); b = Relu(x); y = Add(a, b); z = Exp(x)     --->     a = Relu(x); y = Add(a, a)
  */
@@ -87,6 +87,10 @@ static void merge_constants(Run *r) {
         Tensor *first = table_meet(&t, k, const_hash(k), const_equal);
         if (first != k) tensor_replace(r->g, k, first, false);
     }
+}
+bool pass_share(Run *r) {
+    merge_constants(r);
+    return true;
 }
 
 /* ---- nodes */

@@ -236,6 +236,27 @@ START_TEST(test_one_axis) {
 END_TEST
 
 /* Portable C keeps the operators of the model. */
+/* Steps that are written out one by one use the same matrix: it is packed once, not once a step. */
+START_TEST(test_shared) {
+    Case t;
+    open_case(&t);
+    Graph *g = graph_new(t.a, "steps");
+    int64_t xd[2] = {1, 96}, wd[2] = {96, 96};
+    Tensor *v = tensor_new(g, "x", DT_FLOAT32, 2, xd), *w = tensor_const(g, "w", DT_FLOAT32, 2, wd, floats(t.a, 96 * 96));
+    v->is_input = true;
+    vec_push(t.a, &g->in, v);
+    for (int i = 0; i < 4; i++) {
+        v = build(g, NULL, "MatMul", 2, (Tensor *[]){v, w});
+        v = build(g, NULL, "Tanh", 1, &v);
+    }
+    v->is_output = true, v->name = "y";
+    vec_push(t.a, &g->out, v);
+    const Program *p = compile(&t, g, "x86_avx512");
+    ck_assert_int_eq(kernels_of(p, "MatMulPanel"), 4);
+    ck_assert_int_eq(p->weights_bytes, 96 * 96 * 4);
+    arena_free(t.a);
+}
+END_TEST
 START_TEST(test_portable) {
     Case t;
     open_case(&t);
@@ -255,6 +276,7 @@ Suite *panel_suite(void) {
     tcase_add_test(c, test_one_axis);
     tcase_add_test(c, test_product);
     tcase_add_test(c, test_attention);
+    tcase_add_test(c, test_shared);
     tcase_add_test(c, test_portable);
     suite_add_tcase(s, c);
     return s;
