@@ -36,11 +36,12 @@ static void count_use(Emit *E, const Expr *e, bool free) {
     m->free = free;
     Expr *const *v;
     int n = children(e, &v), size = 1;
-    bool load = e->k == E_LOAD;
+    const bool is_load = e->k == E_LOAD;
+    bool load = is_load;
     for (int i = 0; i < n; i++) {
         bool leaf = v[i]->k == E_INT || v[i]->k == E_FLT || v[i]->k == E_VAR;
-        if (leaf) continue;
-        if (!first) memo_of(E, v[i])->count--; /* came here to say `free`, not to count again */
+        if (leaf || (is_load && e->u.ld.buf->stride[i] == 0)) continue; /* an index that does not count is not printed */
+        if (!first) memo_of(E, v[i])->count--;                          /* came here to say `free`, not to count again */
         count_use(E, v[i], free && !conditional(e, i));
         const Memo *c = memo_of(E, v[i]);
         load |= c->load;

@@ -83,7 +83,8 @@ bool infer_layer_norm(Infer *x) {
         const Type *s = x->n->in[i] ? &x->n->in[i]->type : t;
         bool fits = s->rank <= t->rank;
         for (int k = 0; fits && k < s->rank; k++)
-            fits = (s->dim[k] == 1 && !(s->ext && s->ext[k])) || extent_same(s, k, t, k + t->rank - s->rank);
+            fits = (s->dim[k] == 1 && !(s->ext && s->ext[k])) ||
+                   infer_same_extent(x, type_extent(x->g, s, k), type_extent(x->g, t, k + t->rank - s->rank));
         if (!fits) return infer_error(x, "input %d '%s' does not broadcast to the shape of input 0", i, x->n->in[i]->name);
     }
     bool rms = strcmp(x->n->op->name, "RMSNormalization") == 0;

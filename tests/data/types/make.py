@@ -12,7 +12,7 @@ from onnx import TensorProto as T, helper as H, numpy_helper as N
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 rng = np.random.default_rng(5)
-DT = {"float32": T.FLOAT, "int64": T.INT64, "bool": T.BOOL, "object": T.STRING, "uint8": T.UINT8, "complex64": T.COMPLEX64, "complex128": T.COMPLEX128}
+DT = {"float32": T.FLOAT, "int64": T.INT64, "bool": T.BOOL, "object": T.STRING, "uint8": T.UINT8, "uint64": T.UINT64, "complex64": T.COMPLEX64, "complex128": T.COMPLEX128}
 node = H.make_node
 WORDS = np.array(["", "a", "b", "ab", "née", "long enough to be more than a word", "z", "B"], object)
 
@@ -59,13 +59,13 @@ class Case:
         self.outs += list(zip(names, want))
         return names[0]
 
-    def write(self, dims=()):
+    def write(self, dims=(), opset=16):
         d = f"{HERE}/{self.name}"
         shutil.rmtree(d, ignore_errors=True)
         os.makedirs(f"{d}/test_data_set_0")
         info = [H.make_tensor_value_info(n, DT[np.asarray(v).dtype.name], np.shape(v)) for n, v in self.ins]
         out = [H.make_tensor_value_info(n, DT[np.asarray(v).dtype.name], np.shape(v) if n not in dims else None) for n, v in self.outs]
-        m = H.make_model(H.make_graph(self.nodes, self.name, info, out, initializer=self.inits), opset_imports=[H.make_opsetid("", 16), H.make_opsetid("ai.onnx.ml", 1)],
+        m = H.make_model(H.make_graph(self.nodes, self.name, info, out, initializer=self.inits), opset_imports=[H.make_opsetid("", opset), H.make_opsetid("ai.onnx.ml", 1)],
                          producer_name="quern tests")
         m.ir_version = 8
         onnx.save(m, f"{d}/model.onnx")
@@ -185,3 +185,17 @@ a, z, keep = np.array([7, 2, 200], "uint8"), np.array([5, 9, 100], "uint8"), np.
 v, w = (c.op("Compress", [c.x(x), c.x(keep, f"keep{i}")], x[keep]) for i, x in enumerate((a, z)))
 c.op("DequantizeLinear", [v, c.k(np.array([0.5, 2], "float32")), w], np.array([1, 200], "float32"), axis=-1)
 c.write({n for n, _ in c.outs})
+c = Case("layer_norm_found")  # the scale is as long as the rows that were found
+a, keep = rng.standard_normal((2, 4)).astype("float32"), np.array([True, False, True, True])
+s = np.array([0.5, 2, -1], "float32")
+f = a[:, keep]
+v = c.op("Compress", [c.x(a), c.x(keep)], f, axis=1)
+c.op("LayerNormalization", [v, c.k(s), c.k(s + 1)], ((f - f.mean(1, keepdims=True)) / np.sqrt(f.var(1, keepdims=True) + 1e-5) * s + s + 1).astype("float32"))
+c.write({n for n, _ in c.outs}, 17)
+c = Case("gather_expanded")  # the index of an axis that was expanded does not matter
+a, i = np.arange(8, dtype="uint64").reshape(2, 1, 2, 2), np.array([[-1, -1, 1, 0], [-1, 0, -2, 1]])
+e = np.broadcast_to(a, (2, 3, 2, 2))
+v = c.op("Expand", [c.x(a), c.k(i64(2, 3, 1, 2))], e)
+c.op("GatherND", [v, c.k(i)], e[tuple(i.T)])
+del c.outs[0]  # so that it is a view
+c.write()
