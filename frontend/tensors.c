@@ -150,7 +150,7 @@ static bool proto_read(Reader *r, Type *t, void **data) {
     const Onnx__TensorProto *p = r->p;
     *data = NULL;
     if (!dtype_valid(p->data_type))
-        return READ_ERROR(r, "%s: element type %d is unknown; ONNX's go from 1 to %d", r->what, (int)p->data_type, DT_COUNT - 1);
+        return READ_ERROR(r, "%s: element type %d is unknown; ONNX's go from 1 to %d", r->what, (int)p->data_type, DT_HALF - 1);
     if (p->segment) return READ_ERROR(r, "%s is stored in segments, which ONNX dropped; save the model again", r->what);
     r->dt = (DType)p->data_type;
     if (!shape_import(r, p->dims, p->n_dims, t)) return false;

@@ -194,7 +194,7 @@ bool type_tensor_import(Importer *im, const Onnx__TypeProto__Tensor *q, const ch
     Diags *d = im->c->d;
     *t = (Type){.dt = DT_NONE, .rank = -1};
     if (q->elem_type != 0 && !dtype_valid(q->elem_type))
-        return diag_error(d, file_loc(im), "%s: element type %d is unknown; ONNX's go from 1 to %d", what, (int)q->elem_type, DT_COUNT - 1);
+        return diag_error(d, file_loc(im), "%s: element type %d is unknown; ONNX's go from 1 to %d", what, (int)q->elem_type, DT_HALF - 1);
     if (q->elem_type == 0 && input) return diag_error(d, file_loc(im), "%s has no element type", what);
     t->dt = (DType)q->elem_type;
     if (!q->shape) {

@@ -43,6 +43,14 @@ typedef struct Choice { /* the best of what was offered, the very best first */
 void choice_offer(Choice *c, const BlockNest *b, double worth, double extra);
 /* The one of the ways to place the nest that is best: what choice_offer has scored. */
 Mapping *choice_mapping(Arena *a, const BlockNest *b);
+/* Networks repeat their layers: answers to the last questions are remembered, by kind of nest, target and the bytes of the question. */
+typedef struct Question {
+    char kind;
+    const Target *t;
+    int64_t of[16]; /* what is not used is 0 */
+} Question;
+bool choice_known(const Question *q, void *answer, size_t size, int *n); /* n answers of `size` bytes */
+void choice_remember(const Question *q, const void *answer, size_t size, int n);
 /* The target with words of half the width: twice as many of them, in vectors, in memories and in a cycle. */
 void blocks_half(const Target *t, Target *half);
 char *mapping_line(Arena *a, const Mapping *m); /* mapping_print_line's text */

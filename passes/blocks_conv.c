@@ -110,6 +110,12 @@ static void around(Arena *a, Choice *c, const Target *t, const Problem *p, int64
     }
 }
 int conv_blocks_of(const Target *t, int64_t lanes, const ConvExtents *e, int64_t given, int most, ConvBlock *out) {
+    const Question q = {'c',
+                        t,
+                        {lanes, given, most, e->channels, e->features, e->group, e->in_h, e->in_w, e->out_h, e->out_w, e->k_h, e->k_w,
+                         e->stride, e->padded_rows, e->half, e->images}};
+    int known;
+    if (choice_known(&q, out, sizeof *out, &known)) return known;
     Arena *a = arena_new();
     const Problem *p = conv_problem(a, e);
     Shortlist list = {0};
@@ -128,6 +134,7 @@ int conv_blocks_of(const Target *t, int64_t lanes, const ConvExtents *e, int64_t
             }
     for (int i = 0; i < list.n; i++) around(a, &c, t, p, lanes, numbered(list.which[i]), e->half, &all);
     for (int i = 0; i < c.n; i++) out[i] = all.v[c.which[i]], out[i].cycles = c.cycles[i];
+    choice_remember(&q, out, sizeof *out, c.n);
     arena_free(a);
     return c.n;
 }
@@ -214,6 +221,9 @@ static void strip_offers(Arena *a, Choice *c, const Target *t, int64_t lanes, co
     }
 }
 int winograd_blocks_of(const Target *t, int64_t lanes, const WinogradExtents *e, int64_t rows, int64_t vecs, int most, WinogradBlock *out) {
+    const Question q = {'w', t, {lanes, rows, vecs, most, e->m, e->channels, e->features, e->high, e->wide, e->images}};
+    int known;
+    if (choice_known(&q, out, sizeof *out, &known)) return known;
     Arena *a = arena_new();
     Choice c = {.most = most};
     WinogradBlocks all = {0};
@@ -222,6 +232,7 @@ int winograd_blocks_of(const Target *t, int64_t lanes, const WinogradExtents *e,
         if (rows || ceil_div(e->high, b.rows) == strips) strip_offers(a, &c, t, lanes, e, b, vecs, &all);
     }
     for (int i = 0; i < c.n; i++) out[i] = all.v[c.which[i]], out[i].cycles = c.cycles[i] + transform_cycles(t, lanes, e);
+    choice_remember(&q, out, sizeof *out, c.n);
     arena_free(a);
     return c.n;
 }

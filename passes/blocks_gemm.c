@@ -72,6 +72,9 @@ static void around(Arena *a, Choice *c, const Target *t, const Problem *p, const
     }
 }
 int panels_best(const Target *t, const PanelCase *k, int most, PanelCut *out) {
+    const Question q = {'p', t, {k->lanes, k->outer, k->rows, k->cols, k->depth, k->equal, most}};
+    int known;
+    if (choice_known(&q, out, sizeof *out, &known)) return known;
     Arena *a = arena_new();
     Shortlist list = {0};
     const Problem *p[MAX_VECS + 1];
@@ -94,6 +97,7 @@ int panels_best(const Target *t, const PanelCase *k, int most, PanelCut *out) {
         around(a, &c, t, p[vecs], k, cut, &all);
     }
     for (int i = 0; i < c.n; i++) out[i] = all.v[c.which[i]];
+    choice_remember(&q, out, sizeof *out, c.n);
     arena_free(a);
     return c.n;
 }

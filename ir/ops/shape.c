@@ -127,7 +127,7 @@ bool infer_eye_like(Infer *x) {
     const Type *t = &x->n->in[0]->type;
     int64_t want = attr_has(x->n, 0) ? attr_i(x->n, 0) : t->dt;
     if (t->rank != 2) return infer_error(x, "the input has rank %d; 2 is expected", t->rank);
-    DClass k = want > 0 && want < DT_COUNT ? dtype_info[want].cls : CLS_NONE;
+    DClass k = want > 0 && want < DT_HALF ? dtype_info[want].cls : CLS_NONE;
     if (k == CLS_NONE || k == CLS_STR || k == CLS_CPLX)
         return infer_error(x, "the output would have element type %lld, which is no numeric type; set attribute 'dtype'", (long long)want);
     return infer_like(x, 0, (DType)want, t);

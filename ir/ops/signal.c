@@ -30,7 +30,7 @@ static bool constant(Infer *x, int i, int64_t *v, bool *known) {
 }
 static bool output_type(Infer *x, int attr, DType *t) {
     int64_t v = attr_i(x->n, attr);
-    *t = v > 0 && v < DT_COUNT ? (DType)v : DT_NONE;
+    *t = v > 0 && v < DT_HALF ? (DType)v : DT_NONE;
     DClass k = *t ? dtype_info[*t].cls : CLS_NONE;
     return k == CLS_FLOAT || k == CLS_SINT || k == CLS_UINT ||
            infer_error(x, "output_datatype is %lld, which is no numeric type", (long long)v);

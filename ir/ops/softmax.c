@@ -61,7 +61,7 @@ static void softmax_beside(Lower *L, Node *n, Axes *s) {
     int last = s->t->rank - 1;
     bool log = strcmp(n->op->name, "LogSoftmax") == 0;
     Expr *width = lower_dim(L, s->t, last);
-    int64_t tile = min_i64(s->t->dim[last], TILE);
+    int64_t tile = max_i64(1, min_i64(s->t->dim[last], TILE));
     for (int i = 0; i < last; i++)
         if (i != s->first) s->idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, s->t, i));
     Expr *count = e_div(a, e_add(a, width, e_int(a, tile - 1)), e_int(a, tile));
@@ -97,7 +97,7 @@ bool lower_softmax(Lower *L, Node *n) {
     int64_t axis = attr_i(n, AXIS), len = 1;
     s.first = (int)(axis < 0 ? axis + s.t->rank : axis);
     s.last = s.t->rank == 0 ? s.first : attr_i(n, FLATTEN) ? s.t->rank : s.first + 1;
-    if (s.last < s.t->rank && strcmp(n->op->name, "Hardmax") != 0) {
+    if (s.t->rank > 0 && s.last < s.t->rank && strcmp(n->op->name, "Hardmax") != 0) {
         softmax_beside(L, n, &s);
         return true;
     }

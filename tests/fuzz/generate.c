@@ -34,7 +34,7 @@ static void shuffle(int *v, int n) { /* neighbours in the registry are not neigh
 }
 void pairs_make(const char *ort_table) {
     for (int i = 0; i < row_count(); i++)
-        for (int dt = 1; dt < DT_COUNT; dt++)
+        for (int dt = 1; dt < DT_HALF; dt++)
             if (row_allows(i, (DType)dt) && pair_find(row_at(i)->op, (DType)dt) < 0 && npair < PAIRS)
                 pairs[npair++] = (Pair){row_at(i)->op, (DType)dt, false};
     FILE *t = fopen(ort_table, "r");

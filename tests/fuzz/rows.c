@@ -458,7 +458,7 @@ static DType operand_type(Make *m, int input) {
     if (g && *g) return *g;
     if (input == type_operand(m->row->op)) t = m->dt;
     else do
-            t = (DType)pick(m->f, 1, DT_COUNT - 1);
+            t = (DType)pick(m->f, 1, DT_HALF - 1);
         while (!class_takes(kind, t) || (kind != 's' && !plain(t)) || (m->f->ort && !type_in_ort(t)));
     if (kind == 'I' && input != type_operand(m->row->op) && m->f->ort) t = DT_INT64; /* what ONNX says, mostly */
     if (g) *g = t;
@@ -514,7 +514,7 @@ static void skip_word(Make *m) { m->s += strcspn(m->s, " "); }
 /* ---- attributes */
 static DType some_type(Make *m, int bits) {
     for (int i = 0; i < 200; i++) {
-        DType t = (DType)pick(m->f, 1, DT_COUNT - 1);
+        DType t = (DType)pick(m->f, 1, DT_HALF - 1);
         DClass k = dtype_info[t].cls;
         if (k == CLS_STR || k == CLS_CPLX || (bits && dtype_info[t].bits != bits)) continue;
         if (m->f->ort && !type_in_ort(t)) continue;

@@ -34,7 +34,7 @@ START_TEST(test_rows) {
         ck_assert_msg(op->min_in >= 0 && (op->max_in < 0 || op->max_in >= op->min_in), "%s", op->name);
         ck_assert_msg(op->max_out < 0 || (op->max_out >= op->min_out && op->max_out >= 1), "%s", op->name);
         ck_assert_msg(op->max_in < 0 || count_words(op->types) <= (op->max_in ? op->max_in : 1), "%s: more types than inputs", op->name);
-        ck_assert_msg(strspn(op->types, "TUVWXYZfinbaIs ") == strlen(op->types), "%s: types '%s'", op->name, op->types);
+        ck_assert_msg(strspn(op->types, "TUVWXYZfinbaIsro ") == strlen(op->types), "%s: types '%s'", op->name, op->types);
         ck_assert_msg((op->kind == OP_REWRITE) == (op->rewrite != NULL) && needs_types(op) != (op->kind == OP_REWRITE), "%s", op->name);
         ck_assert_msg((op->kind == OP_KERNEL || op->kind == OP_OPAQUE) == (op->lower != NULL), "%s", op->name);
         ck_assert_msg(op->kind != OP_COMPUTE || op->compute, "%s", op->name);
