@@ -142,6 +142,7 @@ static bool quantised(const Graph *g) {
 bool pass_half(Run *r) {
     Half h = {.r = r, .g = r->g};
     if (!r->o || !r->o->fast_f16 || quantised(r->g)) return true;
+    r->g->halves = true;
     for (Node *n = r->g->first; n; n = n->next) {
         if (op_is(n, "Cast")) continue; /* from any type */
         if (wanted(n)) make_half(&h, n);

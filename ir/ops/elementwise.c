@@ -51,8 +51,8 @@ static bool castable(Infer *x, DType to) {
 }
 bool infer_cast(Infer *x) {
     int64_t to = attr_i(x->n, 0);
-    const bool own = to == DT_HALF && x->n->out[0]->type.dt == DT_HALF; /* made by a pass, which has said so */
-    if ((to <= 0 || to >= DT_HALF) && !own) return infer_error(x, "attribute 'to' is %lld, which is no element type", (long long)to);
+    if (to <= 0 || to >= (x->g->halves ? DT_COUNT : DT_HALF))
+        return infer_error(x, "attribute 'to' is %lld, which is no element type", (long long)to);
     return castable(x, (DType)to);
 }
 bool infer_cast_like(Infer *x) { return castable(x, x->n->in[1]->type.dt); }
