@@ -208,6 +208,18 @@ START_TEST(test_kept) { /* weights that halves do not hold, quantised networks, 
 }
 END_TEST
 
+/* Half has a number behind ONNX's element types; a model cannot name it. */
+START_TEST(test_number) {
+    Case t;
+    case_open(&t);
+    Graph *g = graph_parse(&t.c, "g.qir", "graph g(x: float32[4]) -> (y)\n  y: ? = Cast(x) {to=27}\n");
+    PassOptions o = {.verify = true, .target = target_load(&t.c, "c99")};
+    ck_assert(g && !passes_run(&t.c, g, &o));
+    ck_assert_msg(strstr(case_said(&t), "no element type") != NULL, "%s", case_said(&t));
+    case_close(&t);
+}
+END_TEST
+
 Suite *half_suite(void);
 Suite *half_suite(void) {
     Suite *s = suite_create("half");
@@ -219,6 +231,7 @@ Suite *half_suite(void) {
     tcase_add_test(c, test_convolutions);
     tcase_add_test(c, test_around);
     tcase_add_test(c, test_kept);
+    tcase_add_test(c, test_number);
     suite_add_tcase(s, c);
     return s;
 }
