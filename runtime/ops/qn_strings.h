@@ -50,7 +50,7 @@ static int qn_string_put(void *pool, int64_t i, int64_t n, int64_t room, int64_t
         memcpy(pool, at, 8);
     }
     if (len > room - *at) return 1;
-    if (len) memcpy((char *)pool + *at, s, (size_t)len);
+    if (len > 0) memcpy((char *)pool + *at, s, (size_t)len);
     *at += len;
     memcpy((char *)pool + 8 * (i + 1), at, 8);
     return 0;
