@@ -174,6 +174,7 @@ Mapping *explore_mapping(Ctx *c, const char *file, const char *where, const json
         Diags own = {.a = c->a};
         m = mapping_parse_line(&(Ctx){c->a, &own}, file, json_string_value(levels), p, t);
         const Diag *first = m ? NULL : &own.list.v[0];
+        for (int l = 0; m && l < t->nlevel; l++) m->level[l].place = 0;
         return m ? m : (wrong(c, file, where, "column %lld: %s", (long long)(first->loc.index >> 32), first->text), NULL);
     }
     bool alone = !*where || strcmp(where, "mapping") == 0; /* in its file, which is read again for the places */
