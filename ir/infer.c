@@ -45,6 +45,7 @@ bool class_takes(char c, DType t) {
     case 's': return k == CLS_STR;
     case 'r': return k == CLS_FLOAT || dtype_is_int(t) || k == CLS_BOOL;
     case 'o': return k != CLS_CPLX;
+    case 'q': return dtype_is_int(t) && dtype_info[t].bits <= 16;
     default: return true;
     }
 }
@@ -58,6 +59,7 @@ static const char *class_words(char c) {
     case 's': return "string";
     case 'r': return "a numeric type or bool";
     case 'o': return "a type without complex numbers";
+    case 'q': return "an integer type of at most 16 bits";
     default: return "any type";
     }
 }

@@ -34,7 +34,7 @@ START_TEST(test_rows) {
         ck_assert_msg(op->min_in >= 0 && (op->max_in < 0 || op->max_in >= op->min_in), "%s", op->name);
         ck_assert_msg(op->max_out < 0 || (op->max_out >= op->min_out && op->max_out >= 1), "%s", op->name);
         ck_assert_msg(op->max_in < 0 || count_words(op->types) <= (op->max_in ? op->max_in : 1), "%s: more types than inputs", op->name);
-        ck_assert_msg(strspn(op->types, "TUVWXYZfinbaIsro ") == strlen(op->types), "%s: types '%s'", op->name, op->types);
+        ck_assert_msg(strspn(op->types, "TUVWXYZfinbaIsroq ") == strlen(op->types), "%s: types '%s'", op->name, op->types);
         ck_assert_msg((op->kind == OP_REWRITE) == (op->rewrite != NULL) && needs_types(op) != (op->kind == OP_REWRITE), "%s", op->name);
         ck_assert_msg((op->kind == OP_KERNEL || op->kind == OP_OPAQUE) == (op->lower != NULL), "%s", op->name);
         ck_assert_msg(op->kind != OP_COMPUTE || op->compute, "%s", op->name);
@@ -190,15 +190,15 @@ static DType random_type(const char *token, size_t n, DType *group) {
         if (token[k] >= 'T' && token[k] <= 'Z') g = &group[token[k] - 'T'];
         else kind = token[k];
     if (g && *g) return *g;
-    DType t = kind == 'f'   ? floats[pick(8)]
-              : kind == 'i' ? ints[pick(10)]
-              : kind == 'b' ? DT_BOOL
-              : kind == 'I' ? (chance(50) ? DT_INT64 : DT_INT32)
-              : kind == 's' ? DT_STRING
-              : kind == 'n' ? (chance(60) ? floats[pick(8)] : ints[pick(10)])
-              : chance(10)  ? DT_BOOL
-              : chance(60)  ? floats[pick(8)]
-                            : ints[pick(10)];
+    DType t = kind == 'f'                  ? floats[pick(8)]
+              : kind == 'i' || kind == 'q' ? ints[pick(10)]
+              : kind == 'b'                ? DT_BOOL
+              : kind == 'I'                ? (chance(50) ? DT_INT64 : DT_INT32)
+              : kind == 's'                ? DT_STRING
+              : kind == 'n'                ? (chance(60) ? floats[pick(8)] : ints[pick(10)])
+              : chance(10)                 ? DT_BOOL
+              : chance(60)                 ? floats[pick(8)]
+                                           : ints[pick(10)];
     if (g) *g = t;
     return t;
 }
