@@ -23,7 +23,7 @@ enum { PASS_WEIGHTS = 1, PASS_INPUTS = 2 }; /* by the second cache, by the first
 void nest_place(const BlockNest *b, unsigned pass, Mapping *out);
 
 /* Those whose steps take least, the best first: only of these the words between memories are counted. */
-enum { SHORTLIST = 4 };
+enum { SHORTLIST = 3 };
 typedef struct Shortlist {
     int n;
     bool full;

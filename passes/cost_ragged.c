@@ -148,6 +148,7 @@ typedef struct Set {
 static int by_interval(const void *x, const void *y) { return memcmp(x, y, sizeof(Interval)); }
 static void set_sort(Set *s) {
     int n = 0;
+    if (s->n < 2) return;
     qsort(s->v, (size_t)s->n, sizeof *s->v, by_interval);
     for (int i = 0; i < s->n; i++)
         if (!i || by_interval(&s->v[i], &s->v[n - 1]) != 0) s->v[n++] = s->v[i];
@@ -166,7 +167,7 @@ static void step_sets(Step *s) {
         int64_t lo = max_i64(x->lo, x->lo0), hi = min_i64(x->lo + x->len, x->lo0 + x->len0);
         x->lo0 = hi > lo ? lo : 0, x->len0 = hi > lo ? hi - lo : 0;
     }
-    qsort(s->state, s->n, sizeof *s->state, by_span);
+    if (s->n > 1) qsort(s->state, s->n, sizeof *s->state, by_span);
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++)
         if (!i || by_span(&s->state[i], &s->state[n - 1]) != 0) s->state[n++] = s->state[i];

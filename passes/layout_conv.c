@@ -366,9 +366,11 @@ bool layout_conv_integer(Layout *l, Node *n) {
     if (!site_of(n, n->in[1]->type.dim + 2, &s) || (layout_of(l, n->in[0])->b && layout_of(l, n->in[0])->nhwc)) return false;
     int64_t group = get_i(n, "group", 1), c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];
     int64_t words = ceil_div(c / group, FEW_CHANNELS) * group;
-    Target t = *l->target; /* some registers are for the numbers of what follows */
+    Target t = *l->target;
     DotRow dot;
-    t.vector_regs -= (t.vector_regs >= 32 ? 8 : 2) + (target_dot(l->r->tmp, l->target, l->lanes, &dot) ? dot.regs : 0);
+    /* some registers are for the numbers of what follows, more where the sum goes on over many words: compilers keep those of both */
+    const int kept = t.vector_regs < 32 ? 4 : words > 1 ? 12 : 8;
+    t.vector_regs -= kept + (target_dot(l->r->tmp, l->target, l->lanes, &dot) ? dot.regs : 0);
     ConvExtents e = extents_of(n, &s, words, features, group);
     ConvBlock b = conv_block_of(&t, l->lanes, &e, 0);
     b.chunk = 0;
