@@ -204,7 +204,7 @@ static Target *apply(Ctx *c, const Target *t, const SweepRange *r, int n, const 
     size_t at = 0;
     *x = *t;
     for (int i = 0; i < n; i++) {
-        int64_t v = min_i64(r[i].lo << step[i], r[i].hi), y = min_i64(r[i].lo_y << step[i], r[i].hi_y);
+        int64_t v = min_i64(r[i].lo << step[i], r[i].hi), y = r[i].level >= 0 ? 0 : min_i64(r[i].lo_y << step[i], r[i].hi_y);
         int array = mapping_pe_level(t) - 1;
         if (r[i].level >= 0) x->level[r[i].level].words = max_i64(1, v * 8 / x->level[r[i].level].word_bits);
         else x->level[array].fan_x = v, x->level[array].fan_y = y;
