@@ -6,6 +6,13 @@
  */
 #include "loop.h"
 
+void stmt_each(Stmt *s, void (*fn)(void *user, Stmt *s), void *user) {
+    fn(user, s);
+    if (s->k == S_FOR) stmt_each(s->u.loop.body, fn, user);
+    if (s->k == S_IF) stmt_each(s->u.cond.then, fn, user);
+    if (s->k == S_IF && s->u.cond.other) stmt_each(s->u.cond.other, fn, user);
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) stmt_each(s->u.block.v[i], fn, user);
+}
 void stmt_map_exprs(Stmt *s, ExprFn fn, void *user) {
     switch (s->k) {
     case S_FOR:
@@ -94,34 +101,21 @@ static Expr *map_load(void *user, Expr *e) {
     return to == from ? e : e_load(m->a, to, with_lead(m, from->rank, e->u.ld.idx));
 }
 static Expr *map_loads(void *user, Expr *e) { return expr_map(((BufMap *)user)->a, e, map_load, user); }
-static void map_stores(const BufMap *m, Stmt *s) {
-    switch (s->k) {
-    case S_FOR: map_stores(m, s->u.loop.body); break;
-    case S_STORE: {
+static void map_store(void *user, Stmt *s) {
+    const BufMap *m = user;
+    if (s->k == S_STORE) {
         Buf *from = s->u.st.buf, *to = m->fn(m->user, from);
         if (to != from) s->u.st.idx = with_lead(m, from->rank, s->u.st.idx), s->u.st.buf = to;
-        break;
     }
-    case S_IF:
-        map_stores(m, s->u.cond.then);
-        if (s->u.cond.other) map_stores(m, s->u.cond.other);
-        break;
-    case S_CALL: {
-        Buf **b = NEW_ARRAY(m->a, Buf *, s->u.call.nbuf);
-        for (int i = 0; i < s->u.call.nbuf; i++) b[i] = m->fn(m->user, s->u.call.buf[i]);
-        s->u.call.buf = b;
-        break;
-    }
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) map_stores(m, s->u.block.v[i]);
-        break;
-    default: break;
-    }
+    if (s->k != S_CALL) return;
+    Buf **b = NEW_ARRAY(m->a, Buf *, s->u.call.nbuf);
+    for (int i = 0; i < s->u.call.nbuf; i++) b[i] = m->fn(m->user, s->u.call.buf[i]);
+    s->u.call.buf = b;
 }
 void stmt_map_bufs(Arena *a, Stmt *s, BufFn fn, void *user, Expr *lead) {
     BufMap m = {a, fn, user, lead};
     stmt_map_exprs(s, map_loads, &m);
-    map_stores(&m, s);
+    stmt_each(s, map_store, &m);
 }
 static Buf *other_buf(void *user, Buf *b) {
     Buf *const *pair = user;
@@ -154,30 +148,16 @@ static Var *renew_var(Renew *r, const Var *v) {
     r->var[v->id] = e_var(r->a, w);
     return w;
 }
-static void renew_decls(Renew *r, Stmt *s) {
-    switch (s->k) {
-    case S_FOR:
-        s->u.loop.v = renew_var(r, s->u.loop.v);
-        renew_decls(r, s->u.loop.body);
-        break;
-    case S_LET: s->u.let.v = renew_var(r, s->u.let.v); break;
-    case S_ALLOC: {
-        Buf *b = NEW(r->a, Buf);
-        *b = *s->u.alloc;
-        r->buf[b->id] = b;
-        if (r->moves) b->id = r->f->nbuf++, b->name = arena_printf(r->a, "%s_%d", b->name, b->id);
-        s->u.alloc = b;
-        break;
-    }
-    case S_IF:
-        renew_decls(r, s->u.cond.then);
-        if (s->u.cond.other) renew_decls(r, s->u.cond.other);
-        break;
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) renew_decls(r, s->u.block.v[i]);
-        break;
-    default: break;
-    }
+static void renew_decl(void *user, Stmt *s) {
+    Renew *r = user;
+    if (s->k == S_FOR) s->u.loop.v = renew_var(r, s->u.loop.v);
+    if (s->k == S_LET) s->u.let.v = renew_var(r, s->u.let.v);
+    if (s->k != S_ALLOC) return;
+    Buf *b = NEW(r->a, Buf);
+    *b = *s->u.alloc;
+    r->buf[b->id] = b;
+    if (r->moves) b->id = r->f->nbuf++, b->name = arena_printf(r->a, "%s_%d", b->name, b->id);
+    s->u.alloc = b;
 }
 Func *func_copy(Arena *a, const Func *f) {
     Func *g = NEW(a, Func);
@@ -191,7 +171,7 @@ Func *func_copy(Arena *a, const Func *f) {
     for (int i = 0; i < f->schedule.n; i++) g->schedule.v[i] = f->schedule.v[i];
     g->body = s_copy(a, f->body);
     Renew r = {a, g, NEW_ARRAY(a, Expr *, f->nvar), NEW_ARRAY(a, Buf *, f->nbuf), false};
-    renew_decls(&r, g->body);
+    stmt_each(g->body, renew_decl, &r);
     stmt_map_exprs(g->body, renew_expr, &r);
     stmt_map_bufs(a, g->body, renewed_buf, &r, NULL);
     return g;
@@ -200,7 +180,7 @@ Stmt *func_inline(Func *into, const Func *f, Buf *const *param) {
     Renew r = {into->a, into, NEW_ARRAY(into->a, Expr *, f->nvar + 1), NEW_ARRAY(into->a, Buf *, f->nbuf + 1), true};
     Stmt *body = s_copy(into->a, f->body);
     for (int i = 0; i < f->param.n; i++) r.buf[f->param.v[i]->id] = param[i];
-    renew_decls(&r, body);
+    stmt_each(body, renew_decl, &r);
     stmt_map_exprs(body, renew_expr, &r);
     stmt_map_bufs(into->a, body, renewed_buf, &r, NULL);
     return body;

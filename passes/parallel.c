@@ -67,34 +67,16 @@ static double stmt_ns(Arena *tmp, const Stmt *s, Ranges *r, bool vec) {
     }
 }
 
-typedef struct Mentioned {
-    Arena *tmp;
-    uint8_t *buf;
-} Mentioned;
 /* Constants and what comes from outside are seldom in a near cache: the bytes of the parameters that a nest mentions. */
-static Expr *mention_load(void *user, Expr *e) {
-    Mentioned *m = user;
-    if (e->k == E_LOAD) m->buf[e->u.ld.buf->id] = 1;
-    return e;
-}
-static Expr *mention_expr(void *user, Expr *e) { return expr_map(((Mentioned *)user)->tmp, e, mention_load, user); }
-static void mention_stores(Mentioned *m, const Stmt *s) {
-    if (s->k == S_FOR) mention_stores(m, s->u.loop.body);
-    if (s->k == S_STORE) m->buf[s->u.st.buf->id] = 1;
-    if (s->k == S_IF) mention_stores(m, s->u.cond.then);
-    if (s->k == S_IF && s->u.cond.other) mention_stores(m, s->u.cond.other);
-    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) mention_stores(m, s->u.block.v[i]);
-}
 static double stream_ns(Arena *tmp, const Func *f, Stmt *s) {
-    Mentioned m = {tmp, NEW_ARRAY(tmp, uint8_t, f->nbuf + 1)};
+    uint8_t *mentioned = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1);
     double bytes = 0;
-    stmt_map_exprs(s, mention_expr, &m);
-    mention_stores(&m, s);
+    mentions(tmp, s, mentioned);
     for (int i = 0; i < f->param.n; i++) {
         const Buf *b = f->param.v[i];
         double n = dtype_info[b->dt].bits / 8.0;
         for (int d = 0; d < b->rank; d++) n *= (double)b->dim[d];
-        if (m.buf[b->id]) bytes += n;
+        if (mentioned[b->id]) bytes += n;
     }
     return bytes * STREAM_NS;
 }

@@ -40,4 +40,6 @@ void spans_note(Arena *tmp, Spans *s, const Kernel *k, Stmt *loop);
 
 /* tasks.c: the body of the loop becomes one loop, *task, of *n independent iterations. false: it is not such a body, f is as it was. */
 bool make_tasks(Arena *tmp, Func *f, const char *loop, const char **task, int64_t *n);
+/* private.c: marks, by id, the buffers that a statement loads, stores or hands to a routine. */
+void mentions(Arena *tmp, const Stmt *s, uint8_t *buf);
 #endif

@@ -93,7 +93,6 @@ static void mark_loads(Walk *w, const Expr *e) {
     default: break;
     }
 }
-static void mentions(Arena *tmp, const Stmt *s, uint8_t *buf);
 static bool tracks(const Walk *w, const Stmt *s) {
     uint8_t *buf = NEW_ARRAY(w->tmp, uint8_t, w->nbuf + 1);
     bool any = false;
@@ -324,26 +323,14 @@ typedef struct Mention {
     uint8_t *buf;
 } Mention;
 static Expr *mention_expr(void *user, Expr *e) { return expr_map(((Mention *)user)->tmp, e, mention_load, ((Mention *)user)->buf); }
-static void mention(Mention *m, const Stmt *s) {
-    switch (s->k) {
-    case S_FOR: mention(m, s->u.loop.body); break;
-    case S_IF:
-        mention(m, s->u.cond.then);
-        if (s->u.cond.other) mention(m, s->u.cond.other);
-        break;
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) mention(m, s->u.block.v[i]);
-        break;
-    case S_STORE: m->buf[s->u.st.buf->id] = 1; break;
-    case S_CALL:
-        for (int i = 0; i < s->u.call.nbuf; i++) m->buf[s->u.call.buf[i]->id] = 1;
-        break;
-    default: break;
-    }
+static void mention_written(void *user, Stmt *s) {
+    uint8_t *buf = user;
+    if (s->k == S_STORE) buf[s->u.st.buf->id] = 1;
+    for (int i = 0; s->k == S_CALL && i < s->u.call.nbuf; i++) buf[s->u.call.buf[i]->id] = 1;
 }
-static void mentions(Arena *tmp, const Stmt *s, uint8_t *buf) {
+void mentions(Arena *tmp, const Stmt *s, uint8_t *buf) {
     Mention m = {tmp, buf};
-    mention(&m, s);
+    stmt_each((Stmt *)s, mention_written, buf);
     stmt_map_exprs((Stmt *)s, mention_expr, &m);
 }
 static bool track(Walk *w, const Buf *b) {
@@ -402,17 +389,17 @@ bool find_privates(Arena *tmp, const Func *f, const char *name, Privates *out) {
     Levels level = {0};
     const Stmt *loop = find_levels(tmp, top, name, &level);
     uint8_t *here = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1), *elsewhere = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1);
-    Mention stores = {tmp, NEW_ARRAY(tmp, uint8_t, f->nbuf + 1)};
+    uint8_t *written = NEW_ARRAY(tmp, uint8_t, f->nbuf + 1);
     Walk w = walk_new(tmp, f);
     *out = (Privates){{0}, {0}};
     if (!loop) return false;
-    mentions(tmp, loop, here), mention(&stores, loop);
+    mentions(tmp, loop, here), stmt_each((Stmt *)loop, mention_written, written);
     for (int i = 0; i < level.n; i++)
         for (int k = 0; k < level.v[i].block->u.block.n; k++)
             if (k != level.v[i].at) mentions(tmp, level.v[i].block->u.block.v[k], elsewhere);
     for (int i = 0; i < f->param.n; i++) {
         Buf *b = f->param.v[i];
-        if (b->space != MEM_SCRATCH || b->tensor || !here[b->id] || !stores.buf[b->id]) continue;
+        if (b->space != MEM_SCRATCH || b->tensor || !here[b->id] || !written[b->id]) continue;
         if (elsewhere[b->id] && !left_alone(tmp, f, b, &level)) continue;
         if (b->rank == QN_MAX_RANK || b->offset || !track(&w, b)) return false;
         vec_push(tmp, &out->scratch, b);

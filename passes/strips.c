@@ -223,21 +223,9 @@ static Expr *move_load(void *user, Expr *e) {
     return e_load(m->a, e->u.ld.buf, at);
 }
 static Expr *move_expr(void *user, Expr *e) { return expr_map(((Moved *)user)->a, e, move_load, user); }
-static void move_stores(const Moved *m, Stmt *s) {
-    switch (s->k) {
-    case S_FOR: move_stores(m, s->u.loop.body); break;
-    case S_STORE:
-        if (s->u.st.buf == m->map) s->u.st.idx[ROW] = e_sub(m->a, s->u.st.idx[ROW], m->base);
-        break;
-    case S_IF:
-        move_stores(m, s->u.cond.then);
-        if (s->u.cond.other) move_stores(m, s->u.cond.other);
-        break;
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) move_stores(m, s->u.block.v[i]);
-        break;
-    default: break;
-    }
+static void move_store(void *user, Stmt *s) {
+    const Moved *m = user;
+    if (s->k == S_STORE && s->u.st.buf == m->map) s->u.st.idx[ROW] = e_sub(m->a, s->u.st.idx[ROW], m->base);
 }
 static bool same_place(const Buf *x, const Buf *y) {
     bool same = x->rank == y->rank && x->offset == y->offset && x->dt == y->dt;
@@ -300,7 +288,7 @@ static void add_stage(Run *r, Kernel *k, const Stage *s, Stmt *body, const Var *
     Moved m = {a, in, in ? first_row(a, s - 1, strip) : NULL};
     if (in) stmt_map_exprs(own, move_expr, &m);
     m = (Moved){a, out, from};
-    if (out) move_stores(&m, own);
+    if (out) stmt_each(own, move_store, &m);
     s_append(a, body, own);
 }
 static Kernel *join(Chain *c) {
