@@ -11,17 +11,6 @@ const char *shared_name(const Emit *E, const Expr *e) {
     const Memo *m = memo_of(E, e);
     return m->share_gen == E->memo->share_gen ? m->name : NULL;
 }
-static int children(const Expr *e, Expr *const **v) {
-    switch (e->k) {
-    case E_LOAD: *v = e->u.ld.idx; return e->narg;
-    case E_UN:
-    case E_CAST: *v = e->u.a; return 1;
-    case E_BIN: *v = e->u.a; return 2;
-    case E_SELECT: *v = e->u.a; return 3;
-    case E_CALL: *v = e->u.arg; return e->narg;
-    default: *v = NULL; return 0;
-    }
-}
 static bool conditional(const Expr *e, int child) {
     if (child == 0) return false;
     return e->k == E_SELECT || (e->k == E_BIN && (e->op == BIN_LAND || e->op == BIN_LOR));
@@ -34,8 +23,8 @@ static void count_use(Emit *E, const Expr *e, bool free) {
     if (!first && (!free || m->free)) return;
     if (first) m->share_gen = E->memo->share_gen, m->count = 1, m->name = NULL, m->load = false, m->size = 0;
     m->free = free;
-    Expr *const *v;
-    int n = children(e, &v), size = 1;
+    int n, size = 1;
+    Expr *const *v = e_operands(e, &n);
     const bool is_load = e->k == E_LOAD;
     bool load = is_load;
     for (int i = 0; i < n; i++) {
