@@ -7,7 +7,7 @@
  *   --->  p = Pad(twin of x, one slice in front and behind); u: [6,12,9,9] = Concat(p[0:6], p[1:7], p[2:8]) along the channels
  *         twin of y: [6,8,9,9] = Conv(u, w as [8,12,3,3]) {pads=[1,1,1,1]}
  */
-#include "internal.h"
+#include "twins.h"
 #include "ir/extent.h"
 #include <string.h>
 
@@ -15,20 +15,10 @@ enum { TAPS_MOST = 16 };
 typedef struct Depth {
     Run *r;
     Graph *g;
-    Node *at;           /* where nodes are put */
-    Vec(Tensor *) twin; /* by tensor id */
-    Vec(bool) native;   /* by tensor id: its twin is computed, not made from it */
+    Node *at; /* where nodes are put */
+    Twins twins;
 } Depth;
-static void grow(Depth *d, const Tensor *t) {
-    while (d->twin.n <= t->id) {
-        vec_push(d->r->tmp, &d->twin, (Tensor *)NULL);
-        vec_push(d->r->tmp, &d->native, false);
-    }
-}
-static bool is_native(Depth *d, const Tensor *t) {
-    grow(d, t);
-    return d->native.v[t->id];
-}
+static bool is_native(const Depth *d, const Tensor *t) { return twin_native(&d->twins, t); }
 static Tensor *typed(Depth *d, Tensor *t) {
     if (!node_infer(d->r->c, d->g, t->def)) BUG("a node of a convolution along the depth has no type");
     return t;
@@ -51,14 +41,13 @@ static Tensor *joined(Depth *d, Tensor *const *v, int n, int64_t axis) {
     return typed(d, y);
 }
 static Tensor *twin_of(Depth *d, Tensor *t) {
-    grow(d, t);
-    if (d->twin.v[t->id]) return d->twin.v[t->id];
+    if (twin_get(&d->twins, t)) return twin_get(&d->twins, t);
     const int64_t *k = t->type.dim, flat[] = {k[0] * k[2], k[1], k[3], k[4]};
     Node *at = d->at;
     if (!is_const(t)) d->at = t->def ? t->def->next : d->g->first; /* for all readers */
     Tensor *y = reshaped(d, k[1] == 1 || k[2] == 1 ? t : swapped(d, t), 4, flat);
     d->at = at;
-    return d->twin.v[t->id] = y;
+    return twin_set(&d->twins, t, y, false);
 }
 /* y is the twin of n's result; others read it through a Transpose. */
 static void replace(Depth *d, Node *n, Tensor *twin) {
@@ -66,12 +55,7 @@ static void replace(Depth *d, Node *n, Tensor *twin) {
     const int64_t *k = old->type.dim, back[] = {k[0], k[2], k[1], k[3], k[4]};
     if (k[1] == 1 || k[2] == 1) y = reshaped(d, twin, 5, k);
     else y = swapped(d, reshaped(d, twin, 5, back));
-    tensor_replace(d->g, old, y, true);
-    y->name = old->name;
-    old->name = arena_printf(d->g->a, "t%d", old->id);
-    node_remove(d->g, n);
-    grow(d, y), grow(d, twin);
-    d->twin.v[y->id] = twin, d->native.v[y->id] = true;
+    twin_replace(&d->twins, d->g, n, y, twin);
 }
 
 /* ---- windows */
@@ -219,7 +203,7 @@ static bool point(Depth *d, Node *n) {
 }
 bool pass_depth(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
-    Depth d = {.r = r, .g = r->g};
+    Depth d = {.r = r, .g = r->g, .twins.tmp = r->tmp};
     bool any = false;
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next, d.at = n;

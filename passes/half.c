@@ -6,7 +6,7 @@
  *
  *   y = Softmax(Relu(MatMul(x, w)))   --->   h = Relu(MatMul(Cast(x) {to=half}, w: half)); y = Softmax(Cast(h) {to=float32})
  */
-#include "internal.h"
+#include "twins.h"
 #include "rules.h"
 #include <math.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 typedef struct Half {
     Run *r;
     Graph *g;
-    Vec(Tensor *) twin; /* by id: the tensor in the other of the two types; NULL: none yet */
+    Twins twins; /* a tensor in the other of the two types */
 } Half;
 
 static const double LARGEST = 65504, SMALLEST = 6.103515625e-05; /* 2^-14: below, halves lose bits */
@@ -81,10 +81,6 @@ static bool wanted(const Node *n) {
 }
 
 /* ---- types */
-static void note(Half *h, const Tensor *t, Tensor *twin) {
-    while (h->twin.n < h->g->tensors.n) vec_push(h->r->tmp, &h->twin, NULL);
-    h->twin.v[t->id] = twin;
-}
 static Tensor *like(Half *h, const Tensor *t, DType dt) {
     Tensor *y = tensor_new(h->g, NULL, dt, t->type.rank, t->type.dim);
     y->type = t->type, y->type.dt = dt;
@@ -100,7 +96,7 @@ static Node *cast(Half *h, Tensor *from, Tensor *to, Node *before, Loc loc) {
 /* t in the other of the two types. */
 static Tensor *convert(Half *h, Tensor *t, DType dt, Node *reader) {
     Graph *g = h->g;
-    if (t->id < h->twin.n && h->twin.v[t->id]) return h->twin.v[t->id];
+    if (twin_get(&h->twins, t)) return twin_get(&h->twins, t);
     Tensor *twin;
     if (is_const(t)) {
         int64_t n = tensor_elements(t);
@@ -110,10 +106,9 @@ static Tensor *convert(Half *h, Tensor *t, DType dt, Node *reader) {
     } else {
         twin = like(h, t, dt);
         cast(h, t, twin, t->def ? t->def->next : g->first, reader->loc);
-        note(h, twin, t);
+        twin_set(&h->twins, twin, t, false);
     }
-    note(h, t, twin);
-    return twin;
+    return twin_set(&h->twins, t, twin, false);
 }
 static void make_half(Half *h, Node *n) {
     for (int i = 0; i < first_other(n); i++)
@@ -130,7 +125,7 @@ static void make_half(Half *h, Node *n) {
         node_set_out(n, i, mine);
         tensor_replace(h->g, y, mine, false);
         cast(h, mine, y, n->next, n->loc);
-        note(h, mine, y), note(h, y, mine);
+        twin_set(&h->twins, mine, y, false), twin_set(&h->twins, y, mine, false);
     }
 }
 static bool quantised(const Graph *g) {
@@ -140,7 +135,7 @@ static bool quantised(const Graph *g) {
     return false;
 }
 bool pass_half(Run *r) {
-    Half h = {.r = r, .g = r->g};
+    Half h = {.r = r, .g = r->g, .twins.tmp = r->tmp};
     if (!r->o || !r->o->fast_f16 || quantised(r->g)) return true;
     r->g->halves = true;
     for (Node *n = r->g->first; n; n = n->next) {

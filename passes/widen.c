@@ -6,26 +6,16 @@
  *   c: [1,64,128] = Conv(x, w: [64,8,3]) {pads=[1,1]}; y = Relu(c)
  *   --->  c: [1,64,1,128] = Conv(Reshape(x), w: [64,8,1,3]) {pads=[0,1,0,1]}; y = Reshape(Relu(c))
  */
-#include "internal.h"
+#include "twins.h"
 #include "ir/extent.h"
 #include <string.h>
 
 typedef struct Widen {
     Run *r;
     Graph *g;
-    Vec(Tensor *) twin; /* by tensor id */
-    Vec(bool) native;   /* by tensor id: its twin is computed, not a reshape of it */
+    Twins twins;
 } Widen;
-static void grow(Widen *w, const Tensor *t) {
-    while (w->twin.n <= t->id) {
-        vec_push(w->r->tmp, &w->twin, (Tensor *)NULL);
-        vec_push(w->r->tmp, &w->native, false);
-    }
-}
-static bool is_native(Widen *w, const Tensor *t) {
-    grow(w, t);
-    return w->native.v[t->id];
-}
+static bool is_native(const Widen *w, const Tensor *t) { return twin_native(&w->twins, t); }
 static void wide_type(const Widen *w, const Type *t, Type *out) {
     int64_t dim[4] = {t->dim[0], t->dim[1], 1, t->dim[2]};
     type_set(out, t->dt, 4, dim);
@@ -42,13 +32,11 @@ static Tensor *reshaped(Widen *w, Node *before, Tensor *t, const Type *to) {
 }
 static Tensor *twin_of(Widen *w, Tensor *t) {
     Type wide;
-    grow(w, t);
-    if (w->twin.v[t->id]) return w->twin.v[t->id];
+    if (twin_get(&w->twins, t)) return twin_get(&w->twins, t);
     wide_type(w, &t->type, &wide);
     Tensor *y = is_const(t) ? tensor_const(w->g, arena_printf(w->g->a, "%s.wide", t->name), t->type.dt, 4, wide.dim, t->data)
                             : reshaped(w, t->def ? t->def->next : w->g->first, t, &wide);
-    grow(w, t);
-    return w->twin.v[t->id] = y;
+    return twin_set(&w->twins, t, y, false);
 }
 /* m computes the twin of n's result; others read it through a Reshape. */
 static void replace(Widen *w, Node *n, Node *m) {
@@ -59,12 +47,7 @@ static void replace(Widen *w, Node *n, Node *m) {
     t->type = wide;
     node_set_out(m, 0, t);
     y = reshaped(w, n, t, &old->type);
-    tensor_replace(w->g, old, y, true);
-    y->name = old->name;
-    old->name = arena_printf(w->g->a, "t%d", old->id);
-    node_remove(w->g, n);
-    grow(w, y);
-    w->twin.v[y->id] = t, w->native.v[y->id] = true;
+    twin_replace(&w->twins, w->g, n, y, t);
 }
 
 /* ---- windows */
@@ -127,7 +110,7 @@ static bool channels_known(const Node *n) {
 }
 bool pass_widen(Run *r) {
     if (!r->o || !r->o->target || r->o->target->vector_bits == 0) return true;
-    Widen w = {.r = r, .g = r->g};
+    Widen w = {.r = r, .g = r->g, .twins.tmp = r->tmp};
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
         if (n->nin && n->in[0] && channels_known(n) && !window(&w, n)) point(&w, n);
