@@ -246,7 +246,8 @@ START_TEST(test_shared) {
     v->is_input = true;
     vec_push(t.a, &g->in, v);
     for (int i = 0; i < 4; i++) {
-        v = build(g, NULL, "MatMul", 2, (Tensor *[]){v, w});
+        v = build(g, NULL, "Gemm", 2, (Tensor *[]){v, w});
+        node_set_i(v->def, op_attr_index(v->def->op, "transB"), 1); /* each has a transposed copy of its own */
         v = build(g, NULL, "Tanh", 1, &v);
     }
     v->is_output = true, v->name = "y";
