@@ -1,8 +1,8 @@
 #!/bin/sh
 # Streaming kernels against the memory they stream through: per kind and level of memory the share of the bandwidth that `quern bench`
-# measures in the same run (in %; its roofline over the fastest run). One model a kind and size (streaming.py, which needs python3-onnx); with
+# measures in the same run (in %; its roofline over the fastest run). One model a kind and size (bandwidth.py, which needs python3-onnx); with
 # `--wrap 'chrt -f 50'` nothing else interrupts them. (stream.sh has fewer kinds, against hand-written kernels.)
-#   benchmarks/streaming.sh [--target T] [--threads N] [--wrap 'COMMAND'] [--levels 'L1 L2 L3 DRAM'] [KIND...]
+#   benchmarks/bandwidth.sh [--target T] [--threads N] [--wrap 'COMMAND'] [--levels 'L1 L2 L3 DRAM'] [KIND...]
 # Environment: QUERN (default: built into build/), CC, PYTHON.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
         *) break ;;
     esac
 done
-work=$(mktemp -d "${TMPDIR:-/tmp}/quern-streaming.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/quern-bandwidth.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 [ -n "${QUERN:-}" ] || { sh "$root/.ci/build" "$root/build" quern > /dev/null; QUERN=$root/build/quern; }
 # half of a private cache, a part of the shared one, four times of what DRAM is behind
@@ -29,7 +29,7 @@ for level in $levels; do
         L3) bytes=$(($(size 2 1048576) * 8)) ;;
         DRAM) bytes=$(($(size 3 16777216) * 5 / 4)) ;;
     esac
-    ${PYTHON:-python3} "$root/benchmarks/streaming.py" "$work/$level" "$bytes" "$@"
+    ${PYTHON:-python3} "$root/benchmarks/bandwidth.py" "$work/$level" "$bytes" "$@"
     for model in "$work/$level"/*.onnx; do
         kind=$(basename "$model" .onnx)
         # shellcheck disable=SC2086 # a command's words

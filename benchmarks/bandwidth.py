@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# streaming.py: writes one model per kind of streaming kernel and size, NAME.onnx in the folder of that name, for streaming.sh.
-#   streaming.py FOLDER BYTES [KIND]...        BYTES: about what a run reads and writes together
+# bandwidth.py: writes one model per kind of streaming kernel and size, NAME.onnx in the folder of that name, for bandwidth.sh.
+#   bandwidth.py FOLDER BYTES [KIND]...        BYTES: about what a run reads and writes together
 # A kind is a line of KINDS: its name, the shape of the input (N stands for what the size leaves free), the share of all bytes that
 # are the input's, and the nodes. Needs python3-onnx.
 import math
