@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* explore_file.c: the text of a file of layers, machines or mappings, as JSON values. JSON starts with { or [; else it is YAML, which
- * becomes the same values: a plain scalar that reads as a number is one. Aliases are refused, depth and size are bounded.
+/* explore_file.c: the text of a file of layers, machines or mappings, as JSON values: JSON, or YAML, which becomes the
+ * same values: a plain scalar that reads as a number is one. Aliases are refused, depth and size are bounded.
  *   N: 1 / M: 8   ->   {"N": 1, "M": 8} */
 #include "import.h"
 #include <ctype.h>
@@ -100,6 +100,10 @@ json_t *explore_parse(Ctx *c, const char *file, const char *text, size_t bytes) 
     while (at < bytes && isspace((unsigned char)text[at])) at++;
     if (at < bytes && text[at] != '{' && text[at] != '[') return yaml_load(c, file, text, bytes);
     json_t *j = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &err);
+    if (!j) { /* YAML may begin with a bracket too: {name: conv, M: 8} */
+        Diags none = {.a = c->a};
+        j = yaml_load(&(Ctx){c->a, &none}, file, text, bytes);
+    }
     if (!j) diag_error(c->d, (Loc){file, err.line > 0 ? loc_place(err.line, err.column) : -1, NULL, NULL}, "%s", err.text);
     return j;
 }

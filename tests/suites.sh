@@ -70,6 +70,7 @@ sanitized() {
 }
 inspect() { counted inspect sh "$root/tests/inspect.sh" "$1/quern"; }
 isa() { counted isa sh "$root/tests/isa/run.sh" "$1/quern"; }
+instrument() { counted instrument sh "$root/tests/instrument/run.sh" "$1/quern"; }
 page() { counted page sh "$root/tests/page.sh" "$1/quern"; }
 abi() { counted abi sh "$root/tests/abi/run.sh" "$1/quern" "$1/tests/abi_driver"; }
 fuzz() { counted fuzz "$1/tests/fuzz" --count 60 --work "$work/fuzz"; }

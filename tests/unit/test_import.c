@@ -125,7 +125,8 @@ START_TEST(test_einsum) {
     fprintf(f, "%s\n", line);
     fclose(f);
     ck_assert_int_eq(quern(conv, sizeof conv, "explore %s --target eyeriss --mapping %s",
-                           file("name: l\nM: 4\nC: 2\nE: 3\nF: 5\nR: 3\nS: 2\nUE: 2\nDS: 3\n"), map),
+                           file("{name: l, M: 4, C: 2, E: 3, F: 5, R: 3, S: 2, UE: 2, DS: 3}\n"),
+                           map), /* YAML though it begins like JSON */
                      0);
     ck_assert_int_eq(
         quern(einsum, sizeof einsum, "explore %s --target eyeriss --mapping %s",
