@@ -136,7 +136,7 @@ static int64_t looked_up(const Kernel *k, const Tensor *base) {
     for (int i = 0; i < k->nodes.n; i++) {
         const Node *n = k->nodes.v[i];
         const Tensor *t = strncmp(n->op->name, "Gather", 6) == 0 ? n->in[0] : NULL;
-        if (t && (t->view ? t->view->base : t) == base) return tensor_elements(n->out[0]) * dtype_info[t->type.dt].bits / 8;
+        if (t && tensor_base(t) == base) return tensor_elements(n->out[0]) * dtype_info[t->type.dt].bits / 8;
     }
     return INT64_MAX;
 }
@@ -148,9 +148,8 @@ static Layer layer_of(const BenchJob *j, const BenchMachine *m, const Kernel *k,
     int64_t constant = 0, all = j->p->weights_bytes + j->p->arena_bytes;
     for (int i = 0; i < k->f->param.n; i++) {
         const Buf *b = k->f->param.v[i];
-        Tensor *t = k->arg.v[i];
+        const Tensor *t = tensor_base(k->arg.v[i]);
         if (!t) continue;
-        t = t->view ? t->view->base : t;
         int64_t n = min_i64(touched(b, t), looked_up(k, t));
         if (b->written) l.written += n;
         else if (t->store == ST_CONST) constant += n;

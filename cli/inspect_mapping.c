@@ -144,7 +144,7 @@ static double elements(const Touch *t, const Nest *n, int from, Expr *const *let
 static bool is_weights(const Kernel *k, const Buf *b) {
     for (int i = 0; i < k->f->param.n; i++)
         if (k->f->param.v[i] == b) {
-            const Tensor *t = k->arg.v[i] && k->arg.v[i]->view ? k->arg.v[i]->view->base : k->arg.v[i];
+            const Tensor *t = tensor_base(k->arg.v[i]);
             return t && t->data;
         }
     return false;

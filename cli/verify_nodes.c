@@ -71,7 +71,7 @@ static void on_compiled(void *user, int kernel, const char *arena, void *const *
     Nodes *w = user;
     for (int i = 0; i < w->s.n; i++) {
         Stored *s = &w->s.v[i];
-        const Tensor *base = s->t->view ? s->t->view->base : s->t;
+        const Tensor *base = tensor_base(s->t);
         if (s->kernel != kernel || (base->store != ST_ARENA && base->store != ST_OUTPUT)) continue;
         const char *from = base->store == ST_OUTPUT ? out[base->addr] : arena + base->addr + w->shift;
         gather(w->p->k.v[kernel]->f->param.v[s->param], s->t, from, s->c);

@@ -26,7 +26,7 @@ typedef struct Region { /* statements of a block, in which nothing is repeated b
 /* What the place of an access is but for a constant and the lane. */
 static bool split(const Region *r, const Buf *b, Expr *const *idx, Affine *sum, bool *lane) {
     bool reg = b->space == MEM_REG || b->rank == 0;
-    if (reg || dtype_info[b->dt].bits < 8 || b->stride[b->rank - 1] != 1) return false;
+    if (reg || dtype_packed(b->dt) || b->stride[b->rank - 1] != 1) return false;
     Expr *flat = e_int(r->a, 0);
     for (int d = 0; d < b->rank; d++) flat = e_add(r->a, flat, e_mul(r->a, idx[d], e_int(r->a, b->stride[d])));
     if (!expr_affine(flat, sum)) return false;

@@ -97,7 +97,7 @@ static Bound node_bound(const Emit *E, const Expr *e) {
     case E_CAST:
         if (dtype_is_int(e->u.a[0]->t) || e->u.a[0]->t == DT_BOOL) r = e_bound(E, e->u.a[0]);
         if (e->to == DT_BOOL) r = (Bound){true, 0, 1};
-        if (dtype_info[e->to].bits < 8) r = of_type(e->to);
+        if (dtype_packed(e->to)) r = of_type(e->to);
         break;
     case E_LOAD: r = of_type(e->u.ld.buf->dt); break;
     default: break;

@@ -17,7 +17,6 @@ const char *c_type(Emit *E, DType t) {
     if (t == DT_STRING || dtype_info[t].cls == CLS_CPLX) BUG("an expression of type %s reached the C printer", dtype_name(t));
     return dtype_info[t].ctype;
 }
-static void need(Emit *E, Helper h) { helper_add(E->helpers, h); }
 static bool is_int_type(DType t) { return dtype_is_int(t) || t == DT_BOOL; }
 /* The type whose helper serves t: 32 or 64 bits. */
 static int helper_kind(Emit *E, DType t, bool wide) {
@@ -97,14 +96,6 @@ bool is_wide(const Emit *E, const Expr *e) {
     return true;
 }
 
-static bool par(Text *t, int prec, int mine) {
-    if (prec > mine) text_puts(t, "(");
-    return prec > mine;
-}
-static void unpar(Text *t, bool p) {
-    if (p) text_puts(t, ")");
-}
-
 /* ---- integer arithmetic */
 static const char *const bin_text[] = {
     [BIN_ADD] = "+", [BIN_SUB] = "-", [BIN_MUL] = "*",   [BIN_DIV] = "/",  [BIN_MOD] = "%", [BIN_AND] = "&",
@@ -114,6 +105,7 @@ static const int8_t bin_prec[] = {
     [BIN_ADD] = P_ADD, [BIN_SUB] = P_ADD, [BIN_MUL] = P_MUL,   [BIN_DIV] = P_MUL,   [BIN_MOD] = P_MUL, [BIN_AND] = P_AND,
     [BIN_OR] = P_OR,   [BIN_XOR] = P_XOR, [BIN_SHL] = P_SHIFT, [BIN_SHR] = P_SHIFT, [BIN_LT] = P_REL,  [BIN_LE] = P_REL,
     [BIN_EQ] = P_EQ,   [BIN_NE] = P_EQ,   [BIN_LAND] = P_LAND, [BIN_LOR] = P_LOR};
+const char *c_operator(BinOp op) { return bin_text[op]; }
 static bool wraps_op(const Expr *e) {
     return (e->k == E_BIN && (e->op == BIN_ADD || e->op == BIN_SUB || e->op == BIN_MUL)) || (e->k == E_UN && e->op == UN_NEG);
 }
@@ -341,7 +333,7 @@ static void put_bin(Emit *E, Text *t, const Expr *e, int prec) {
     default: put_infix(E, t, e, prec); break;
     }
 }
-static bool int_like(const Emit *E, const Expr *x) { /* its C type is int or promotes to it */
+bool int_like(const Emit *E, const Expr *x) { /* its C type is int or promotes to it */
     return x->t != DT_UINT32 && x->t != DT_UINT64 && (x->t != DT_INT64 || !is_wide(E, x));
 }
 static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
@@ -391,102 +383,6 @@ static void put_un(Emit *E, Text *t, const Expr *e, int prec) {
     unpar(t, p);
 }
 
-/* ---- casts and storage types */
-typedef struct Storage {
-    Helper load, store;
-    const char *load_name, *store_name;
-} Storage;
-static Storage storage_of(DType t) {
-    switch (t == DT_HALF ? DT_FLOAT16 : t) {
-#define STORAGE(e, load, store)                                                                                                            \
-    case DT_##e:                                                                                                                           \
-        return (Storage){HELP_##e##_LOAD, HELP_##e##_STORE, load, store};
-#include "storage.def"
-#undef STORAGE
-    default: BUG("type %s has no storage helpers", dtype_name(t));
-    }
-}
-static bool packed(DType t) { return dtype_info[t].bits < 8; }
-static bool converted(DType t) { return dtype_compute(t) != t && !packed(t); }
-/* In memory something else than its values are. */
-static bool stored_otherwise(const Emit *E, DType t) { return t == DT_HALF ? !E->half : converted(t); }
-
-static void put_to_integer(Emit *E, Text *t, DType to, const Expr *x, int prec) {
-    static const char *const name[] = {"i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"};
-    static const DType type[] = {DT_INT8, DT_UINT8, DT_INT16, DT_UINT16, DT_INT32, DT_UINT32, DT_INT64, DT_UINT64};
-    if (packed(to)) {
-        need(E, HELP_TO_RANGE);
-        bool p = par(t, prec, P_UNARY);
-        text_printf(t, "(%s)qn_to_range(", c_type(E, dtype_compute(to)));
-        put_expr(E, t, x, P_TOP);
-        text_printf(t, ", %d, %d)", (int)dtype_min(to), (int)dtype_max(to));
-        unpar(t, p);
-        return;
-    }
-    for (int i = 0; i < 8; i++)
-        if (type[i] == to) {
-            need(E, (Helper)(HELP_TO_I8 + i));
-            text_printf(t, "qn_to_%s(", name[i]);
-            put_expr(E, t, x, P_TOP);
-            text_puts(t, ")");
-            return;
-        }
-    BUG("a cast to %s reached the C printer", dtype_name(to));
-}
-static void put_cast_int(Emit *E, Text *t, const Expr *e, int prec) {
-    const Expr *x = e->u.a[0];
-    DType to = e->to;
-    if (packed(to)) {
-        bool is_signed = dtype_info[to].cls == CLS_SINT;
-        int bits = dtype_info[to].bits, mask = (1 << bits) - 1;
-        bool say = is_signed || !int_like(E, x), p = par(t, prec, say ? P_UNARY : P_AND);
-        if (say) text_puts(t, is_signed ? "(int8_t)(((" : "(uint8_t)(");
-        put_expr(E, t, x, P_UNARY);
-        text_printf(t, " & %d", mask);
-        if (is_signed) text_printf(t, ") ^ %d) - %d", 1 << (bits - 1), 1 << (bits - 1));
-        if (say) text_puts(t, ")");
-        unpar(t, p);
-        return;
-    }
-    bool plain = int_like(E, x) && bound_in(e_bound(E, x), to) && to != DT_UINT32 && to != DT_UINT64;
-    if (to == DT_INT64 && int_like(E, x)) plain = true; /* stays an int; is_wide knows */
-    if (plain) {
-        put_expr(E, t, x, prec);
-        return;
-    }
-    bool p = par(t, prec, P_UNARY);
-    text_printf(t, "(%s)", c_type(E, to));
-    put_expr(E, t, x, P_UNARY);
-    unpar(t, p);
-}
-static void put_cast(Emit *E, Text *t, const Expr *e, int prec) {
-    const Expr *x = e->u.a[0];
-    DType to = e->to;
-    if (to == DT_BOOL) {
-        bool p = par(t, prec, P_EQ);
-        put_expr(E, t, x, P_REL);
-        text_puts(t, x->t == DT_FLOAT32 || x->t == DT_HALF ? " != 0.0f" : x->t == DT_FLOAT64 ? " != 0.0" : " != 0");
-        unpar(t, p);
-    } else if (converted(to) || to == DT_FLOAT4E2M1) {
-        Storage s = converted(to) ? storage_of(to) : (Storage){HELP_F4_TO_F32, HELP_F32_TO_F4, "qn_f4e2m1_to_f32", "qn_f32_to_f4e2m1"};
-        need(E, s.load), need(E, s.store);
-        text_printf(t, "%s(%s(", s.load_name, s.store_name);
-        if (x->t != DT_FLOAT32) text_puts(t, "(float)");
-        put_expr(E, t, x, x->t != DT_FLOAT32 ? P_UNARY : P_TOP);
-        text_puts(t, "))");
-    } else if (dtype_is_float(to)) {
-        bool p = par(t, prec, P_UNARY);
-        text_printf(t, "(%s)", c_type(E, to));
-        put_expr(E, t, x, P_UNARY);
-        unpar(t, p);
-    } else if (dtype_is_float(x->t) && e->op) { /* in range */
-        bool p = par(t, prec, P_UNARY);
-        text_printf(t, "(%s)", c_type(E, to));
-        put_expr(E, t, x, P_UNARY);
-        unpar(t, p);
-    } else if (dtype_is_float(x->t)) put_to_integer(E, t, to, x, prec);
-    else put_cast_int(E, t, e, prec);
-}
 static void put_call(Emit *E, Text *t, const Expr *e, int prec) {
     const CallInfo *ci = &call_info[e->op];
     DType arg = e->u.arg[0]->t;
@@ -514,141 +410,6 @@ static void put_call(Emit *E, Text *t, const Expr *e, int prec) {
     text_puts(t, ")");
     if (ci->kind == 'b') text_puts(t, " != 0");
     unpar(t, p);
-}
-
-/* ---- buffers */
-int64_t reg_element(const Emit *E, const Buf *b, Expr *const *idx) {
-    const BufInfo *i = &E->buf[b->id];
-    int64_t at = 0, c;
-    for (int d = 0; d < b->rank; d++) {
-        bool last = d == b->rank - 1;
-        if (e_is_int(idx[d], &c)) {
-            at += c * b->stride[d];
-            continue;
-        }
-        if (!last || i->kind != REG_VECTORS) return -1;
-        if (E->vec && expr_uses(idx[d], E->vec)) {
-            if (!e_is_int(e_subst(E->a, idx[d], E->vec, e_int(E->a, E->vec_lo)), &c)) return -1;
-            at += c;
-        } /* else the lane is chosen at run time; the vector is the one of lane 0 */
-    }
-    return i->kind == REG_VECTORS && b->rank ? at / i->lanes : at;
-}
-void put_reg_name(const Emit *E, Text *t, const Buf *b, int64_t element) {
-    const BufInfo *i = &E->buf[b->id];
-    text_puts(t, i->name);
-    if (b->rank == 0) return;
-    int64_t part[QN_MAX_RANK];
-    int n = b->rank;
-    if (i->kind == REG_VECTORS) {
-        int64_t groups = b->dim[b->rank - 1] / i->lanes;
-        part[n - 1] = element % groups;
-        element /= groups;
-        for (int d = n - 2; d >= 0; d--) part[d] = element % b->dim[d], element /= b->dim[d];
-        if (groups == 1) n--;
-    } else
-        for (int d = n - 1; d >= 0; d--) part[d] = element % b->dim[d], element /= b->dim[d];
-    bool any = false;
-    for (int d = 0; d < n; d++) {
-        if (b->dim[d] == 1 && !(d == b->rank - 1 && i->kind == REG_VECTORS)) continue;
-        text_printf(t, any ? "_%lld" : "%lld", (long long)part[d]);
-        any = true;
-    }
-}
-static Expr *times(Arena *a, Expr *e, int64_t k) { /* (x * c) * k is x * (c*k) */
-    int64_t c;
-    if (e->k == E_BIN && e->op == BIN_MUL && e_is_int(e->u.a[1], &c) && mul_ok(c, k, &c)) return e_mul(a, e->u.a[0], e_int(a, c));
-    return e_mul(a, e, e_int(a, k));
-}
-static Expr *without_constant(Arena *a, Expr *e, int64_t *c) {
-    int64_t v;
-    if (e_is_int(e, &v)) {
-        *c += v;
-        return e_int(a, 0);
-    }
-    if (e->k != E_BIN || e->op != BIN_ADD) return e;
-    return e_add(a, without_constant(a, e->u.a[0], c), without_constant(a, e->u.a[1], c));
-}
-/* Horner's form where the strides allow: (i * 56 + j) * 64 + k; constant indices are one number at the end. */
-Expr *flat_index(Emit *E, const Buf *b, Expr *const *idx) {
-    Arena *a = E->a;
-    Expr *sum = NULL, *acc = NULL;
-    bool skip = E->no_offset && (b->space == MEM_PARAM || b->space == MEM_SCRATCH) && !packed(b->dt);
-    int64_t cur = 0, c, tail = skip ? 0 : b->offset;
-    for (int d = 0; d < b->rank; d++) {
-        Expr *e = idx[d];
-        int64_t s = b->stride[d];
-        if (s == 0) continue;
-        if (e_is_int(e, &c)) {
-            tail += c * s;
-            continue;
-        }
-        if (E->style.vectors) { /* unrolled rows differ by a number only */
-            c = 0;
-            e = without_constant(a, e, &c);
-            tail += c * s;
-            if (e_is_int(e, &c)) continue;
-        }
-        if (acc && s > 0 && cur >= s && cur % s == 0) acc = e_add(a, times(a, acc, cur / s), e);
-        else {
-            if (acc) acc = times(a, acc, cur), sum = sum ? e_add(a, sum, acc) : acc;
-            acc = e;
-        }
-        cur = s;
-    }
-    if (acc) acc = times(a, acc, cur), sum = sum ? e_add(a, sum, acc) : acc;
-    return sum ? e_add(a, sum, e_int(a, tail)) : e_int(a, tail);
-}
-void put_index(Emit *E, Text *t, const Expr *e, int prec) {
-    E->in_index++;
-    put_expr(E, t, e, prec);
-    E->in_index--;
-}
-void put_access(Emit *E, Text *t, const Buf *b, Expr *const *idx) {
-    const BufInfo *i = &E->buf[b->id];
-    if (i->kind == REG_MEMORY) {
-        bool half = b->dt == DT_HALF && E->half;
-        E->halves[1] |= half;
-        text_printf(t, half ? "*(qn_half_u *)&%s[" : "%s[", i->name);
-        put_index(E, t, flat_index(E, b, idx), P_TOP);
-        text_puts(t, "]");
-        return;
-    }
-    put_reg_name(E, t, b, reg_element(E, b, idx));
-    int64_t c;
-    if (i->kind != REG_VECTORS || b->rank == 0) return;
-    const Expr *last = idx[b->rank - 1];
-    if (E->vec && expr_uses(last, E->vec)) return;
-    text_puts(t, "[");
-    if (e_is_int(last, &c)) text_printf(t, "%d", (int)(c % i->lanes));
-    else put_index(E, t, last, P_TOP);
-    text_puts(t, "]");
-}
-void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec) {
-    bool reg = E->buf[b->id].kind != REG_MEMORY;
-    if (packed(b->dt)) {
-        Storage s = storage_of(b->dt);
-        need(E, s.load);
-        text_printf(t, "%s(%s", s.load_name, reg ? "&" : "");
-        if (reg) put_reg_name(E, t, b, 0);
-        else text_puts(t, E->buf[b->id].name);
-        text_puts(t, ", ");
-        put_index(E, t, flat_index(E, b, idx), P_TOP);
-        text_puts(t, ")");
-    } else if (stored_otherwise(E, b->dt) && !(b->dt == DT_HALF && reg)) {
-        Storage s = storage_of(b->dt);
-        need(E, s.load);
-        text_printf(t, "%s(", s.load_name);
-        put_access(E, t, b, idx);
-        text_puts(t, ")");
-    } else if (b->dt == DT_HALF && !reg) {
-        bool p = par(t, prec, P_UNARY);
-        E->halves[1] = true;
-        text_printf(t, "*(const qn_half_u *)&%s[", E->buf[b->id].name);
-        put_index(E, t, flat_index(E, b, idx), P_TOP);
-        text_puts(t, "]");
-        unpar(t, p);
-    } else put_access(E, t, b, idx);
 }
 
 /* Four neighbouring bytes in one load. */
@@ -689,51 +450,4 @@ void put_expr(Emit *E, Text *t, const Expr *e, int prec) {
     case E_CAST: put_cast(E, t, e, prec); break;
     case E_CALL: put_call(E, t, e, prec); break;
     }
-}
-
-/* ---- stores */
-bool red_bin(RedOp r, BinOp *op) {
-    static const BinOp of[] = {[RED_ADD] = BIN_ADD, [RED_MUL] = BIN_MUL, [RED_MIN] = BIN_MIN, [RED_MAX] = BIN_MAX,
-                               [RED_AND] = BIN_AND, [RED_OR] = BIN_OR,   [RED_XOR] = BIN_XOR};
-    *op = of[r];
-    return r != RED_NONE;
-}
-/* Where C's compound assignment means the same. */
-static bool compound(const Emit *E, DType t, RedOp red) {
-    if (dtype_compute(t) != t || stored_otherwise(E, t)) return false;
-    if (dtype_is_float(t)) return red == RED_ADD || red == RED_MUL;
-    if (t == DT_UINT32 || t == DT_UINT64) return red != RED_MIN && red != RED_MAX;
-    return red == RED_AND || red == RED_OR || red == RED_XOR;
-}
-void put_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr *val, RedOp red, bool declare) {
-    BinOp op;
-    if (red_bin(red, &op) && !compound(E, b->dt, red)) {
-        val = e_bin(E->a, op, e_load(E->a, (Buf *)b, idx), (Expr *)val);
-        red = RED_NONE;
-    }
-    if (val->k == E_CAST && val->to == b->dt && converted(b->dt) && val->u.a[0]->t == val->t && !shared_name(E, val)) val = val->u.a[0];
-    if (packed(b->dt)) {
-        Storage s = storage_of(b->dt);
-        need(E, s.store);
-        bool reg = E->buf[b->id].kind != REG_MEMORY;
-        text_printf(t, "%s(%s%s, ", s.store_name, reg ? "&" : "", E->buf[b->id].name);
-        put_index(E, t, flat_index(E, b, idx), P_TOP);
-        text_puts(t, ", ");
-        put_expr(E, t, val, P_TOP);
-        text_puts(t, ");");
-        return;
-    }
-    if (declare) text_printf(t, "%s ", c_type(E, b->dt));
-    put_access(E, t, b, idx);
-    text_printf(t, " %s= ", red ? bin_text[op] : "");
-    if (stored_otherwise(E, b->dt) && !(b->dt == DT_HALF && E->buf[b->id].kind != REG_MEMORY)) {
-        Storage s = storage_of(b->dt);
-        need(E, s.store);
-        text_printf(t, "%s(", s.store_name);
-        put_expr(E, t, val, P_TOP);
-        text_puts(t, ");");
-        return;
-    }
-    put_expr(E, t, val, P_TOP);
-    text_puts(t, ";");
 }

@@ -276,7 +276,7 @@ static void decide_buffer(Emit *E, const Buf *b) {
         i->count = n;
     }
     if (i->count > MAX_REGISTERS) i->kind = REG_MEMORY;
-    if (dtype_info[b->dt].bits < 8) i->kind = b->rank ? REG_MEMORY : i->kind;
+    if (dtype_packed(b->dt)) i->kind = b->rank ? REG_MEMORY : i->kind;
     if (i->kind != REG_MEMORY) i->used = NEW_ARRAY(E->a, uint8_t, i->count);
 }
 

@@ -167,7 +167,7 @@ static void declare_registers(Emit *E, const Buf *b, const Stmt *block, int at) 
     BufInfo *i = &E->buf[b->id];
     Text line = {0};
     int n = 0;
-    bool packed = dtype_info[b->dt].bits < 8; /* a store reads the bits of its neighbours first */
+    bool packed = dtype_packed(b->dt); /* a store reads the bits of its neighbours first */
     for (int64_t k = 0; k < i->count; k++) i->used[k] &= 9;
     bool lanes = false;
     if (!packed)
@@ -206,12 +206,12 @@ static void put_alloc(Emit *E, const Buf *b, const Stmt *block, int at) {
     }
     int64_t n = 1;
     for (int d = 0; d < b->rank; d++) n += (max_i64(b->dim[d], 1) - 1) * b->stride[d];
-    if (dtype_info[b->dt].bits < 8) n = ceil_div(n * dtype_info[b->dt].bits, 8);
+    if (dtype_packed(b->dt)) n = ceil_div(n * dtype_info[b->dt].bits, 8);
     i->name = scope_name(E, b->name);
     Text line = {0};
     bool lines = E->style.vectors && n * dtype_info[b->dt].bits >= 512; /* vectors in it do not cross lines of a cache */
     text_printf(&line, "%s %s[%lld]%s%s;", dtype_info[b->dt].ctype, i->name, (long long)n, lines ? " __attribute__((aligned(64)))" : "",
-                dtype_info[b->dt].bits < 8 ? " = {0}" : "");
+                dtype_packed(b->dt) ? " = {0}" : "");
     flush_line(E, &line);
     if (i->loads || i->calls) return;
     text_printf(&line, "(void)%s;", i->name);

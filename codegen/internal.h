@@ -130,6 +130,31 @@ Bound e_bound_exact(const Emit *E, const Expr *e); /* before it wraps */
 
 /* emit_expr.c */
 void put_expr(Emit *E, Text *t, const Expr *e, int prec);
+void put_literal(Emit *E, Text *t, const Expr *e, int prec);
+const char *c_type(Emit *E, DType t);        /* of a value */
+const char *c_operator(BinOp op);            /* "+" */
+bool is_wide(const Emit *E, const Expr *e);  /* an int64 expression whose C type has 64 bits */
+bool int_like(const Emit *E, const Expr *e); /* its C type is int or smaller */
+static inline void need(Emit *E, Helper h) { helper_add(E->helpers, h); }
+static inline bool par(Text *t, int prec, int mine) { /* opens a parenthesis if the operator `mine` needs one there */
+    if (prec > mine) text_puts(t, "(");
+    return prec > mine;
+}
+static inline void unpar(Text *t, bool open) {
+    if (open) text_puts(t, ")");
+}
+
+/* emit_cast.c */
+typedef struct Storage { /* of a type that memory holds in another form than registers */
+    Helper load, store;
+    const char *load_name, *store_name;
+} Storage;
+Storage storage_of(DType t);
+bool converted(DType t);                       /* whole bytes that are converted when loaded: float16, float8 … */
+bool stored_otherwise(const Emit *E, DType t); /* in memory something else than its values are */
+void put_cast(Emit *E, Text *t, const Expr *e, int prec);
+
+/* emit_access.c */
 void put_index(Emit *E, Text *t, const Expr *e, int prec); /* overflow is impossible where the access is in bounds */
 Expr *flat_index(Emit *E, const Buf *b, Expr *const *idx);
 void put_access(Emit *E, Text *t, const Buf *b, Expr *const *idx); /* the lvalue */
@@ -137,9 +162,7 @@ void put_load(Emit *E, Text *t, const Buf *b, Expr *const *idx, int prec);
 void put_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr *val, RedOp red, bool declare);
 int64_t reg_element(const Emit *E, const Buf *b, Expr *const *idx); /* -1: not constant */
 void put_reg_name(const Emit *E, Text *t, const Buf *b, int64_t element);
-void put_literal(Emit *E, Text *t, const Expr *e, int prec);
-const char *c_type(Emit *E, DType t);       /* of a value */
-bool is_wide(const Emit *E, const Expr *e); /* an int64 expression whose C type has 64 bits */
+bool red_bin(RedOp r, BinOp *op); /* false: RED_NONE */
 
 /* emit_share.c */
 void share_statement(Emit *E, Expr *const *idx, int nidx,
@@ -179,7 +202,6 @@ void put_indent(const Emit *E, Text *t);
 const char *scope_name(Emit *E, const char *want);
 void scope_open(Emit *E);
 void scope_close(Emit *E);
-bool red_bin(RedOp r, BinOp *op); /* false: RED_NONE */
 
 /* emit_par.c */
 void emit_parts(Emit *E);                             /* fills E->part but for the names */

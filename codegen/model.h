@@ -58,13 +58,15 @@ uint64_t weights_hash(const Program *p);
 bool weights_write(const Program *p, uint64_t hash, bool (*put)(void *user, const void *data, size_t n), void *user); /* header and image */
 void weights_asm(const Model *m, Text *t);                                                                            /* ID_weights.S */
 void weights_bind(const Model *m, Text *t);                                                                           /* ID_bind */
+/* model_kernels.c */
+void run_kernels(Model *m, Text *t);
+bool param_overlaps(const Kernel *k, int i, int j);
 /* model_run.c */
 void run_names(Model *m);
-void run_table(Model *m, Text *t); /* the arena's offsets */
-void run_kernels(Model *m, Text *t);
+void run_table(Model *m, Text *t);           /* the arena's offsets */
 void run_entries(Model *m, Text *t);         /* ID_run, ID_invoke, ID_set_threads, ID_release */
 void run_signature(const Model *m, Text *t); /* int ID_run(…) without a semicolon */
-bool param_overlaps(const Kernel *k, int i, int j);
+void run_invoke(const Model *m, Text *t);    /* model_invoke.c: ID_invoke */
 /* model_pool.c: what a model with parallel loops, or with a copy of its weights, has beyond others */
 int64_t pool_bytes(int threads);             /* of struct qn_pool, or more */
 void pool_switches(const Model *m, Text *t); /* before the first #include */

@@ -17,7 +17,7 @@ static const char *print_cast(DType dt, const char **format) {
     case CLS_CPLX: *format = "%.9g"; return "(double)";
     case CLS_UINT: *format = "%llu"; return "(unsigned long long)";
     case CLS_SINT:
-        if (dtype_info[dt].bits < 8) {
+        if (dtype_packed(dt)) {
             *format = "0x%x";
             return "(unsigned)";
         }

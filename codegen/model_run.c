@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_run.c: the body of ID.c: the table of arena offsets, one C function per distinct kernel, and the entry points. Kernels
- * whose nests print alike (up to the names and offsets of their operands) share one function.
+/* model_run.c: the names of ID.c, its table of arena offsets and ID_run, which checks what it is given and calls the kernels in turn.
  *
  *   conv1(x, ID_weights.conv1_w, (float *)(a + AT_conv1));   relu(…)   …
  */
@@ -8,8 +7,6 @@
 #include "ir/list.h"
 #include "ir/target.h"
 #include <string.h>
-
-static Tensor *base_of(Tensor *t) { return t->view ? t->view->base : t; }
 
 /* ---- names: the interface first, so that it does not depend on what the kernels are called */
 void run_names(Model *m) {
@@ -43,168 +40,6 @@ void run_names(Model *m) {
     }
 }
 
-/* ---- which parameters may be `restrict` */
-typedef struct Range64 {
-    int object;     /* 0 arena, 1 constants, then inputs and outputs */
-    int64_t lo, hi; /* bytes */
-    bool written;
-} Range64;
-static Range64 param_range(const Kernel *k, int i) {
-    const Buf *b = k->f->param.v[i];
-    int64_t first = b->offset, last = b->offset, bits = dtype_info[b->dt].bits;
-    for (int d = 0; d < b->rank; d++) {
-        if (b->dim[d] <= 0) return (Range64){.object = -1};
-        int64_t span = (b->dim[d] - 1) * b->stride[d];
-        if (span > 0) last += span;
-        else first += span;
-    }
-    Range64 r = {0, first * bits / 8, ((last + 1) * bits + 7) / 8, b->written};
-    if (!k->arg.v[i]) {
-        r.lo += k->scratch.v[i], r.hi += k->scratch.v[i];
-        return r;
-    }
-    const Tensor *t = base_of(k->arg.v[i]);
-    if (t->store == ST_ARENA) r.lo += t->addr, r.hi += t->addr;
-    if (t->store == ST_CONST) r.object = 1;
-    if (t->store == ST_INPUT) r.object = 2 + 2 * (int)t->addr;
-    if (t->store == ST_OUTPUT) r.object = 3 + 2 * (int)t->addr;
-    return r;
-}
-static bool overlap(const Range64 *x, const Range64 *y) {
-    return x->object >= 0 && x->object == y->object && x->lo < y->hi && y->lo < x->hi && (x->written || y->written);
-}
-bool param_overlaps(const Kernel *k, int i, int j) {
-    Range64 x = param_range(k, i), y = param_range(k, j);
-    return overlap(&x, &y);
-}
-static bool *restrict_flags(Model *m, const Kernel *k) {
-    int n = k->f->param.n;
-    bool *ok = NEW_ARRAY(m->a, bool, n + 1);
-    Range64 *r = NEW_ARRAY(m->a, Range64, n + 1);
-    for (int i = 0; i < n; i++) ok[i] = n <= 512, r[i] = param_range(k, i);
-    for (int i = 0; i < n && n <= 512; i++)
-        for (int j = i + 1; j < n; j++)
-            if (overlap(&r[i], &r[j])) ok[i] = ok[j] = false;
-    return ok;
-}
-
-/* ---- sharing */
-/* A function and a structure of that name, and a function NAME_run. */
-static const char *part_name(Model *m, const char *kernel) {
-    for (;;) {
-        const char *name = c_name(m->a, m->used, arena_printf(m->a, "%.50s_part", kernel), "part");
-        const char *run = arena_printf(m->a, "%s_run", name);
-        if (map_get(m->used, run)) continue;
-        map_set(m->used, run, (void *)(intptr_t)1);
-        return name;
-    }
-}
-static void find_shared(Model *m, Variant *v) {
-    const Program *p = v->p;
-    Map *seen = map_new(m->a);
-    bool threaded = m->threads > 1;
-    v->of = NEW_ARRAY(m->a, Shared *, p->k.n + 1);
-    for (int i = 0; i < p->k.n; i++) {
-        const Kernel *k = p->k.v[i];
-        bool *ok = restrict_flags(m, k);
-        Text t = {0};
-        EmitNeeds needs = {0};
-        EmitFunc how = {.canonical = true, .is_static = true, .no_offset = true, .restrict_ok = ok, .pool = threaded};
-        emit_func_with(&t, k->f, &v->style, &how, &needs);
-        Shared *s = map_get(seen, t.s);
-        if (!s) {
-            s = NEW(m->a, Shared);
-            s->first = k, s->restrict_ok = ok, s->returns = needs.returns;
-            s->name = c_name(m->a, m->used, k->f->name, "kernel");
-            s->parts = needs.parts, s->part = NEW_ARRAY(m->a, const char *, needs.parts + 1);
-            for (int j = 0; j < needs.parts; j++) s->part[j] = part_name(m, s->name);
-            m->pool |= needs.parts > 0;
-            map_set(seen, arena_strdup(m->a, t.s), s);
-            vec_push(m->a, &v->fn, s);
-        } else if (s->count <= 6) text_printf(&s->also, "%s%s", s->count > 1 ? ", " : "", k->f->name);
-        s->count++;
-        v->of[i] = s;
-        text_free(&t);
-    }
-}
-/* The routines that calls name are helpers like any other. */
-static void routines_of(Model *m, Text *t, const Stmt *s) {
-    switch (s->k) {
-    case S_CALL:
-        if (strncmp(s->u.call.name, "qn_", 3) != 0) { /* of --op: the user links it */
-            const char *line = arena_printf(m->a, "int %s(const int64_t *arg, void *const *buf);", s->u.call.name);
-            if (!t->n || !strstr(t->s, line)) text_printf(t, "%s\n\n", line);
-            break;
-        }
-        if (strcmp(s->u.call.name, LOOP_ACCESS) == 0) m->access = true;
-        else if (!call_is_hint(s->u.call.name) && !helper_text_put(m->helpers, t, s->u.call.name))
-            BUG("no embedded file defines the routine '%s'", s->u.call.name);
-        break;
-    case S_FOR: routines_of(m, t, s->u.loop.body); break;
-    case S_IF:
-        routines_of(m, t, s->u.cond.then);
-        if (s->u.cond.other) routines_of(m, t, s->u.cond.other);
-        break;
-    case S_BLOCK:
-        for (int i = 0; i < s->u.block.n; i++) routines_of(m, t, s->u.block.v[i]);
-        break;
-    default: break;
-    }
-}
-/* The steps that made the nest what it is (ir/sched.h). */
-static void put_schedule(Text *t, const Func *f) {
-    enum { MOST = 480 };
-    const size_t from = t->n;
-    for (int i = 0; i < f->schedule.n; i++) {
-        if (t->n - from > MOST) {
-            text_printf(t, "; %d more", f->schedule.n - i);
-            break;
-        }
-        text_printf(t, i ? "; %s" : "\nSchedule: %s", f->schedule.v[i]);
-    }
-}
-static void variant_kernels(Model *m, Variant *v, Text *helpers) {
-    find_shared(m, v);
-    for (int i = 0; i < v->fn.n; i++) {
-        Shared *s = v->fn.v[i];
-        Text comment = {0};
-        text_printf(&comment, "%s", s->first->f->comment ? s->first->f->comment : s->first->f->name);
-        put_schedule(&comment, s->first->f);
-        if (s->count > 1) text_printf(&comment, "\nThe same for %s%s", s->also.s, s->count > 7 ? " and others." : ".");
-        emit_func_with(&v->kernels, s->first->f, &v->style,
-                       &(EmitFunc){.name = s->name,
-                                   .is_static = true,
-                                   .no_offset = true,
-                                   .restrict_ok = s->restrict_ok,
-                                   .comment = comment.s,
-                                   .pool = m->threads > 1,
-                                   .part_name = s->part},
-                       &m->needs);
-        text_puts(&v->kernels, "\n");
-        text_free(&comment), text_free(&s->also);
-        routines_of(m, helpers, s->first->f->body);
-    }
-}
-void run_kernels(Model *m, Text *t) {
-    Text helpers = {0};
-    for (int i = 0; i < m->variant.n; i++) variant_kernels(m, &m->variant.v[i], &helpers);
-    helper_text_set(m->helpers, &helpers, &m->needs.helpers);
-    for (int i = 0; i < m->p->g->in.n; i++)
-        if (m->in_dims[i] && !helper_text_put(m->helpers, &helpers, "qn_list_take")) BUG("no embedded file reads dims lists");
-    if (helpers.n) {
-        text_putn(t, helpers.s, helpers.n);
-        text_puts(t, "\n");
-    }
-    for (int i = 0; i < m->variant.n; i++) {
-        Variant *v = &m->variant.v[i];
-        target_guard(m, v, false, t);
-        if (v->kernels.n) text_putn(t, v->kernels.s, v->kernels.n);
-        target_guard(m, v, true, t);
-        text_free(&v->kernels);
-    }
-    text_free(&helpers);
-}
-
 /* ---- the arena */
 static void table_row(Text *t, const char *name, int64_t at, const Tensor *k) {
     Text what = {0}, safe = {0};
@@ -222,7 +57,7 @@ void run_table(Model *m, Text *t) {
         for (int j = 0; j < p->k.v[i]->arg.n; j++) {
             Tensor *k = p->k.v[i]->arg.v[j];
             if (!k) continue;
-            k = base_of(k);
+            k = tensor_base(k);
             if (k->store != ST_ARENA || m->arena_name[k->id]) continue;
             if (!any) text_puts(t, "/* Where tensors live in the arena, in bytes. Those whose lifetimes do not meet share storage. */\n");
             any = true;
@@ -263,17 +98,16 @@ void run_signature(const Model *m, Text *t) {
     text_putn(t, head.s, head.n);
     text_free(&head);
 }
-static bool packed(DType t) { return dtype_info[t].bits < 8; }
 /* The pointer that a kernel gets for its parameter i. */
 static void put_argument(const Model *m, Text *t, const Kernel *k, int i) {
     const Buf *b = k->f->param.v[i];
     const char *type = dtype_info[b->dt].ctype;
-    int64_t off = packed(b->dt) ? 0 : b->offset;
+    int64_t off = dtype_packed(b->dt) ? 0 : b->offset;
     if (!k->arg.v[i]) {
         text_printf(t, "(%s *)(a + %lld)", type, (long long)(k->scratch.v[i] + m->shift));
         return;
     }
-    const Tensor *base = base_of(k->arg.v[i]);
+    const Tensor *base = tensor_base(k->arg.v[i]);
     if (tensor_bytes(base) == 0) {
         text_puts(t, "NULL");
         return;
@@ -323,7 +157,8 @@ static bool uses_store(const Model *m, StoreKind store) {
         for (int i = 0; i < p->k.n; i++) {
             const Kernel *k = p->k.v[i];
             for (int j = 0; j < k->arg.n; j++) {
-                if (!k->arg.v[j] ? store == ST_ARENA : (base_of(k->arg.v[j])->store == store && tensor_bytes(base_of(k->arg.v[j])) > 0))
+                if (!k->arg.v[j] ? store == ST_ARENA
+                                 : (tensor_base(k->arg.v[j])->store == store && tensor_bytes(tensor_base(k->arg.v[j])) > 0))
                     return true;
             }
         }
@@ -402,7 +237,7 @@ static void put_guard(Model *m, Text *t, const Kernel *before, const Kernel *k) 
     if (same_guard(before, k)) return;
     if (before && before->guard.n) text_puts(t, "    }\n");
     for (int i = 0; k && i < k->guard.n; i++) {
-        const Tensor *c = k->guard.v[i].cond, *b = c->view ? c->view->base : c;
+        const Tensor *c = k->guard.v[i].cond, *b = tensor_base(c);
         text_puts(t, i ? " && " : "    if (");
         if (!k->guard.v[i].want) text_puts(t, "!");
         if (b->store == ST_ARENA)
@@ -418,7 +253,7 @@ static void put_calls(Model *m, Text *t, const Variant *v) {
         if (m->o->profile) text_printf(t, "    %s_profile(%d);\n", m->id, i);
         put_call(m, t, v, i);
         put_bounds(m, t, k);
-        if (k->loop) text_printf(t, "    while (*(const uint8_t *)(a + AT_%s)) {\n", m->arena_name[base_of(k->loop)->id]);
+        if (k->loop) text_printf(t, "    while (*(const uint8_t *)(a + AT_%s)) {\n", m->arena_name[tensor_base(k->loop)->id]);
         if (k->loop_end) text_puts(t, "    }\n");
     }
     put_guard(m, t, v->p->k.n ? v->p->k.v[v->p->k.n - 1] : NULL, NULL);
@@ -523,7 +358,7 @@ static void put_run(Model *m, Text *t) {
     if (m->pool) text_puts(t, "    pool = &((struct state *)arena)->pool;\n    qn_pool_begin(pool);\n");
     for (int i = 0; i < g->out.n; i++) { /* unused bits of the last byte are 0 */
         const Tensor *k = g->out.v[i];
-        if (packed(k->type.dt) && tensor_elements(k) * dtype_info[k->type.dt].bits % 8)
+        if (dtype_packed(k->type.dt) && tensor_elements(k) * dtype_info[k->type.dt].bits % 8)
             text_printf(t, "    %s[%lld] = 0;\n", m->out[i], (long long)(tensor_bytes(k) - 1));
     }
     put_extents(m, t);
@@ -531,95 +366,9 @@ static void put_run(Model *m, Text *t) {
     if (m->several) put_choice(m, t, &s);
     else put_calls(m, t, &m->variant.v[0]);
 }
-static void put_dims_tables(const Model *m, Text *t) {
-    const Graph *g = m->p->g;
-    for (int i = 0; i < g->in.n + g->out.n; i++) {
-        const Tensor *k = i < g->in.n ? g->in.v[i] : g->out.v[i - g->in.n];
-        if (!k->type.rank || k->type.ext || k->packed) continue;
-        text_printf(t, "static const int64_t dims_%s[] = {", i < g->in.n ? m->in[i] : m->out[i - g->in.n]);
-        for (int d = 0; d < k->type.rank; d++) text_printf(t, "%s%lld", d ? ", " : "", (long long)k->type.dim[d]);
-        text_puts(t, "};\n");
-    }
-}
-/* Inputs with free dimensions: the first that has one says what it is, the others must agree. false: there are none. */
-static bool put_given_dims(const Model *m, Text *t, bool really) {
-    const Graph *g = m->p->g;
-    bool any = false;
-    for (int i = 0; i < g->in.n; i++) {
-        const Type *y = &g->in.v[i]->type;
-        if (!y->ext) continue;
-        any = true;
-        if (!really) continue;
-        text_printf(t, "    if (input_dims && input_dims[%d]) {\n        const int64_t *d = input_dims[%d];\n", i, i);
-        for (int pass = 0; pass < 2; pass++)
-            for (int k = 0; k < y->rank; k++) {
-                const Extent *x = y->ext[k] ? extent_find(g, y->ext[k]->u.v) : NULL;
-                bool first = x && x->input == g->in.v[i] && x->axis == k;
-                if (first && pass == 0) text_printf(t, "        %s = d[%d];\n", m->extent[x->v->id], k);
-                if (!first && pass == 1 && x)
-                    text_printf(t, "        if (d[%d] != %s) return %s_E_SHAPE;\n", k, m->extent[x->v->id], m->id);
-                if (!x && pass == 1) text_printf(t, "        if (d[%d] != %lld) return %s_E_SHAPE;\n", k, (long long)y->dim[k], m->id);
-            }
-        text_puts(t, "    }\n");
-    }
-    return any;
-}
-static bool plain_dims(const Tensor *k) { return k->type.rank > 0 && !k->type.ext && !k->packed; } /* the same in each call */
-static void put_invoke(Model *m, Text *t) {
-    const Graph *g = m->p->g;
-    bool in_dims = false, out_dims = false, lists = false, params = false;
-    for (int i = 0; i < g->in.n; i++) in_dims |= plain_dims(g->in.v[i]), lists |= m->in_dims[i] != NULL;
-    for (int i = 0; i < g->out.n; i++) out_dims |= plain_dims(g->out.v[i]), params |= m->dims[i] != NULL;
-    put_dims_tables(m, t);
-    if (in_dims)
-        text_puts(t, "static int same_dims(const int64_t *given, const int64_t *dims, int n) {\n"
-                     "    for (int i = 0; given && i < n; i++)\n        if (given[i] != dims[i]) return 0;\n    return 1;\n}\n");
-    if (out_dims)
-        text_puts(t, "static void copy_dims(int64_t *to, const int64_t *dims, int n) {\n    for (int i = 0; to && i < n; i++) to[i] = "
-                     "dims[i];\n}\n");
-    text_printf(t,
-                "\nint %s_invoke(void *arena, const void *const *inputs, const int64_t *const *input_dims, void *const *outputs,\n"
-                "%*sint64_t *const *output_dims) {\n    int r;\n",
-                m->id, (int)strlen(m->id) + 12, "");
-    for (int i = 0; i < g->extent.n; i++) /* without dims: the manifest's shape */
-        if (m->extent[i]) text_printf(t, "    int64_t %s = %lld;\n", m->extent[i], (long long)g->extent.v[i]->hi);
-    if (g->in.n) text_printf(t, "    if (!inputs) return %s_E_INPUT;\n", m->id);
-    else text_puts(t, "    (void)inputs;\n");
-    if (g->out.n) text_printf(t, "    if (!outputs) return %s_E_OUTPUT;\n", m->id);
-    else text_puts(t, "    (void)outputs;\n");
-    if (in_dims) {
-        text_puts(t, "    if (input_dims) {\n");
-        for (int i = 0; i < g->in.n; i++)
-            if (plain_dims(g->in.v[i]))
-                text_printf(t, "        if (!same_dims(input_dims[%d], dims_%s, %d)) return %s_E_SHAPE;\n", i, m->in[i],
-                            g->in.v[i]->type.rank, m->id);
-        text_puts(t, "    }\n");
-    } else if (!put_given_dims(m, t, false) && !lists) text_puts(t, "    (void)input_dims;\n");
-    put_given_dims(m, t, true);
-    text_printf(t, "    r = %s_run(arena", m->id);
-    for (int i = 0; i < g->extent.n; i++)
-        if (m->extent[i]) text_printf(t, ", %s", m->extent[i]);
-    for (int i = 0; i < g->in.n; i++) {
-        text_printf(t, ",%s inputs[%d]", i % 8 == 7 ? "\n       " : "", i);
-        if (m->in_dims[i]) text_printf(t, ", input_dims ? input_dims[%d] : NULL", i);
-    }
-    for (int i = 0; i < g->out.n; i++) {
-        text_printf(t, ",%s outputs[%d]", i % 8 == 7 ? "\n       " : "", i);
-        if (m->dims[i]) text_printf(t, ", output_dims ? output_dims[%d] : NULL", i);
-    }
-    text_puts(t, ");\n");
-    if (out_dims) {
-        text_puts(t, "    if (r == 0 && output_dims) {\n");
-        for (int i = 0; i < g->out.n; i++)
-            if (plain_dims(g->out.v[i]))
-                text_printf(t, "        copy_dims(output_dims[%d], dims_%s, %d);\n", i, m->out[i], g->out.v[i]->type.rank);
-        text_puts(t, "    }\n");
-    } else if (!params) text_puts(t, "    (void)output_dims;\n");
-    text_puts(t, "    return r;\n}\n\n");
-}
 void run_entries(Model *m, Text *t) {
     put_run(m, t);
-    put_invoke(m, t);
+    run_invoke(m, t);
     pool_entries(m, t);
     if (m->weights == WEIGHTS_FILE) weights_bind(m, t);
     pool_release(m, t);

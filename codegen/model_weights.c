@@ -8,10 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-static bool packed(DType t) { return dtype_info[t].bits < 8; }
 /* Elements of the C array that holds the tensor. */
 static int64_t c_elements(const Tensor *t) {
-    if (packed(t->type.dt)) return tensor_bytes(t);
+    if (dtype_packed(t->type.dt)) return tensor_bytes(t);
     return tensor_elements(t) * (dtype_info[t->type.dt].cls == CLS_CPLX ? 2 : 1);
 }
 static void put_members(Model *m, Text *t) {
@@ -69,7 +68,7 @@ static void put_element(Model *m, Text *t, const Tensor *k, int64_t i) {
         else text_printf(t, "0x%02x", raw[i]);
         break;
     default: {
-        int64_t v = packed(dt) ? raw[i] : dtype_get_i(dt, k->data, i);
+        int64_t v = dtype_packed(dt) ? raw[i] : dtype_get_i(dt, k->data, i);
         if (dt == DT_UINT64 || dt == DT_UINT32)
             text_printf(t, (uint64_t)v <= UINT32_MAX ? "%lluu" : "UINT64_C(%llu)", (unsigned long long)v);
         else if (v == INT64_MIN || v == INT32_MIN) text_puts(t, v == INT64_MIN ? "INT64_MIN" : "INT32_MIN");

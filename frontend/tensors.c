@@ -228,7 +228,7 @@ Tensor *sparse_import(Importer *im, const Onnx__SparseTensorProto *p, const char
     if (!proto_read(&ri, &ti, &raw_index)) return NULL;
     int64_t nnz = r.n;
     bool linear = ti.rank == 1;
-    if (ti.dt != DT_INT64 || tv.rank != 1 || r.dt == DT_STRING || dtype_info[r.dt].bits < 8)
+    if (ti.dt != DT_INT64 || tv.rank != 1 || r.dt == DT_STRING || dtype_packed(r.dt))
         return READ_ERROR(&r, "%s: a sparse tensor needs 1-D values of a whole-byte type and int64 indices", what), NULL;
     if (!shape_import(&r, p->dims, p->n_dims, &t)) return NULL;
     if (!(linear && ti.dim[0] == nnz) && !(ti.rank == 2 && ti.dim[0] == nnz && ti.dim[1] == t.rank))

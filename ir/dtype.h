@@ -28,6 +28,7 @@ static inline const char *dtype_name(DType t) { return t > 0 && t < DT_COUNT ? d
 static inline DType dtype_compute(DType t) { return dtype_info[t].compute; }
 static inline DType dtype_sum(DType t) { return t == DT_HALF ? DT_FLOAT32 : dtype_info[t].compute; } /* what long sums are made in */
 static inline bool dtype_is_float(DType t) { return dtype_info[t].cls == CLS_FLOAT; }
+static inline bool dtype_packed(DType t) { return dtype_info[t].bits < 8; } /* several elements in a byte */
 static inline bool dtype_is_int(DType t) { return dtype_info[t].cls == CLS_SINT || dtype_info[t].cls == CLS_UINT; }
 static inline bool dtype_valid(int onnx) { return onnx > 0 && onnx < DT_HALF; } /* a model may have it */
 DType dtype_parse(const char *name);                                            /* DT_NONE if unknown */

@@ -195,6 +195,7 @@ int64_t tensor_bytes(const Tensor *t) {
     if (!dtype_bytes(t->type.dt, tensor_elements(t), &b)) BUG("size of tensor '%s' overflows", t->name);
     return b;
 }
+Tensor *tensor_base(const Tensor *t) { return t && t->view ? t->view->base : (Tensor *)t; }
 void type_set(Type *t, DType dt, int rank, const int64_t *dim) {
     t->dt = dt, t->rank = rank, t->ext = NULL, t->cap = 0, t->wrap = NULL;
     for (int i = 0; i < rank; i++) t->dim[i] = dim ? dim[i] : DIM_UNKNOWN;

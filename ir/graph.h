@@ -183,6 +183,7 @@ bool type_same(const Type *a, const Type *b);
 bool type_elements(const Type *t, int64_t *n); /* false: unknown or overflow */
 int64_t tensor_elements(const Tensor *t);      /* of a known type (verified to fit) */
 int64_t tensor_bytes(const Tensor *t);
+Tensor *tensor_base(const Tensor *t); /* what holds its elements: itself, or the tensor that it is a view of; NULL of NULL */
 void type_set(Type *t, DType dt, int rank, const int64_t *dim);
 void type_strides(const Type *t, int64_t *stride); /* dense row-major, in elements */
 void type_print(const Type *t, Text *out);         /* float32[1,3,224,224] */

@@ -427,7 +427,7 @@ static bool accesses_fit(Compiler *C, const Accesses *A) {
         }
         DType t = dtype_compute(x->b->dt);
         if (alone && x->red && linear && step == 0 && (t != x->b->dt)) return false;
-        if (!alone && dtype_info[x->b->dt].bits < 8) return false;
+        if (!alone && dtype_packed(x->b->dt)) return false;
     }
     return true;
 }

@@ -270,7 +270,7 @@ static bool literals(Parser *p, DType dt, int64_t n, void *data, const char *clo
 static bool splat(Parser *p, DType dt, int64_t n, void *data) {
     if (!element(p, dt, data, 0)) return false;
     for (int64_t i = 1; i < n; i++) {
-        if (dtype_info[dt].bits < 8) dtype_set_i(dt, data, i, dtype_get_i(dt, data, 0));
+        if (dtype_packed(dt)) dtype_set_i(dt, data, i, dtype_get_i(dt, data, 0));
         else memcpy((char *)data + i * dtype_info[dt].bits / 8, data, (size_t)dtype_info[dt].bits / 8);
     }
     return expect(p, ")");

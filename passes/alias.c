@@ -114,7 +114,6 @@ static bool reshape_layout(const Type *from, const Type *to, View *v) {
     memcpy(v->stride, out, sizeof out);
     return true;
 }
-static bool sub_byte(const Tensor *t) { return dtype_info[t->type.dt].bits < 8; }
 
 /* The window of its operand that output `o` of a viewable node is. */
 static bool window_of_operand(const Node *n, int o, View *v) {
@@ -302,7 +301,7 @@ static void dissolve_concat(Alias *a, Node *n) {
     Tensor *y = n->out[0];
     int axis = (int)attr_i(n, op_attr_index(n->op, "axis")), nplaced = 0;
     if (axis < 0) axis += y->type.rank;
-    if (y->type.dt == DT_STRING || sub_byte(y) || copy_runs(a, n) > MAX_RUNS) return;
+    if (y->type.dt == DT_STRING || dtype_packed(y->type.dt) || copy_runs(a, n) > MAX_RUNS) return;
     View yv = layout_of(y);
     Part *part = NEW_ARRAY(a->tmp, Part, n->nin);
     int64_t at = 0;
@@ -347,8 +346,8 @@ static void dissolve_view(Alias *a, Node *n) {
         Tensor *t = n->out[o];
         if (!t) continue;
         if (!lives_in_arena(t) || t->view || !window_of_operand(n, o, &v[o])) return;
-        if (!whole(n) && (sub_byte(t) || t->type.dt == DT_STRING)) return;
-        if ((sub_byte(t) || t->type.dt == DT_STRING || opaque_user(t)) && !is_dense(&t->type, &v[o])) return;
+        if (!whole(n) && (dtype_packed(t->type.dt) || t->type.dt == DT_STRING)) return;
+        if ((dtype_packed(t->type.dt) || t->type.dt == DT_STRING || opaque_user(t)) && !is_dense(&t->type, &v[o])) return;
     }
     for (int o = 0; o < n->nout; o++)
         if (n->out[o] && !merge_life(a, v[o].base, n->out[o])) return;

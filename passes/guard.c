@@ -8,7 +8,6 @@
 #include "internal.h"
 #include <string.h>
 
-static Tensor *base_of(Tensor *t) { return t && t->view ? t->view->base : t; }
 static bool kernel_is(const Kernel *k, const char *op) {
     const OpDef *d = k->nodes.n == 1 ? k->nodes.v[0]->op : NULL;
     return d && d->domain[0] && strcmp(d->domain, "quern") == 0 && strcmp(d->name, op) == 0;
@@ -31,11 +30,11 @@ static void arrange_loop(Run *r, Program *p, int k, int end) {
         last = j > k && p->k.v[j]->loop ? loop_last(p, j) : j;
         for (int q = j; q <= last; q++)
             for (int i = 0; i < p->k.v[q]->arg.n && !repeated; i++)
-                repeated = p->k.v[q]->arg.v[i] && !p->k.v[q]->f->param.v[i]->written && depends[base_of(p->k.v[q]->arg.v[i])->id];
+                repeated = p->k.v[q]->arg.v[i] && !p->k.v[q]->f->param.v[i]->written && depends[tensor_base(p->k.v[q]->arg.v[i])->id];
         for (int q = j; q <= last; q++) {
             in[q] = repeated;
             for (int i = 0; i < p->k.v[q]->arg.n && repeated; i++)
-                if (p->k.v[q]->arg.v[i] && p->k.v[q]->f->param.v[i]->written) depends[base_of(p->k.v[q]->arg.v[i])->id] = true;
+                if (p->k.v[q]->arg.v[i] && p->k.v[q]->f->param.v[i]->written) depends[tensor_base(p->k.v[q]->arg.v[i])->id] = true;
         }
     }
     for (int pass = 0; pass < 2; pass++)
@@ -75,7 +74,7 @@ static void find_guards(Run *r, Program *p) {
     for (int i = 0; i <= r->g->tensors.n; i++) made[i] = -1;
     for (int k = 0; k < p->k.n; k++)
         for (int i = 0; i < p->k.v[k]->arg.n; i++)
-            if (p->k.v[k]->arg.v[i] && p->k.v[k]->f->param.v[i]->written) made[base_of(p->k.v[k]->arg.v[i])->id] = k;
+            if (p->k.v[k]->arg.v[i] && p->k.v[k]->f->param.v[i]->written) made[tensor_base(p->k.v[k]->arg.v[i])->id] = k;
     for (int k = p->k.n - 1; k >= 0; k--) {
         Kernel *kn = p->k.v[k];
         Needs own = {0};
@@ -84,12 +83,12 @@ static void find_guards(Run *r, Program *p) {
         for (int i = 0; i < kn->arg.n; i++) {
             Tensor *t = kn->arg.v[i];
             if (!t || !kn->f->param.v[i]->written) continue;
-            Tensor *b = base_of(t);
+            Tensor *b = tensor_base(t);
             if (t->is_output || t->kept || b->is_output || b->kept || !need[b->id].any) free = true;
             else meet(&own, need[b->id].v, need[b->id].n);
         }
         if (free || depth) own.n = 0;
-        while (own.n && made[base_of(own.v[own.n - 1].cond)->id] >= k) own.n--; /* not known yet */
+        while (own.n && made[tensor_base(own.v[own.n - 1].cond)->id] >= k) own.n--; /* not known yet */
         for (int i = 0; i < own.n; i++) vec_push(r->g->a, &kn->guard, own.v[i]);
         bool select = kernel_is(kn, "Select") && !depth;
         const Node *s = kn->nodes.v[0];
@@ -102,10 +101,10 @@ static void find_guards(Run *r, Program *p) {
         for (int i = 0; i < kn->arg.n; i++) {
             Tensor *t = kn->arg.v[i];
             if (!t || kn->f->param.v[i]->written) continue;
-            bool a = select && base_of(s->in[1]) == base_of(t), b = select && base_of(s->in[2]) == base_of(t),
-                 c = select && base_of(s->in[0]) == base_of(t);
-            if (a != b && !c) meet(&need[base_of(t)->id], side[b], own.n + 1);
-            else meet(&need[base_of(t)->id], own.v, own.n);
+            bool a = select && tensor_base(s->in[1]) == tensor_base(t), b = select && tensor_base(s->in[2]) == tensor_base(t),
+                 c = select && tensor_base(s->in[0]) == tensor_base(t);
+            if (a != b && !c) meet(&need[tensor_base(t)->id], side[b], own.n + 1);
+            else meet(&need[tensor_base(t)->id], own.v, own.n);
         }
         depth -= kn->loop != NULL;
     }

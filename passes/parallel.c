@@ -349,7 +349,7 @@ static void share_loop(Run *r, Spans *spans, Kernel *k, const char *name, int de
 /* Neighbours in a byte would be written by two threads. */
 static bool packed_stores(const Func *f) {
     for (int i = 0; i < f->param.n; i++)
-        if (f->param.v[i]->written && dtype_info[f->param.v[i]->dt].bits < 8) return true;
+        if (f->param.v[i]->written && dtype_packed(f->param.v[i]->dt)) return true;
     return false;
 }
 static void share_nests(Run *r, Spans *spans, Kernel *k, Stmt *block) {

@@ -18,8 +18,6 @@ typedef struct Plan {
     int *first, *last;   /* per base tensor id: kernels, first -1: none */
 } Plan;
 
-static Tensor *base_of(Tensor *t) { return t->view ? t->view->base : t; }
-
 /* Inputs, outputs and constants have places of their own; everything else that a kernel touches goes into the arena. */
 static void classify(Plan *q) {
     Graph *g = q->r->g;
@@ -45,7 +43,7 @@ static void classify(Plan *q) {
         Kernel *kn = q->p->k.v[k];
         for (int i = 0; i < kn->arg.n; i++) {
             if (!kn->arg.v[i]) continue;
-            Tensor *t = base_of(kn->arg.v[i]);
+            Tensor *t = tensor_base(kn->arg.v[i]);
             if (q->first[t->id] < 0) {
                 q->first[t->id] = k;
                 if (t->data) {
@@ -81,12 +79,12 @@ static void classify(Plan *q) {
 /* How often a base occurs among a kernel's arguments: an in-place pair must be the only access to either side. */
 static int mentions(const Kernel *k, const Tensor *base) {
     int n = 0;
-    for (int i = 0; i < k->arg.n; i++) n += k->arg.v[i] && base_of(k->arg.v[i]) == base;
+    for (int i = 0; i < k->arg.n; i++) n += k->arg.v[i] && tensor_base(k->arg.v[i]) == base;
     return n;
 }
 static bool is_pair(const Kernel *k, const Tensor *y, const Tensor *x) {
     for (int i = 0; i + 1 < k->inplace.n; i += 2)
-        if (base_of(k->arg.v[k->inplace.v[i]]) == y && base_of(k->arg.v[k->inplace.v[i + 1]]) == x) return true;
+        if (tensor_base(k->arg.v[k->inplace.v[i]]) == y && tensor_base(k->arg.v[k->inplace.v[i + 1]]) == x) return true;
     return false;
 }
 static bool may_take(const Plan *q, int k, const Kernel *kn, Tensor *y, Tensor *x) {
@@ -103,7 +101,7 @@ static void blocks_of_tensors(Plan *q) {
     for (int k = 0; k < q->p->k.n; k++) {
         const Kernel *kn = q->p->k.v[k];
         for (int i = 0; i + 1 < kn->inplace.n; i += 2) {
-            Tensor *y = base_of(kn->arg.v[kn->inplace.v[i]]), *x = base_of(kn->arg.v[kn->inplace.v[i + 1]]);
+            Tensor *y = tensor_base(kn->arg.v[kn->inplace.v[i]]), *x = tensor_base(kn->arg.v[kn->inplace.v[i + 1]]);
             if (q->of[y->id] >= 0 || !may_take(q, k, kn, y, x)) continue;
             q->of[y->id] = q->of[x->id];
             q->block.v[q->of[y->id]].last = q->last[y->id];
@@ -217,7 +215,7 @@ bool pass_plan(Run *r) {
 /* ---- the table of --dump-after plan */
 static const char *const store_name[] = {"none", "input", "output", "weights", "arena"};
 static void print_tensor(const Tensor *t, const char *how, Text *out) {
-    const Tensor *b = t->view ? t->view->base : t;
+    const Tensor *b = tensor_base(t);
     text_printf(out, "  %-5s %-7s %10lld  %-24s ", how, store_name[b->store], (long long)b->addr, t->name);
     type_print(&t->type, out);
     if (t->view) {

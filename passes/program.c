@@ -13,7 +13,7 @@ typedef struct Memory {
 } Memory;
 
 static void *storage(Arena *tmp, const Memory *m, const Tensor *t) {
-    if (t->view) t = t->view->base;
+    t = tensor_base(t);
     switch (t->store) {
     case ST_INPUT: return (void *)m->in[t->addr];
     case ST_OUTPUT: return m->out[t->addr];

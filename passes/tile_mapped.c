@@ -58,9 +58,7 @@ static void to_scratch(TileJob *job, Buf *b) {
         return;
     }
 }
-static bool same_storage(const Tensor *x, const Tensor *y) {
-    return x && y && (x->view ? x->view->base : x) == (y->view ? y->view->base : y);
-}
+static bool same_storage(const Tensor *x, const Tensor *y) { return x && tensor_base(x) == tensor_base(y); }
 /* Operands by the names of their buffers; what is computed where it is read is copied nowhere. */
 static void name_operands(const TileJob *job, Mapping *m, MapNames *names, const char *sums) {
     const Problem *p = m->problem;

@@ -287,7 +287,7 @@ bool lower_loop_end(Lower *L, Node *n) {
     Expr *idx[QN_MAX_RANK], *next = lower_let(L, "next", e_add(a, lower_load(L, n, ns, NULL), e_int(a, 1)));
     Buf **copy = NEW_ARRAY(a, Buf *, ns);
     for (int i = 2; i < ns; i++) { /* what is itself a state is saved before any is replaced */
-        const Tensor *t = n->in[i], *base = t->view ? t->view->base : t;
+        const Tensor *t = n->in[i], *base = tensor_base(t);
         const Type *y = &t->type;
         if (!base->def || strcmp(base->def->op->name, "LoopBegin") != 0) continue;
         copy[i] = lower_temp(L, "copy", y->dt, y->rank, y->dim);

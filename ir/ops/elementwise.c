@@ -91,7 +91,7 @@ Expr *compute_cast(Lower *L, Node *n, int out, Expr *const *idx) {
         return to == DT_BOOL && x->t != DT_BOOL ? e_bin(a, BIN_NE, x, e_lit_i(a, x->t, 0)) : e_cast(a, dtype_compute(to), x);
     int64_t saturate = attr_i(n, op_attr_index(n->op, "saturate"));
     x = saturating(L, to, saturate != 0, x);
-    if (dtype_is_float(x->t) && dtype_is_int(to) && dtype_info[to].bits < 8) x = e_cast(a, DT_INT32, x); /* what is out of range wraps */
+    if (dtype_is_float(x->t) && dtype_is_int(to) && dtype_packed(to)) x = e_cast(a, DT_INT32, x); /* what is out of range wraps */
     return e_cast(a, x->t == DT_FLOAT64 ? to : dtype_compute(to), x);
 }
 
