@@ -79,10 +79,8 @@ bool put_row(Emit *E, Text *t, const Expr *e) {
     const VecRow *r = dot ? row_of(E, ROW_DOT, dot->op, e->t, e->t) : row_of(E, ROW_BIN, e->op, e->t, e->t);
     if (!r) return false;
     const char *operand[3] = {lanes_text(E, e->u.a[0]), lanes_text(E, dot ? dot->u.arg[0] : e->u.a[1]), NULL};
-    if (dot) {
-        operand[2] = lanes_text(E, dot->u.arg[1]);
-        text_printf(t, "(%s)", vec_type(E, e->t, false)); /* instructions on integers have one type for all of them */
-    }
+    if (dot) operand[2] = lanes_text(E, dot->u.arg[1]);
+    if (dtype_is_int(e->t)) text_printf(t, "(%s)", vec_type(E, e->t, false)); /* instructions on integers have one type for all of them */
     put_text(t, r, operand);
     return true;
 }

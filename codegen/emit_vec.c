@@ -164,6 +164,12 @@ static bool clamped(const Expr *e, DType to) {
 static bool in_range(const Expr *cast) { return cast->op && (dtype_info[cast->to].bits < 32 || cast->to == DT_INT32); }
 /* Printed without a statement before it: it may stand under a condition. */
 static bool plain_arm(const Expr *e) { return e->k == E_LOAD || e->k == E_VAR || e->k == E_INT || e->k == E_FLT; }
+/* int32(k + lane) */
+static bool is_lane_number(const Emit *E, const Expr *e) {
+    int64_t k;
+    if (e->k != E_CAST || e->to != DT_INT32 || e->u.a[0]->t != DT_INT64) return false;
+    return lane_coefficient(e->u.a[0], E->vec, &k) && k == 1 && !vec_shape(E, e_subst(E->a, e->u.a[0], E->vec, e_int(E->a, E->vec_lo)));
+}
 static bool bin_ok(const Emit *E, const Expr *e) {
     DType t = e->u.a[0]->t;
     bool fl = dtype_is_float(t);
@@ -221,6 +227,7 @@ static bool vec_ok(const Emit *E, const Expr *e) {
     }
     case E_CAST: {
         DType from = e->u.a[0]->t;
+        if (is_lane_number(E, e)) return elem_ok(E, e->to);
         if (!vec_ok(E, e->u.a[0]) || !elem_ok(E, from) || !elem_ok(E, e->to) || from == DT_BOOL) return false;
         return dtype_is_float(e->to) || !dtype_is_float(from) ||
                ((from == DT_FLOAT32 || from == DT_FLOAT64) && (clamped(e->u.a[0], e->to) || in_range(e)));
@@ -438,8 +445,20 @@ static void put_vec_call(Emit *E, Text *t, const Expr *e, int prec) {
     E->math = true;
     text_puts(t, name);
 }
+static void put_lane_number(Emit *E, Text *t, const Expr *e) {
+    Expr *first = e_cast(E->a, DT_UINT32, e_subst(E->a, e->u.a[0], E->vec, e_int(E->a, E->vec_lo)));
+    text_printf(t, "(%s)(", vec_type(E, DT_INT32, false));
+    put_expr(E, t, first, P_ADD);
+    text_printf(t, " + (%s){", vec_type(E, DT_UINT32, false));
+    for (int l = 0; l < E->lanes; l++) text_printf(t, l ? ", %d" : "%d", l);
+    text_puts(t, "})");
+}
 static void put_vec_cast(Emit *E, Text *t, const Expr *e) {
     const Expr *x = e->u.a[0];
+    if (is_lane_number(E, e)) {
+        put_lane_number(E, t, e);
+        return;
+    }
     if (dtype_is_float(x->t) && !dtype_is_float(e->to) && in_range(e)) {
         Text whole = {0};
         text_puts(&whole, "__builtin_convertvector(");

@@ -154,6 +154,8 @@ static bool clamped(const Expr *e, DType to) {
 }
 static bool cast_ok(Check *c, const Expr *e) {
     DType from = e->u.a[0]->t;
+    int64_t k;
+    if (from == DT_INT64 && e->to == DT_INT32 && steps(c, e->u.a[0], &k) && k == 1) return element(c, e->to); /* the number of the lane */
     if (!value_ok(c, e->u.a[0]) || from == DT_BOOL || !element(c, from) || !element(c, e->to)) return false;
     return dtype_is_float(e->to) || !dtype_is_float(from) || ((from == DT_FLOAT32 || from == DT_FLOAT64) && clamped(e->u.a[0], e->to));
 }

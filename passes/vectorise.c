@@ -268,43 +268,49 @@ static void put_sums(Vectorise *x, Stmt *block, const Stmt *loop, Expr *from, in
     Expr *at = e_add(x->a, e_mul(x->a, u, constant(x, lanes)), l);
     put_body(x, block, loop, e_add(x->a, from, at), r->n, r->red, sum, at);
 }
+static BinOp op_of(const Stmt *s) {
+    return red_of(s) == RED_ADD ? BIN_ADD : red_of(s) == RED_MUL ? BIN_MUL : red_of(s) == RED_MIN ? BIN_MIN : BIN_MAX;
+}
+/* All lanes of a vector into the place they are for: halves change places, then quarters, and so on. */
+static void fold_vector(Vectorise *x, Stmt *block, const Stmt *loop, const Stmt *red, Buf *sum, int64_t lanes) {
+    Arena *a = x->a;
+    DType t = dtype_compute(red->u.st.buf->dt);
+    for (int64_t k = lanes / 2; k; k /= 2) {
+        Buf *next = new_buf(x, block, "half", t, lanes, MEM_REG);
+        Stmt *in = block;
+        Expr *l = lane(x, &in, loop, lanes), *low = e_lt(a, e_mod(a, l, constant(x, 2 * k)), constant(x, k));
+        Expr *other = e_select(a, low, get(x, sum, e_add(a, l, constant(x, k))), get(x, sum, e_sub(a, l, constant(x, k))));
+        put(x, in, next, l, e_bin(a, op_of(red), get(x, sum, l), other), RED_NONE);
+        sum = next;
+    }
+    Buf *all = new_buf(x, block, "all", t, lanes, MEM_STACK);
+    Stmt *in = block;
+    Expr *l = lane(x, &in, loop, lanes);
+    put(x, in, all, l, get(x, sum, l), RED_NONE);
+    s_append(a, block, s_store(a, red->u.st.buf, red->u.st.idx, get(x, all, constant(x, 0)), red->u.st.red));
+}
 /* sum[0..lanes) of each reduction, together with what is left of the iterations, into the place it is for. */
 static void fold_lanes(Vectorise *x, Stmt *block, const Stmt *loop, const Reds *r, Buf **sum, int64_t lanes, int64_t least, int64_t at,
                        int64_t end) {
     Arena *a = x->a;
-    for (int64_t w = lanes / 2;; w /= 2) {
-        Buf **part = NEW_ARRAY(x->tmp, Buf *, r->n), **half = NEW_ARRAY(x->tmp, Buf *, r->n);
+    for (; end - at >= least && lanes > least; lanes /= 2) {
+        int64_t w = lanes / 2;
+        Buf **half = NEW_ARRAY(x->tmp, Buf *, r->n);
         for (int i = 0; i < r->n; i++) {
             DType t = dtype_compute(r->red[i]->u.st.buf->dt);
             Stmt *in = block;
-            part[i] = new_buf(x, block, "part", t, 2 * w, MEM_STACK);
-            Expr *l = lane(x, &in, loop, 2 * w);
-            put(x, in, part[i], l, get(x, sum[i], l), RED_NONE);
-            if (w < least) continue;
+            Buf *part = new_buf(x, block, "part", t, lanes, MEM_STACK);
+            Expr *l = lane(x, &in, loop, lanes);
+            put(x, in, part, l, get(x, sum[i], l), RED_NONE);
             in = block;
             half[i] = new_buf(x, block, "half", t, w, MEM_REG);
             l = lane(x, &in, loop, w);
-            BinOp op = red_of(r->red[i]) == RED_ADD   ? BIN_ADD
-                       : red_of(r->red[i]) == RED_MUL ? BIN_MUL
-                       : red_of(r->red[i]) == RED_MIN ? BIN_MIN
-                                                      : BIN_MAX;
-            put(x, in, half[i], l, e_bin(a, op, get(x, part[i], l), get(x, part[i], e_add(a, l, constant(x, w)))), RED_NONE);
-        }
-        if (w < least) { /* the last few, two by two */
-            for (int i = 0; i < r->n; i++) {
-                const Stmt *s = r->red[i];
-                Expr *v[64];
-                BinOp op = red_of(s) == RED_ADD ? BIN_ADD : red_of(s) == RED_MUL ? BIN_MUL : red_of(s) == RED_MIN ? BIN_MIN : BIN_MAX;
-                for (int k = 0; k < 2 * w; k++) v[k] = get(x, part[i], constant(x, k));
-                for (int64_t n = w; n; n /= 2)
-                    for (int k = 0; k < n; k++) v[k] = e_bin(a, op, v[k], v[k + n]);
-                s_append(a, block, s_store(a, s->u.st.buf, s->u.st.idx, v[0], s->u.st.red));
-            }
-            break;
+            put(x, in, half[i], l, e_bin(a, op_of(r->red[i]), get(x, part, l), get(x, part, e_add(a, l, constant(x, w)))), RED_NONE);
         }
         sum = half;
         if (end - at >= w) put_sums(x, block, loop, constant(x, at), 1, w, r, sum), at += w;
     }
+    for (int i = 0; i < r->n; i++) fold_vector(x, block, loop, r->red[i], sum[i], lanes);
     if (at < end) put_rest(x, block, loop, constant(x, at));
 }
 static bool reduce_constant(Vectorise *x, Stmt *block, const Stmt *loop, const LoopShape *s, int64_t lo, int64_t n) {
@@ -391,7 +397,15 @@ static void visit(Vectorise *x, Stmt *out, Stmt *s) {
             s_append(x->a, out, turned);
             return;
         }
+        Stmt *best = vec_arg(x->f, s, x->t->vector_bits);
+        if (best) {
+            visit_block(x, best);
+            s_append(x->a, out, best);
+            return;
+        }
         bool ok = shape(x, s, &shp), known = extent(s, &lo, &n);
+        Stmt *chosen = ok ? NULL : vec_choices(x->a, s);
+        if (chosen && shape(x, chosen, &shp)) ok = true, s = chosen;
         if (ok && (shp.inner || !inner_good(x, s->u.loop.body))) {
             Stmt *b = s_block(x->a);
             if (!known) map_unknown(x, b, s, &shp);

@@ -23,10 +23,40 @@ bool infer_arg(Infer *x) {
         return infer_error(x, "axis %d has no elements to choose from", axis);
     return true;
 }
+/* The place of the best element along an axis, counted in the width of the elements so that both can be lanes of a vector. With `nan` NaN
+ * is larger than every number. */
+static Expr *best_value(Lower *L, Node *n, Expr *const *idx, bool nan) {
+    Arena *a = L->a;
+    Expr *v = lower_load(L, n, 0, idx);
+    int bits = dtype_info[v->t].bits;
+    if (dtype_is_int(v->t) && bits < 32) v = e_cast(a, DT_INT32, v);
+    if (nan && dtype_is_float(v->t)) {
+        v = lower_let(L, "x", v);
+        v = e_select(a, e_bin(a, BIN_NE, v, v), e_upper_bound(a, v->t), v);
+    }
+    return v;
+}
+static Expr *find_best(Lower *L, Node *n, Expr **idx, int axis, bool max, bool last, bool nan) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type;
+    idx[axis] = e_int(a, 0);
+    Expr *v = best_value(L, n, idx, nan);
+    DType pt = dtype_info[v->t].bits == 32 && t->dim[axis] <= INT32_MAX ? DT_INT32 : DT_INT64;
+    Buf *top = lower_temp(L, "top", v->t, 0, NULL), *at = lower_temp(L, "at", pt, 0, NULL);
+    lower_put(L, top, NULL, v, RED_NONE);
+    lower_put(L, at, NULL, e_lit_i(a, pt, 0), RED_NONE);
+    Expr *j = idx[axis] = lower_loop_to(L, "j", lower_dim(L, t, axis)), *best = lower_get(L, top, NULL);
+    v = lower_let(L, "v", best_value(L, n, idx, nan));
+    BinOp op = last ? BIN_LE : BIN_LT;
+    lower_if(L, max ? e_bin(a, op, best, v) : e_bin(a, op, v, best));
+    lower_put(L, at, NULL, e_cast(a, pt, j), RED_NONE);
+    lower_put(L, top, NULL, v, RED_NONE);
+    lower_ends(L, 2);
+    return e_cast(a, DT_INT64, lower_get(L, at, NULL));
+}
 bool lower_arg(Lower *L, Node *n) {
     Arena *a = L->a;
     const Type *t = &n->in[0]->type;
-    DType ct = dtype_compute(t->dt);
     bool max = strcmp(n->op->name, "ArgMax") == 0;
     int axis = (int)(attr_i(n, AXIS) < 0 ? attr_i(n, AXIS) + t->rank : attr_i(n, AXIS)), rank = 0;
     Expr *idx[QN_MAX_RANK], *out[QN_MAX_RANK];
@@ -34,18 +64,8 @@ bool lower_arg(Lower *L, Node *n) {
         if (i != axis) out[rank++] = idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, t, i));
         else if (attr_i(n, KEEPDIMS)) out[rank++] = e_int(a, 0);
     }
-    Buf *top = lower_temp(L, "top", ct, 0, NULL), *at = lower_temp(L, "at", DT_INT64, 0, NULL);
-    idx[axis] = e_int(a, 0);
-    lower_put(L, top, NULL, lower_load(L, n, 0, idx), RED_NONE);
-    lower_put(L, at, NULL, e_int(a, 0), RED_NONE);
-    idx[axis] = lower_loop_range(L, "j", e_int(a, 1), lower_dim(L, t, axis));
-    Expr *v = lower_let(L, "v", lower_load(L, n, 0, idx)), *best = lower_get(L, top, NULL);
-    BinOp op = attr_i(n, LAST) ? BIN_LE : BIN_LT;
-    lower_if(L, max ? e_bin(a, op, best, v) : e_bin(a, op, v, best));
-    lower_put(L, top, NULL, v, RED_NONE);
-    lower_put(L, at, NULL, idx[axis], RED_NONE);
-    lower_ends(L, 2);
-    lower_store(L, n, 0, out, lower_get(L, at, NULL));
+    Expr *at = find_best(L, n, idx, axis, max, attr_i(n, LAST) != 0, false);
+    lower_store(L, n, 0, out, at);
     lower_ends(L, t->rank - 1);
     return true;
 }
@@ -96,6 +116,19 @@ static void insert(Lower *L, const Best *b, Expr *v, Expr *i, Expr *k) {
     lower_put(L, b->at, &p, pi, RED_NONE);
     lower_ends(L, 3);
 }
+static bool lower_top(Lower *L, Node *n, int axis) { /* K is 1 */
+    const Type *t = &n->in[0]->type;
+    Expr *idx[QN_MAX_RANK];
+    for (int i = 0; i < t->rank; i++)
+        if (i != axis) idx[i] = lower_loop_to(L, arena_printf(L->a, "i%d", i), lower_dim(L, t, i));
+    Expr *at = idx[axis] = lower_let(L, "from", find_best(L, n, idx, axis, attr_i(n, TK_LARGEST) != 0, false, true));
+    Expr *found = lower_load(L, n, 0, idx);
+    idx[axis] = e_int(L->a, 0);
+    lower_store(L, n, 1, idx, at);
+    lower_store(L, n, 0, idx, found);
+    lower_ends(L, t->rank - 1);
+    return true;
+}
 bool lower_topk(Lower *L, Node *n) {
     Arena *a = L->a;
     const Type *t = &n->in[0]->type, *o = n->nout > 1 && n->out[1] ? &n->out[1]->type : &n->out[0]->type;
@@ -107,6 +140,7 @@ bool lower_topk(Lower *L, Node *n) {
     int64_t c;
     bool open = !e_is_int(k, &c); /* nothing to do for none */
     if (most == 0) return true;
+    if (e_is_int(k, &c) && c == 1) return lower_top(L, n, axis);
     if (open) lower_if(L, e_lt(a, e_int(a, 0), k));
     for (int i = 0; i < t->rank; i++)
         if (i != axis) idx[i] = lower_loop_to(L, arena_printf(a, "i%d", i), lower_dim(L, t, i));

@@ -57,6 +57,38 @@ static const Nest nests[] = {
     {"out of blocks",
      "func f(x: float32[2,%d,16]) -> writes y: float32[32,%d]\n  for c in 0..32\n    for j in 0..%d\n      y[c,j] = x[c / 16,j,c % 16]\n",
      false},
+    {"place of the first largest",
+     "func f(x: float32[%d]) -> writes y: int64[1], writes t: float32[1]\n  alloc top: reg float32\n  alloc at: reg int32\n  top[] = "
+     "floor(x[0])\n  at[] = 0\n  for i in 0..%d\n    let v: float32 = floor(x[i])\n    if top[] < v\n      at[] = int32(i)\n      top[] = "
+     "v\n"
+     "  y[0] = int64(at[])\n  t[0] = top[]\n",
+     false},
+    {"place of the last smallest, some no numbers",
+     "func f(x: float32[%d]) -> writes y: int64[1], writes t: float32[1]\n  alloc top: reg float32\n  alloc at: reg int32\n  top[] = "
+     "inf\n  at[] = -7:int32\n  for i in 0..%d\n    let v: float32 = select(x[i] < 0.0, nan, floor(x[i]))\n    if v <= top[]\n      top[] "
+     "= v\n"
+     "      at[] = int32(i) * 3:int32\n  y[0] = int64(at[])\n  t[0] = top[]\n",
+     false},
+    {"no number first, then none that counts",
+     "func f(x: float32[%d]) -> writes y: int64[1]\n  alloc top: reg float32\n  alloc at: reg int32\n  top[] = nan\n  at[] = 5:int32\n  "
+     "for "
+     "i in 0..%d\n    if top[] <= x[i]\n      top[] = x[i]\n      at[] = int32(i)\n  y[0] = int64(at[])\n",
+     false},
+    {"place of the last largest of doubles",
+     "func f(x: float64[%d]) -> writes y: int64[1]\n  alloc top: reg float64\n  alloc at: reg int64\n  top[] = -inf:float64\n  at[] = 0\n  "
+     "for "
+     "i in 0..%d\n    let v: float64 = floor(x[i])\n    if top[] <= v\n      at[] = i\n      top[] = v\n  y[0] = at[]\n",
+     false},
+    {"place of the largest in each column",
+     "func f(x: float32[7,%d]) -> writes y: int64[%d]\n  for j in 0..%d\n    alloc top: reg float32\n    alloc at: reg int32\n    top[] = "
+     "x[0,j]\n    at[] = 0\n    for i in 0..7\n      let v: float32 = x[i,j]\n      if top[] < v\n        top[] = v\n        at[] = "
+     "int32(i)\n"
+     "    y[j] = int64(at[])\n",
+     false},
+    {"not: what the test stores is read before it",
+     "func f(x: float32[%d]) -> writes y: int64[1]\n  alloc top: reg float32\n  alloc at: reg int32\n  top[] = 0.0\n  at[] = 0\n  for i in "
+     "0..%d\n    let v: float32 = x[i] + float32(at[])\n    if top[] < v\n      at[] = int32(i)\n      top[] = v\n  y[0] = int64(at[])\n",
+     false},
     {"not: one after the other",
      "func f(x: float32[%d]) -> writes y: float32[200]\n  y[0] = 1.0\n  for i in 0..%d\n    y[i + 1] = y[i] * x[i]\n", false},
     {"not: columns", "func f(x: float32[%d,2]) -> writes y: float32[%d,3]\n  for i in 0..%d\n    y[i,1] = x[i,0]\n", false},
