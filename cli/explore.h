@@ -59,6 +59,7 @@ typedef struct ExploreLayers {
     int left_out; /* layers with multiply-adds that are no convolution or product */
     int64_t macs_left_out;
 } ExploreLayers;
+int explore_same(const ExploreLayers *layers, int i); /* the first layer that is equal to layer i, i itself if none is */
 bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out);
 bool explore_problems(Ctx *c, const Options *o, ExploreLayers *out); /* explore_file.c: of a file that is no model */
 

@@ -128,12 +128,12 @@ Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const 
     if (!raw) return NULL;
     char *text = arena_strndup(c->a, raw, bytes);
     const char *s = first_line(text), *stop = s + strcspn(s, "\n[:"), *colon = s + strcspn(s, "[\n");
+    bool mine; /* another tool's file may hold more than the mapping, and before it */
+    Mapping *theirs = import_mapping(c, file, text, bytes, p, t, &mine);
+    if (mine) return theirs;
     bool levels = *s == '-' || *s == '[' || *s == '{' || strncmp(s, "mapping:", 8) == 0;
     if (!levels && *colon == '[' && strncmp(s, "mapping ", 8) != 0 && *stop) return mapping_parse_line(c, file, text, p, t);
     if (!levels) return mapping_parse(c, file, text, p, t);
-    bool mine;
-    Mapping *theirs = import_mapping(c, file, text, bytes, p, t, &mine);
-    if (mine) return theirs;
     json_t *j = explore_parse(c, file, text, bytes);
     if (!j) return NULL;
     const json_t *inner = json_object_get(j, "mapping");
@@ -157,7 +157,7 @@ bool explore_problems(Ctx *c, const Options *o, ExploreLayers *out) {
         ok = p != NULL;
         if (ok) vec_push(c->a, &out->list, ((ExploreLayer){.name = p->name, .op = "layer", .problem = p}));
     }
-    for (int i = 0; i < out->list.n; i++) out->list.v[i].same = i, out->list.v[i].before = -1;
     for (int i = 0; ok && i < out->list.n; i++) ok = explore_words_option(c, o, (Problem *)out->list.v[i].problem);
+    for (int i = 0; i < out->list.n; i++) out->list.v[i].same = explore_same(out, i), out->list.v[i].before = -1;
     return ok;
 }

@@ -51,27 +51,32 @@ static bool extra_shape(const Options *o, const Node *n, int64_t images, ConvSha
 }
 
 static bool same_problem(const Problem *a, const Problem *b) {
-    if (a->ndim != b->ndim || a->ntensor != b->ntensor) return false;
+    if (a->ndim != b->ndim || a->ntensor != b->ntensor || strcmp(a->dtype ? a->dtype : "", b->dtype ? b->dtype : "") != 0) return false;
     for (int d = 0; d < a->ndim; d++)
         if (strcmp(a->dim[d], b->dim[d]) != 0 || a->extent[d] != b->extent[d]) return false;
     for (int t = 0; t < a->ntensor; t++) {
         const ProblemTensor *x = &a->tensor[t], *y = &b->tensor[t];
-        if (x->rank != y->rank || x->density != y->density || x->bits != y->bits) return false;
-        for (int i = 0; i < x->rank; i++)
+        if (x->rank != y->rank || x->role != y->role || x->density != y->density || x->bits != y->bits) return false;
+        for (int i = 0; i < x->rank; i++) {
+            if (x->axis[i].n != y->axis[i].n) return false;
             for (int k = 0; k < x->axis[i].n; k++)
-                if (x->axis[i].n != y->axis[i].n || x->axis[i].dim[k] != y->axis[i].dim[k] || x->axis[i].coef[k] != y->axis[i].coef[k])
-                    return false;
+                if (x->axis[i].dim[k] != y->axis[i].dim[k] || x->axis[i].coef[k] != y->axis[i].coef[k]) return false;
+        }
     }
     return true;
+}
+int explore_same(const ExploreLayers *layers, int i) {
+    for (int k = 0; k < i; k++)
+        if (same_problem(layers->list.v[k].problem, layers->list.v[i].problem)) return k;
+    return i;
 }
 static bool add_layer(Ctx *c, const Options *o, const Node *n, const ConvShape *s, ExploreLayers *out) {
     const char *name = n->loc.name && *n->loc.name ? n->loc.name : n->out[0]->name;
     Problem *p = problem_conv(c->a, name, s);
     ExploreLayer l = {name, n->op->name, p, out->list.n, explore_before(n, out), n};
     if (!explore_words_option(c, o, p) || !problem_check(c->d, n->loc, p)) return false;
-    for (int i = 0; i < out->list.n && l.same == out->list.n; i++)
-        if (same_problem(out->list.v[i].problem, l.problem)) l.same = i;
     vec_push(c->a, &out->list, l);
+    out->list.v[out->list.n - 1].same = explore_same(out, out->list.n - 1);
     return true;
 }
 bool explore_layers(Ctx *c, const Options *o, ExploreLayers *out) {

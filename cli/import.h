@@ -33,6 +33,16 @@ bool yaml_int(const YamlFile *f, const YamlNode *n, int64_t lo, int64_t hi, int6
 bool yaml_number(const YamlFile *f, const YamlNode *n, double *out);
 bool yaml_word(const YamlFile *f, const YamlNode *n, const char **out); /* a scalar */
 
+/* ---- import_value.c: an attribute's number, maybe as an expression over others: "16 * depth". */
+typedef struct ValueScope {
+    const YamlFile *f;
+    int n;
+    const YamlNode *map[18]; /* where names are looked up, the innermost last */
+} ValueScope;
+const YamlNode *scope_find(const ValueScope *s, const char *name);
+bool value_number(const ValueScope *s, const YamlNode *n, double *out);
+bool value_whole(const ValueScope *s, const YamlNode *n, int64_t *out); /* 0 to 2^50; n NULL: *out stays */
+
 /* ---- einsum.c: "O[n,m,e] += W[m,c,r] * I[n,c,2*e+r]"; brackets may be one per index. */
 typedef struct EinsumDim { /* from outside the text: extents, and sums that stand for a name (ZigZag's ix = 2*ox + fx) */
     const char *name;
@@ -58,6 +68,14 @@ bool import_tables(Ctx *c, const char *file, Target *t); /* energies and areas f
 
 /* ---- import_timeloop.c, import_arch.c, import_zigzag.c: NULL after errors */
 bool timeloop_has(const YamlFile *f, const char *key); /* problem, architecture, mapping, … at the top */
+bool timeloop_top(const YamlFile *f);                  /* its keys are known; what is passed over is noted */
+/* A level by its name, or the units below one by the name of their container; axes: bit 0 x, bit 1 y; box: which container, -1: the level.
+ */
+typedef struct Place {
+    int level, box;
+    unsigned axes;
+} Place;
+bool place_of(const Target *t, const char *name, Place *out);
 Problem *timeloop_problem(const YamlFile *f);
 Target *timeloop_target(const YamlFile *f);
 Mapping *timeloop_mapping(const YamlFile *f, const Problem *p, const Target *t);
@@ -67,6 +85,8 @@ bool accelergy_tables(const YamlFile *f, Target *t); /* ERT and ART, whichever t
 bool zigzag_is_workload(const YamlFile *f);
 bool zigzag_layers(const YamlFile *f, const char *only, ExploreLayers *out);
 bool zigzag_is_target(const YamlFile *f);
+bool zigzag_is_mapping(const YamlFile *f); /* what runs along which axis: rules for a search */
+bool zigzag_rules(const YamlFile *f, const Problem *p, const Target *t, MapRules *out);
 Target *zigzag_target(const YamlFile *f);
 /* ---- export_timeloop.c: DIR/arch.yaml, DIR/ERT.yaml, DIR/problem.yaml, DIR/mapping.yaml */
 bool timeloop_export(Ctx *c, const char *dir, const Mapping *m);

@@ -11,6 +11,7 @@
 
 enum { MAX_INSTANCES = 1 << 24, MAX_SCOPE = 16 };
 typedef struct Arch {
+    ValueScope scope; /* `variables`, then attributes of what encloses, for inheritance */
     const YamlFile *f;
     Target *t;
     bool nodes;                      /* 0.4: bandwidths are in bits */
@@ -19,58 +20,55 @@ typedef struct Arch {
     int64_t block[QN_MAX_LEVELS];    /* words of an access */
     int64_t fan_x, fan_y;            /* 0.4: since the last level */
     bool mac;
-    int nscope;
-    const YamlNode *scope[MAX_SCOPE]; /* attributes of what encloses, for inheritance */
 } Arch;
 
 /* ---- attributes */
-/* A product of whole numbers and names of other attributes. */
-static bool value(Arch *a, const YamlNode *n, int depth, int64_t *out);
-static const YamlNode *attribute(const Arch *a, const char *name) {
-    const YamlNode *n = NULL;
-    for (int i = a->nscope - 1; i >= 0 && !n; i--) n = yaml_get(a->scope[i], name);
-    return n;
-}
-static bool value(Arch *a, const YamlNode *n, int depth, int64_t *out) {
-    const char *s = "";
-    if (!n) return true;
-    if (!yaml_word(a->f, n, &s)) return false;
-    int64_t all = 1;
-    for (const char *p = s;;) {
-        char word[64];
-        size_t k = 0;
-        while (isspace((unsigned char)*p)) p++;
-        while ((isalnum((unsigned char)p[k]) || p[k] == '_') && k < sizeof word - 1) word[k] = p[k], k++;
-        word[k] = 0;
-        char *end;
-        int64_t v = strtoll(word, &end, 10);
-        if (*end || !k || k > 15) {
-            const YamlNode *other = k && !isdigit((unsigned char)*word) && depth < 4 ? attribute(a, word) : NULL;
-            if (!other || other == n || !value(a, other, depth + 1, &v))
-                return yaml_wrong(a->f, n, "found '%.60s', expected a whole number or a product of numbers and attributes", s);
-        }
-        if (!mul_ok(all, v, &all) || v < 0 || all > (int64_t)1 << 50) return yaml_wrong(a->f, n, "'%.60s' is out of range", s);
-        p += k;
-        while (isspace((unsigned char)*p)) p++;
-        if (!*p) break;
-        if (*p++ != '*') return yaml_wrong(a->f, n, "found '%.60s', expected a whole number or a product", s);
-    }
-    *out = all;
+static const YamlNode *attribute(const Arch *a, const char *name) { return scope_find(&a->scope, name); }
+static bool value(Arch *a, const YamlNode *n, int64_t *out) { return value_whole(&a->scope, n, out); }
+static bool push_scope(Arch *a, const YamlNode *at, const YamlNode *map) {
+    if (a->scope.n == MAX_SCOPE) return yaml_wrong(a->f, at, "more than %d nested parts", MAX_SCOPE);
+    a->scope.map[a->scope.n++] = map;
     return true;
 }
 static bool any_of(Arch *a, const char *const *names, int64_t *out) { /* the first that is there */
     for (; *names; names++) {
         const YamlNode *n = attribute(a, *names);
-        if (n) return value(a, n, 0, out);
+        if (n) return value(a, n, out);
     }
     return true;
 }
 #define ANY(out, ...) any_of(a, (const char *const[]){__VA_ARGS__, NULL}, out)
 static const char known_attributes[] =
     " depth width memory_depth memory_width entries sizeKB word_bits datawidth block_size cluster_size n_banks n_rdwr_ports n_rd_ports "
-    "n_wr_ports meshX meshY read_bandwidth write_bandwidth shared_bandwidth multiple_buffering technology type latency cycle_time "
-    "global_cycle_seconds clockrate_MHz update_fifo_depth num_pipeline_stages multiplier_width adder_width num_stages action_latency_cycle "
-    "data_storage_depth data_storage_width depth_log2 read_energy write_energy energy network_energy ";
+    "n_wr_ports meshX meshY read_bandwidth write_bandwidth shared_bandwidth rw_bandwidth multiple_buffering technology type latency "
+    "cycle_time global_cycle_seconds clockrate_MHz update_fifo_depth num_pipeline_stages multiplier_width adder_width num_stages "
+    "action_latency_cycle action_latency_cycles data_storage_depth data_storage_width depth_log2 read_energy write_energy energy "
+    "network_energy nports num_ports n_ports n_buffets voltage temperature exponent mantissa has_power_gating power_gated_at version "
+    "metadata_storage_width metadata_storage_depth metadata_counter_width metadata_datawidth reduction_supported min_utilization "
+    "allow_overbooking area_scale energy_scale ";
+/* What would change the numbers if it were anything else. */
+static const struct {
+    const char *name, *only;
+} fixed_attributes[] = {{"reduction_supported", " true 1 "},
+                        {"min_utilization", " 0 0.0 "},
+                        {"allow_overbooking", " false 0 "},
+                        {"area_scale", " 1 1.0 "},
+                        {"energy_scale", " 1 1.0 "}};
+static bool attributes_known(Arch *a, const YamlNode *own) {
+    if (!own || (own->kind == YAML_IS_MAP && !own->n) || (own->kind == YAML_IS_TEXT && !*own->text)) return true;
+    if (!yaml_known(a->f, own, "attributes", known_attributes)) return false;
+    for (size_t i = 0; i < sizeof fixed_attributes / sizeof *fixed_attributes; i++) {
+        const YamlNode *n = yaml_get(own, fixed_attributes[i].name);
+        char word[24] = " ";
+        if (!n) continue;
+        for (size_t k = 0; n->kind == YAML_IS_TEXT && n->text[k] && k < 20; k++)
+            word[k + 1] = (char)tolower((unsigned char)n->text[k]), word[k + 2] = 0;
+        strcat(word, " ");
+        if (!strstr(fixed_attributes[i].only, word))
+            return yaml_wrong(a->f, n, "attributes: %s is supported only as%s", fixed_attributes[i].name, fixed_attributes[i].only);
+    }
+    return true;
+}
 
 /* ---- components */
 static bool contains(const char *text, const char *const *words) {
@@ -87,6 +85,16 @@ static bool is_storage(const char *class) {
     return contains(
         class, (const char *const[]){"dram", "sram", "reg", "buffer", "storage", "memory", "rf", "latch", "spad", "ddr", "buffet", NULL});
 }
+/* Timeloop's frontend makes a container with fan-out into one of these: no memory, only the place of spatial loops. */
+static bool is_dummy(const char *class) { return strncmp(class, "dummy", 5) == 0; }
+static bool is_network(const char *class) {
+    return contains(class, (const char *const[]){"noc", "network", "multicast", "reductiontree", "wire", NULL});
+}
+/* The units below the innermost level so far have a name of their own, with axes "x", "y" or "xy". */
+static void name_units(Arch *a, const char *name, const char *axes) {
+    TargetLevel *v = a->t->nlevel ? &a->t->level[a->t->nlevel - 1] : NULL;
+    if (v) v->spread = arena_printf(a->f->c->a, "%s%s%s:%s", v->spread ? v->spread : "", v->spread ? " " : "", name, axes);
+}
 static bool push_level(Arch *a, const YamlNode *at, const char *name, const char *class, int64_t instances) {
     Target *t = a->t;
     if (t->nlevel == QN_MAX_LEVELS) return yaml_wrong(a->f, at, "more than %d levels of memory", QN_MAX_LEVELS);
@@ -96,7 +104,7 @@ static bool push_level(Arch *a, const YamlNode *at, const char *name, const char
     bool dram = contains(class, (const char *const[]){"dram", "ddr", NULL});
     if (!ANY(&depth, "depth", "memory_depth", "data_storage_depth") || !ANY(&width, "width", "memory_width", "data_storage_width") ||
         !ANY(&bits, "word_bits", "datawidth") || !ANY(&entries, "entries") || !ANY(&kb, "sizeKB") || !ANY(&block, "block_size") ||
-        !ANY(&rd, "read_bandwidth") || !ANY(&wr, "write_bandwidth") || !ANY(&shared, "shared_bandwidth") ||
+        !ANY(&rd, "read_bandwidth") || !ANY(&wr, "write_bandwidth") || !ANY(&shared, "shared_bandwidth", "rw_bandwidth") ||
         !ANY(&buffers, "multiple_buffering") || !ANY(&a->mesh[t->nlevel], "meshX"))
         return false;
     if (bits < 1 || bits > 1024) return yaml_wrong(a->f, at, "component %s: a word of %lld bits", name, (long long)bits);
@@ -120,19 +128,30 @@ static bool push_level(Arch *a, const YamlNode *at, const char *name, const char
     double unit = a->nodes ? (double)bits : 1;
     const YamlNode *network = attribute(a, "network_energy"); /* ours, not Timeloop's */
     if (network && !yaml_number(a->f, network, &v->network_energy)) return false;
+    double cycle = 0;
+    const YamlNode *seconds = attribute(a, "global_cycle_seconds");
+    if (seconds && !value_number(&a->scope, seconds, &cycle)) return false;
+    if (cycle > 0) t->clock_mhz = 1e-6 / cycle;
     v->read_bw = (double)(rd ? rd : shared) / unit, v->write_bw = (double)(wr ? wr : shared) / unit;
     a->inst[t->nlevel++] = instances;
     return true;
 }
+static const char component_keys[] = " name class subclass attributes required_actions enabled ";
 static bool push_component(Arch *a, const YamlNode *n, const char *name, int64_t instances) {
     const char *class = "";
     const YamlNode *at = yaml_get(n, "class") ? yaml_get(n, "class") : yaml_get(n, "subclass");
     if (!yaml_word(a->f, at, &class)) return false;
     if (!at) return yaml_wrong(a->f, n, "component %s has no class", name);
-    const YamlNode *own = yaml_get(n, "attributes");
-    if (own && own->kind == YAML_IS_MAP && own->n && !yaml_known(a->f, own, "attributes", known_attributes)) return false;
-    if (a->nscope == MAX_SCOPE) return yaml_wrong(a->f, n, "too many nested parts");
-    a->scope[a->nscope++] = own;
+    const YamlNode *own = yaml_get(n, "attributes"), *enabled = yaml_get(n, "enabled");
+    if (enabled && enabled->kind == YAML_IS_TEXT && (*enabled->text | 32) == 'f')
+        return yaml_wrong(a->f, enabled, "component %s is not enabled; leave it out", name);
+    if (is_dummy(class)) return name_units(a, name, "xy"), true;
+    if (is_network(class)) {
+        diag_note(a->f->c->d, (Loc){a->f->name, loc_place(n->line, n->column), NULL, NULL},
+                  "component %s of class %.60s: networks cost nothing here", name, class);
+        return true;
+    }
+    if (!attributes_known(a, own) || !push_scope(a, n, own)) return false;
     bool ok;
     if (is_arithmetic(class)) {
         ok = !a->mac || yaml_wrong(a->f, n, "a second arithmetic component; only one is supported");
@@ -140,7 +159,7 @@ static bool push_component(Arch *a, const YamlNode *n, const char *name, int64_t
         ok = ok && ANY(&a->mesh[a->t->nlevel], "meshX");
     } else if (is_storage(class)) ok = push_level(a, n, name, class, instances);
     else ok = yaml_wrong(a->f, at, "class '%.60s' of component %s is neither a memory nor a multiply-add", class, name);
-    a->nscope--;
+    a->scope.n--;
     return ok;
 }
 
@@ -172,18 +191,16 @@ static bool add_subtree(Arch *a, const YamlNode *list, int64_t instances, int de
         if (depth == MAX_SCOPE - 2) return yaml_wrong(a->f, n, "too many nested subtrees");
         if (!mul_ok(instances, count, &instances) || instances > MAX_INSTANCES) return yaml_wrong(a->f, n, "more than 2^24 instances");
         const YamlNode *own = yaml_get(n, "attributes");
-        if (own && own->kind == YAML_IS_MAP && own->n && !yaml_known(a->f, own, "attributes", known_attributes)) return false;
-        a->scope[a->nscope++] = own;
+        if (!attributes_known(a, own) || !push_scope(a, n, own)) return false;
         for (int k = 0; local && k < local->n; k++) {
             const YamlNode *c = local->item[k];
-            if (local->kind != YAML_IS_LIST || !yaml_known(a->f, c, "component", " name class attributes ") ||
-                !name_of(a, c, &name, &count))
+            if (local->kind != YAML_IS_LIST || !yaml_known(a->f, c, "component", component_keys) || !name_of(a, c, &name, &count))
                 return false;
             if (!mul_ok(instances, count, &inside) || inside > MAX_INSTANCES) return yaml_wrong(a->f, c, "more than 2^24 instances");
             if (!push_component(a, c, name, inside)) return false;
         }
         if (sub && !add_subtree(a, sub, instances, depth + 1)) return false;
-        a->nscope--;
+        a->scope.n--;
     }
     return true;
 }
@@ -195,8 +212,7 @@ static bool roles(Arch *a, const YamlNode *list, unsigned *bits) {
         const char *s = "";
         if (!yaml_word(a->f, list->item[i], &s)) return false;
         unsigned r = *s == 'W' || *s == 'F' ? ROLE_W : *s == 'I' ? ROLE_I : *s == 'O' ? ROLE_O : 0;
-        if (!r)
-            return yaml_wrong(a->f, list->item[i], "data space '%.60s': only names that begin with W, I or O say what a machine keeps", s);
+        if (!r) return *bits = ROLE_ALL, true; /* A, B, Z: the problem says what they are, and a search goes by timeloop_rules */
         *bits |= r;
     }
     return true;
@@ -211,6 +227,7 @@ static bool node_keeps(Arch *a, const YamlNode *n) {
     const YamlNode *k = yaml_get(d, "keep_only") ? yaml_get(d, "keep_only") : yaml_get(d, "keep"), *b = yaml_get(d, "bypass");
     if (k && !roles(a, k, &keep)) return false;
     if (b && !roles(a, b, &bypass)) return false;
+    if (keep == ROLE_ALL && bypass == ROLE_ALL) bypass = 0;
     a->t->level[a->t->nlevel - 1].keeps = keep & ~bypass;
     return true;
 }
@@ -225,23 +242,26 @@ static bool add_nodes(Arch *a, const YamlNode *list, int depth) {
             if (!yaml_known(a->f, n, tag + 1, " nodes name ") || !add_nodes(a, inner, depth + 1)) return false;
             continue;
         }
+        container |= strcmp(tag, "!Nothing") == 0;
         if (!container && !component)
-            return yaml_wrong(a->f, n, "node '%.40s' is not supported; expected !Container, !Component, !Parallel or !Hierarchical", tag);
+            return yaml_wrong(a->f, n,
+                              "node '%.40s' is not supported; expected !Container, !Component, !Parallel, !Hierarchical or !Nothing", tag);
         if (!yaml_known(a->f, n, container ? "container" : "component",
-                        container ? " name spatial attributes constraints " : " name class subclass spatial attributes constraints "))
+                        container ? " name spatial attributes constraints required_actions enabled "
+                                  : " name class subclass spatial attributes constraints required_actions enabled "))
             return false;
         if (!yaml_word(a->f, yaml_get(n, "name"), &name)) return false;
         if (!text_is_ident(name)) return yaml_wrong(a->f, n, "a node needs a name");
-        if (mesh && (!yaml_known(a->f, mesh, "spatial", " meshX meshY ") || !value(a, yaml_get(mesh, "meshX"), 0, &x) ||
-                     !value(a, yaml_get(mesh, "meshY"), 0, &y)))
+        if (mesh && (!yaml_known(a->f, mesh, "spatial", " meshX meshY ") || !value(a, yaml_get(mesh, "meshX"), &x) ||
+                     !value(a, yaml_get(mesh, "meshY"), &y)))
             return false;
         if (x < 1 || y < 1 || !mul_ok(a->fan_x, x, &a->fan_x) || !mul_ok(a->fan_y, y, &a->fan_y) || !mul_ok(a->fan_x, a->fan_y, &all) ||
             all > MAX_INSTANCES)
             return yaml_wrong(a->f, mesh ? mesh : n, "spatial: expected 1 to 2^24 instances");
         if (container) {
             const YamlNode *own = yaml_get(n, "attributes"); /* constraints are the search's: timeloop_rules */
-            if (a->nscope == MAX_SCOPE) return yaml_wrong(a->f, n, "too many containers");
-            if (own && own->kind == YAML_IS_MAP) a->scope[a->nscope++] = own;
+            if (own && own->kind == YAML_IS_MAP && !push_scope(a, n, own)) return false;
+            if (x * y > 1) name_units(a, name, y == 1 ? "x" : x == 1 ? "y" : "xy");
             continue;
         }
         int before = a->t->nlevel;
@@ -279,6 +299,8 @@ Target *timeloop_target(const YamlFile *f) {
     if (!strcmp(name, "architecture") && sub && sub->kind == YAML_IS_LIST && sub->n && !yaml_word(f, yaml_get(sub->item[0], "name"), &name))
         return NULL;
     a->t->name = name;
+    a->scope.f = f;
+    if (timeloop_has(f, "variables") && !push_scope(a, top, yaml_get(f->root, "variables"))) return NULL;
     if (sub ? !add_subtree(a, sub, 1, 0) : !add_nodes(a, nodes, 0)) return NULL;
     if (!a->t->nlevel || !a->mac) return yaml_wrong(f, top, "architecture: expected at least one memory and a multiply-add"), NULL;
     if (sub && !fan_outs(a, top)) return NULL;

@@ -103,8 +103,17 @@ static bool densities(Shape *s, const YamlNode *n) {
         int t = n->kind == YAML_IS_MAP ? problem_tensor(s->p, n->key[i]->text) : -1;
         if (t < 0) return yaml_wrong(s->f, n->kind == YAML_IS_MAP ? n->key[i] : n, "densities: expected data spaces of the problem");
         double d = 1;
-        if (n->item[i]->kind != YAML_IS_TEXT) return yaml_wrong(s->f, n->item[i], "densities: only a number is supported");
-        if (!yaml_number(s->f, n->item[i], &d)) return false;
+        const YamlNode *x = n->item[i], *kind = yaml_get(x, "distribution");
+        const char *word = "fixed_structured";
+        if (x->kind == YAML_IS_MAP) { /* how zeros lie matters to formats of tensors, not to what is counted here */
+            if (!yaml_known(s->f, x, "densities", " density distribution ") || !yaml_word(s->f, kind, &word)) return false;
+            if (strcmp(word, "fixed_structured") && strcmp(word, "fixed-structured") && strcmp(word, "hypergeometric"))
+                return yaml_wrong(s->f, kind, "densities: distribution '%.40s' is not supported, only fixed_structured and hypergeometric",
+                                  word);
+            if (!(x = yaml_get(x, "density"))) return yaml_wrong(s->f, n->item[i], "densities: expected {density, distribution}");
+        }
+        if (x->kind != YAML_IS_TEXT) return yaml_wrong(s->f, x, "densities: only a number is supported");
+        if (!yaml_number(s->f, x, &d)) return false;
         if (d <= 0 || d > 1) return yaml_wrong(s->f, n->item[i], "densities: expected a number above 0, at most 1");
         s->p->tensor[t].density = d;
     }
@@ -121,6 +130,8 @@ static bool instance_extents(Shape *s, const YamlNode *in) {
         const char *k = in->key[i]->text;
         bool known = problem_dim(s->p, k) >= 0 || strcmp(k, "shape") == 0 || strcmp(k, "version") == 0 || strcmp(k, "densities") == 0;
         for (int c = 0; c < s->ncoef; c++) known |= strcmp(k, s->coef[c]) == 0;
+        /* of converted models: they say nothing new, as inputs are what outputs and strides need of them */
+        for (const char *const *w = (const char *const[]){"H", "W", "Hpad", "Wpad", NULL}; *w && !known; w++) known = strcmp(k, *w) == 0;
         if (!known) ok = yaml_wrong(s->f, in->key[i], "instance: key '%.60s' is neither a dimension nor a coefficient", k);
     }
     for (int d = 0; d < s->p->ndim; d++) {
@@ -168,7 +179,9 @@ typedef struct Reader {
     const Problem *p;
     const Target *t;
     Mapping *m;
-    bool temporal[QN_MAX_LEVELS], spatial[QN_MAX_LEVELS];
+    bool temporal[QN_MAX_LEVELS];
+    unsigned spatial[QN_MAX_LEVELS];            /* bit 1 + box */
+    int box[QN_MAX_LEVELS][QN_MAX_LEVEL_LOOPS]; /* of each spatial loop: outer containers have the outer loops */
     struct {
         MapLoop *loop;
         const YamlNode *at;
@@ -244,24 +257,41 @@ static bool order_of(Reader *r, const YamlNode *n, int *order, int *named) {
         if (!seen[d]) order[k++] = d;
     return true;
 }
-static bool loops_of(Reader *r, const YamlNode *n, int level, bool spatial) {
+/* Where the next spatial loop of a container goes: inside those of outer ones. */
+static MapLoop *spatial_slot(Reader *r, const Place *at) {
+    MapLevel *v = &r->m->level[at->level];
+    int i = v->nspatial++;
+    for (; i > 0 && r->box[at->level][i - 1] > at->box; i--) {
+        v->spatial[i] = v->spatial[i - 1], r->box[at->level][i] = r->box[at->level][i - 1];
+        for (int d = 0; d < r->p->ndim; d++)
+            if (r->rest[d].loop == &v->spatial[i - 1]) r->rest[d].loop++;
+    }
+    r->box[at->level][i] = at->box;
+    return &v->spatial[i];
+}
+static bool loops_of(Reader *r, const YamlNode *n, const Place *at, bool spatial) {
     int64_t factor[QN_MAX_DIMS], split = r->p->ndim;
     int order[QN_MAX_DIMS], named;
-    MapLevel *v = &r->m->level[level];
+    MapLevel *v = &r->m->level[at->level];
+    const char *name = r->t->level[at->level].name;
+    unsigned bit = 1u << (1 + at->box);
     if (!yaml_known(r->f, n, spatial ? "spatial mapping" : "temporal mapping",
                     spatial ? " target type factors permutation split " : " target type factors permutation "))
         return false;
-    bool *done = spatial ? &r->spatial[level] : &r->temporal[level];
-    if (*done) return yaml_wrong(r->f, n, "level %s has two %s mappings", r->t->level[level].name, spatial ? "spatial" : "temporal");
-    *done = true;
+    if (spatial ? r->spatial[at->level] & bit : at->box < 0 && r->temporal[at->level])
+        return yaml_wrong(r->f, n, "level %s has two %s mappings", name, spatial ? "spatial" : "temporal");
+    if (spatial) r->spatial[at->level] |= bit;
+    else if (at->box < 0) r->temporal[at->level] = true;
     if (!factors_of(r, yaml_get(n, "factors"), factor) || !order_of(r, yaml_get(n, "permutation"), order, &named)) return false;
     if (!yaml_int(r->f, yaml_get(n, "split"), 0, 1 << 20, &split)) return false;
     for (int k = r->p->ndim - 1; k >= 0; k--) { /* outermost first */
         int d = order[k];
         if (factor[d] == 1) continue;
-        MapLoop *l = spatial ? &v->spatial[v->nspatial++] : &v->temporal[v->ntemporal++];
+        if (!spatial && at->box >= 0) return yaml_wrong(r->f, n, "the units below %s have no loops in time", name);
+        if ((spatial ? v->nspatial : v->ntemporal) == QN_MAX_LEVEL_LOOPS) return yaml_wrong(r->f, n, "too many loops at %s", name);
+        MapLoop *l = spatial ? spatial_slot(r, at) : &v->temporal[v->ntemporal++];
         *l = (MapLoop){d, factor[d], 0, false};
-        if (spatial) l->axis = k < split ? 'x' : 'y';
+        if (spatial) l->axis = at->axes == 1 ? 'x' : at->axes == 2 ? 'y' : k < split ? 'x' : 'y';
         if (factor[d]) continue;
         if (r->rest[d].loop) return yaml_wrong(r->f, n, "factors: two factors of %s are 0", r->p->dim[d]);
         r->rest[d].loop = l, r->rest[d].at = n;
@@ -285,16 +315,18 @@ static bool entry(Reader *r, const YamlNode *n) {
     unsigned keep, bypass;
     if (n->kind != YAML_IS_MAP) return yaml_wrong(r->f, n, "mapping: expected {target, type, …}");
     if (!yaml_word(r->f, yaml_get(n, "target"), &target) || !yaml_word(r->f, yaml_get(n, "type"), &type)) return false;
-    int l = target_level(r->t, target);
-    if (l < 0) return yaml_wrong(r->f, n, "mapping: '%.60s' is no level of machine %s", target, r->t->name);
+    Place at;
+    if (!place_of(r->t, target, &at)) return yaml_wrong(r->f, n, "mapping: '%.60s' is no level of machine %s", target, r->t->name);
+    int l = at.level;
     r->m->level[l].place = loc_place(n->line, n->column);
-    if (strcmp(type, "temporal") == 0) return loops_of(r, n, l, false);
-    if (strcmp(type, "spatial") == 0) return loops_of(r, n, l, true);
+    if (strcmp(type, "temporal") == 0) return loops_of(r, n, &at, false);
+    if (strcmp(type, "spatial") == 0) return loops_of(r, n, &at, true);
     if (strcmp(type, "datatype") && strcmp(type, "bypass") && strcmp(type, "dataspace"))
         return yaml_wrong(r->f, n, "mapping: type is '%.60s', expected temporal, spatial, datatype, bypass or dataspace", type);
     if (!yaml_known(r->f, n, "mapping of data spaces", " target type keep bypass ")) return false;
     if (!spaces_of(r, yaml_get(n, "keep"), &keep) || !spaces_of(r, yaml_get(n, "bypass"), &bypass)) return false;
     if (keep & bypass) return yaml_wrong(r->f, n, "a data space is both kept and bypassed");
+    if (at.box >= 0) return keep ? yaml_wrong(r->f, n, "mapping: %s is no memory; it keeps nothing", target) : true;
     r->m->level[l].keep = (r->m->level[l].keep | keep) & ~bypass;
     return true;
 }
@@ -369,9 +401,13 @@ static bool rule_entry(Rules *x, const YamlNode *n) {
     const char *target = "", *type = "";
     if (n->kind != YAML_IS_MAP) return yaml_wrong(x->r.f, n, "constraints: expected {target, type, …}");
     if (!yaml_word(x->r.f, yaml_get(n, "target"), &target) || !yaml_word(x->r.f, yaml_get(n, "type"), &type)) return false;
-    int l = target_level(x->r.t, target);
-    if (l < 0) return yaml_wrong(x->r.f, n, "constraints: '%.60s' is no level of machine %s", target, x->r.t->name);
-    if (strcmp(type, "temporal") == 0 || strcmp(type, "spatial") == 0) return rule_loops(x, n, l, *type == 's', 3);
+    Place at;
+    if (!place_of(x->r.t, target, &at))
+        return yaml_wrong(x->r.f, n, "constraints: '%.60s' is no level of machine %s", target, x->r.t->name);
+    int l = at.level;
+    if (strcmp(type, "spatial") == 0) return rule_loops(x, n, l, true, at.axes);
+    if (at.box >= 0) return true; /* no memory: nothing runs or is kept there */
+    if (strcmp(type, "temporal") == 0) return rule_loops(x, n, l, false, 3);
     if (strcmp(type, "datatype") && strcmp(type, "bypass") && strcmp(type, "dataspace"))
         return yaml_wrong(x->r.f, n,
                           "constraints: type '%.60s' is not supported; expected temporal, spatial, datatype, bypass or dataspace", type);
@@ -406,7 +442,7 @@ bool timeloop_rules(const YamlFile *f, const Problem *p, const Target *t, MapRul
         const YamlNode *list = yaml_get(f->root, keys[k]);
         if (!list) continue;
         if (list->kind == YAML_IS_MAP) {
-            if (!yaml_known(f, list, keys[k], " version targets ")) return false;
+            if (!yaml_known(f, list, keys[k], k == 3 ? " version targets template " : " version targets ")) return false;
             list = yaml_get(list, "targets");
         }
         for (int i = 0; list && i < list->n; i++)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import_zigzag.c: ZigZag's workloads (a list of layers with an equation) and accelerators (memories, innermost first, and an array).
+/* import_zigzag.c: ZigZag's workloads (a list of layers with an equation), accelerators (memories, innermost first, and an array) and
+ * mappings (what runs along the array, as rules for a search).
  * Sizes are bits, costs are per access of the port's width; here they are per word of `word` bits, the inputs' precision. Operand I1 is
  * the inputs, I2 the weights. A memory that serves a dimension of the array is shared along it.
  *   dimension_relations: [ix=2*ox+1*fx], equation: O[b][k][ox]+=W[k][c][fx]*I[b][c][ix]   ->   I's last axis moves by 2 with OX */
 #include "import.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +54,7 @@ static bool layer(const YamlFile *f, const YamlNode *n, const char *name, const 
     e.text = equation;
     Problem *p = einsum_problem(f, yaml_get(n, "equation"), &e);
     if (!p || !precision(f, yaml_get(n, "operand_precision"), p)) return false;
-    vec_push(f->c->a, &out->list, ((ExploreLayer){.name = name, .op = op, .problem = p, .same = out->list.n}));
+    vec_push(f->c->a, &out->list, ((ExploreLayer){.name = name, .op = op, .problem = p}));
     return true;
 }
 bool zigzag_layers(const YamlFile *f, const char *only, ExploreLayers *out) {
@@ -156,6 +158,11 @@ static bool memory(const Array *a, const YamlNode *n, const char *name, int64_t 
     if (twice && twice->kind == YAML_IS_TEXT && (twice->text[0] | 32) == 't') v->buffers = 2;
     return true;
 }
+/* Dimension d of the array is below a level. */
+static void spread(const Array *a, int d, TargetLevel *v) {
+    *(d ? &v->fan_y : &v->fan_x) = a->size[d];
+    v->spread = arena_printf(a->f->c->a, "%s%s%s:%c", v->spread ? v->spread : "", v->spread ? " " : "", a->dim[d], d ? 'y' : 'x');
+}
 Target *zigzag_target(const YamlFile *f) {
     const YamlNode *mems = yaml_get(f->root, "memories"), *units = yaml_get(f->root, "operational_array");
     Target *t = NEW(f->c->a, Target);
@@ -179,10 +186,91 @@ Target *zigzag_target(const YamlFile *f) {
                    NULL;
         if (!t->nlevel && bits) return yaml_wrong(f, mems->key[i], "the outermost memory %s has several instances", v->name), NULL;
         for (int d = 0; d < a.ndim && t->nlevel; d++)
-            if (bits & ~outside & (1u << d)) *(d ? &v[-1].fan_y : &v[-1].fan_x) = a.size[d];
+            if (bits & ~outside & (1u << d)) spread(&a, d, &v[-1]);
         outside = bits, t->nlevel++;
     }
     for (int d = 0; d < a.ndim; d++)
-        if (!(outside >> d & 1)) *(d ? &t->level[t->nlevel - 1].fan_y : &t->level[t->nlevel - 1].fan_x) = a.size[d];
+        if (!(outside >> d & 1)) spread(&a, d, &t->level[t->nlevel - 1]);
     return target_check(f->c->d, (Loc){f->name, f->root->line, NULL, NULL}, t) ? t : NULL;
+}
+
+/* ---- mappings: per kind of layer what runs along which dimension of the array, as rules for a search */
+bool zigzag_is_mapping(const YamlFile *f) {
+    const YamlNode *first = f->root && f->root->kind == YAML_IS_LIST && f->root->n ? f->root->item[0] : NULL;
+    return yaml_get(first, "spatial_mapping") || yaml_get(first, "spatial_mapping_hint") || yaml_get(first, "memory_operand_links");
+}
+/* "K, 32" or [K, 32], of a hint K: the dim, how often. */
+static bool unrolling(const YamlFile *f, const YamlNode *n, const Problem *p, int *dim, int64_t *times) {
+    char word[64];
+    const char *s = "";
+    *times = 0, *dim = -1;
+    const YamlNode *name = n->kind == YAML_IS_LIST && n->n ? n->item[0] : n;
+    if (!yaml_word(f, name, &s)) return false;
+    size_t len = strcspn(s, ", ");
+    snprintf(word, sizeof word, "%.*s", (int)len, s);
+    for (int d = 0; d < p->ndim; d++)
+        if (strcmp(p->dim[d], word) == 0) *dim = d;
+    if (n->kind == YAML_IS_LIST && n->n == 2) return yaml_int(f, n->item[1], 1, 1 << 20, times);
+    if (n->kind == YAML_IS_LIST && n->n > 2) return yaml_wrong(f, n, "expected [DIM, TIMES]");
+    if (!s[len]) return true;
+    YamlNode number = *name;
+    number.text = s + len + strspn(s + len, ", ");
+    return yaml_int(f, &number, 1, 1 << 20, times);
+}
+static bool along(const YamlFile *f, const YamlNode *key, const YamlNode *list, const Problem *p, const Target *t, MapRules *out) {
+    Place at;
+    bool allowed[QN_MAX_DIMS] = {false};
+    if (!place_of(t, key->text, &at) || at.box < 0)
+        return yaml_wrong(f, key, "spatial_mapping: '%.40s' is no dimension of the array of machine %s", key->text, t->name);
+    if (list->kind != YAML_IS_LIST) return yaml_wrong(f, list, "spatial_mapping: expected a list of [DIM, TIMES]");
+    for (int i = 0; i < list->n; i++) {
+        int d;
+        int64_t times;
+        if (!unrolling(f, list->item[i], p, &d, &times)) return false;
+        if (d < 0) continue; /* another kind of layer has it */
+        allowed[d] = true;
+        int64_t *factor = &out->level[at.level][1].factor[d], fan = at.axes == 1 ? t->level[at.level].fan_x : t->level[at.level].fan_y;
+        if (times > fan)
+            return yaml_wrong(f, list->item[i], "spatial_mapping: %lld along a dimension of %lld", (long long)times, (long long)fan);
+        if (times && p->extent[d] % times == 0) *factor = *factor > 1 ? *factor * times : times;
+    }
+    for (int d = 0; d < p->ndim; d++)
+        if (!allowed[d]) out->level[at.level][1].not_axis[d] |= (unsigned char)at.axes;
+    return true;
+}
+/* Of layer Conv_3 the entry Conv_3, else Conv, else default. */
+static const YamlNode *entry_for(const YamlFile *f, const Problem *p) {
+    const YamlNode *found = NULL;
+    int rank = 0;
+    for (int i = 0; i < f->root->n; i++) {
+        const YamlNode *name = yaml_get(f->root->item[i], "name");
+        const char *s = name && name->text ? name->text : "default";
+        size_t n = strlen(s);
+        int r = strcmp(s, p->name) == 0 ? 3 : strncmp(s, p->name, n) == 0 && p->name[n] == '_' ? 2 : strcmp(s, "default") == 0;
+        if (r > rank) rank = r, found = f->root->item[i];
+    }
+    return found;
+}
+bool zigzag_rules(const YamlFile *f, const Problem *p, const Target *t, MapRules *out) {
+    bool ok = true;
+    for (int i = 0; i < f->root->n; i++)
+        ok &=
+            yaml_known(f, f->root->item[i], "mapping", " name core_allocation spatial_mapping spatial_mapping_hint memory_operand_links ");
+    const YamlNode *n = ok ? entry_for(f, p) : NULL, *links = yaml_get(n, "memory_operand_links");
+    if (ok && !n) return yaml_wrong(f, f->root, "no entry is for layer %s, and none is called default", p->name);
+    for (int i = 0; links && i < links->n; i++) {
+        const YamlNode *memory = links->item[i];
+        const char *operand = links->kind == YAML_IS_MAP ? links->key[i]->text : "";
+        int tensor = problem_tensor(p, operand);
+        unsigned role = tensor < 0 ? 0 : p->tensor[tensor].role;
+        const char *want = role == ROLE_I ? "I1" : role == ROLE_W ? "I2" : "O";
+        if (tensor >= 0 && (!memory->text || strcmp(memory->text, want) != 0))
+            ok = yaml_wrong(f, memory, "memory_operand_links: operand %s can only use the memories of %s", operand, want);
+    }
+    for (int hint = 0; hint < 2; hint++) {
+        const YamlNode *map = yaml_get(n, hint ? "spatial_mapping_hint" : "spatial_mapping");
+        if (map && map->kind != YAML_IS_MAP) return yaml_wrong(f, map, "spatial_mapping: expected a map of the array's dimensions");
+        for (int i = 0; map && i < map->n; i++) ok &= along(f, map->key[i], map->item[i], p, t, out);
+    }
+    return ok;
 }

@@ -213,15 +213,16 @@ void mapping_print(const Mapping *m, Text *out) {
 /* ---- text form: parsing */
 typedef struct Parser {
     Ctx *c;
-    Loc loc;       /* file and current line */
-    const char *s; /* next character */
-    char word[80]; /* the token just read; "" at the end of the line */
+    Loc loc;              /* file and current line */
+    const char *line, *s; /* its start; next character */
+    char word[80];        /* the token just read; "" at the end of the line */
     bool ok;
 } Parser;
+static int64_t place_here(const Parser *p) { return loc_place(p->loc.index, p->s - p->line - (int64_t)strlen(p->word) + 1); }
 static bool fail(Parser *p, const char *what) {
     if (p->ok)
-        diag_error(p->c->d, p->loc, "found %s%s%s, expected %s", *p->word ? "'" : "", *p->word ? p->word : "the end of the line",
-                   *p->word ? "'" : "", what);
+        diag_error(p->c->d, (Loc){p->loc.file, place_here(p), NULL, NULL}, "found %s%s%s, expected %s", *p->word ? "'" : "",
+                   *p->word ? p->word : "the end of the line", *p->word ? "'" : "", what);
     return p->ok = false;
 }
 /* Names, numbers and single punctuation characters; `#` starts a comment. */
@@ -269,14 +270,14 @@ static bool parse_keeps(Parser *p, const Problem *pr, MapLevel *v) {
     }
     return true;
 }
-static bool parse_level(Parser *p, Mapping *m, const char *line, unsigned *seen, int *last) {
+static bool parse_level(Parser *p, Mapping *m, unsigned *seen, int *last) {
     int i = target_level(m->target, p->word);
     if (i < 0) return fail(p, "`mapping` or a level of the target");
     if (*seen >> i & 1) return fail(p, "each level once");
     if (i < *last) return fail(p, "the levels from the outermost in");
     *seen |= 1u << i, *last = i;
     MapLevel *v = &m->level[i];
-    v->place = loc_place(p->loc.index, p->s - line - (int64_t)strlen(p->word) + 1);
+    v->place = place_here(p);
     if (is((next(p), p), "keeps") && !parse_keeps(p, m->problem, v)) return false;
     if (!is(p, ":")) return fail(p, "`keeps` or ':'");
     next(p);
@@ -289,12 +290,13 @@ static void parse_head(Parser *p, const Mapping *m) { /* mapping PROBLEM on TARG
     next(p);
     if (strcmp(next(p), "on") != 0) fail(p, "`mapping PROBLEM on TARGET`");
     else if (strcmp(next(p), m->target->name) != 0)
-        p->ok = diag_error(p->c->d, p->loc, "the mapping is for target %s, not for %s", p->word, m->target->name);
+        p->ok = diag_error(p->c->d, (Loc){p->loc.file, place_here(p), NULL, NULL}, "the mapping is for target %s, not for %s", p->word,
+                           m->target->name);
     else if (*next(p)) fail(p, "the end of the line");
 }
 Mapping *mapping_parse(Ctx *c, const char *file, const char *text, const Problem *pr, const Target *t) {
     Mapping *m = NEW(c->a, Mapping);
-    Parser p = {c, {file, 1, NULL, NULL}, text, "", true};
+    Parser p = {c, {file, 1, NULL, NULL}, text, text, "", true};
     unsigned seen = 0;
     int last = 0;
     bool ok = true;
@@ -302,12 +304,13 @@ Mapping *mapping_parse(Ctx *c, const char *file, const char *text, const Problem
     mapping_default_keep(m);
     for (;; p.loc.index++) {
         p.ok = true;
-        const char *line = p.s;
+        p.line = p.s;
         if (*next(&p)) {
             if (is(&p, "mapping")) parse_head(&p, m);
-            else parse_level(&p, m, line, &seen, &last);
+            else parse_level(&p, m, &seen, &last);
         }
         ok &= p.ok;
+        if (!ok && !seen) break; /* no mapping at all: once is enough */
         p.s += strcspn(p.s, "\n");
         if (!*p.s) break;
         p.s++;

@@ -42,6 +42,7 @@ typedef struct TargetLevel {
     int ways;                         /* places for lines that lie a way apart (its size / ways); 0: any number */
     double network_energy;            /* per word that crosses the network below, once for each unit that gets or sends it */
     unsigned no_multicast;            /* ROLE_ bits: units below that need the same word each cost a read (an output: an update) */
+    const char *spread;               /* what another tool's file calls the units below and their axes, "column:x PE:y"; NULL: nothing */
 } TargetLevel;
 
 /* Arithmetic on one data type; a problem without a type uses mac_energy and one multiply-add a cycle and unit. */

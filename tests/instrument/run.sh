@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh QUERN [NETWORK|all]: instrumented C says what the model predicts. Each layer of layers.txt gets a mapping on three machines (the
 # best of a short search), is compiled with --instrument and linked with counter.c, which compares every number. Without a network a few
-# small layers are taken (seconds); `all` is every one of them (about half an hour). Ends with "instrument: N passed, N failed".
+# small layers are taken (seconds); `all` is every one of them (about a quarter of an hour). Ends with "instrument: N passed, N failed".
 # shellcheck disable=SC2086 # options and flags are several words
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)

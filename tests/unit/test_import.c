@@ -66,6 +66,22 @@ START_TEST(test_timeloop4) {
     ck_assert_ptr_null(strstr(out, "shared_glb Weights"));
 }
 END_TEST
+/* One file as the frontend writes it, whose containers are dummy storage; and one with nodes, expressions, operands with any names, and
+ * a mapping that names containers: the columns' loops are outside the rows'. */
+START_TEST(test_timeloop_whole) {
+    char out[8192];
+    int status = quern(out, sizeof out, "explore %1$s --arch %1$s --mapping %1$s", DATA "timeloop.whole.yaml");
+    ck_assert_msg(status == 0 && strstr(out, "Main[| C8x] Buf[C2 K8 R3] Reg[P12]\n"), "%s", out);
+    const char *note = strstr(out, "timeloop.whole.yaml:53:1: note: `mapper` is passed over");
+    ck_assert_msg(note && !strstr(note + 1, ":53:1: "), "%s", out);
+    status = quern(out, sizeof out, "explore %1$s --arch %1$s --mapping %1$s", DATA "timeloop4.gemm.yaml");
+    ck_assert_msg(status == 0 && strstr(out, "DRAM[M2] SMEM:A,B[N2 M2 K4 | M4y K16x] LRF:A,Z[N4]\n"), "%s", out);
+    status = quern(out, sizeof out, "explore %1$s --arch %1$s --evals 2000", DATA "timeloop4.gemm.yaml");
+    ck_assert_msg(status == 0 && strstr(out, "] LRF:A,Z[") && strstr(out, "] SMEM:A,B["), "%s", out);
+    status = quern(out, sizeof out, "explore %s --arch %s --evals 2000", DATA "timeloop.problem.yaml", DATA "timeloop2.arch.yaml");
+    ck_assert_msg(status == 0 && strstr(out, "component in_NoC of class XY_NoC: networks cost nothing here"), "%s", out);
+}
+END_TEST
 /* Double buffers and the energy of a network survive; what Timeloop cannot say is refused. */
 START_TEST(test_export) {
     static const char problem[] = "name: layer\nM: 16\nC: 8\nE: 4\nF: 4\n";
@@ -112,6 +128,16 @@ START_TEST(test_zigzag) {
     ck_assert_msg(status == 0 && strstr(out, "Conv_0 ") && strstr(out, "Pooling_2 ") && strstr(out, "1 more layers"), "%s", out);
     status = quern(out, sizeof out, "explore " DATA "zigzag.workload.yaml --layer 0 --arch " DATA "zigzag.hardware.yaml --evals 2000");
     ck_assert_msg(status == 0 && strstr(out, "118013952 MACs"), "%s", out); /* 64 * 3 * 112 * 112 * 49 */
+    status = quern(out, sizeof out,
+                   "explore " DATA "zigzag.workload.yaml --layer 0 --arch " DATA "zigzag.hardware.yaml --constraints " DATA
+                   "zigzag.mapping.yaml --evals 2000");
+    ck_assert_msg(status == 0 && strstr(out, "K32x") && strstr(out, "C3y"), "%s", out);
+    status =
+        quern(out, sizeof out,
+              "explore " DATA "zigzag.workload.yaml --arch " DATA "zigzag.hardware.yaml --evals 2000 --html %s/p > /dev/null && grep -c "
+              "'the same as Conv_0' %s/p",
+              dir, dir);
+    ck_assert_msg(status == 0 && strncmp(out, "1\n", 2) == 0, "%s", out);
 }
 END_TEST
 /* The same layer in our letters and as an einsum has the same cost. */
@@ -193,6 +219,13 @@ static const struct {
     {"A", "architecture:\n  nodes:\n  - !Magic {name: x}\n", "x.yaml:3:5: error: node '!Magic' is not supported"},
     {"A", "memories:\n  m: {size: -8, r_bw: 8, w_bw: 8, operands: [O]}\noperational_array: {dimensions: [D1], sizes: [4]}\n",
      "x.yaml:2:13: error: found '-8'"},
+    {"A", "architecture: {nodes: []}\nwishes: {}\n", "x.yaml:2:1: error: file: key 'wishes' is not supported"},
+    {"A", "architecture: {nodes: []}\nsparse_optimizations: {targets: [{name: x}]}\n", "x.yaml:2:23: error: sparse_optimizations are not"},
+    {"A", "{{include_text('x')}}\narchitecture: {nodes: []}\n", "templates are not expanded"},
+    {"P",
+     "problem:\n  shape: cnn-layer\n  instance: {C: 1, K: 1, N: 1, P: 1, Q: 1, R: 1, S: 1, densities: {Inputs: {density: 1, distribution: "
+     "banded}}}\n",
+     "x.yaml:3:103: error: densities: distribution 'banded' is not supported"},
     {"A", "memories:\n  m: {size: 8, r_bw: 8, w_bw: 8, operands: [I3]}\noperational_array: {dimensions: [D1], sizes: [4]}\n",
      "expected I1, I2 or O"},
 };
@@ -211,7 +244,11 @@ static const struct {
     {"    - {name: G, class: SRAM, attributes: {width: 8}}\n", "component G has no capacity"},
     {"    - {name: G, class: router}\n", "class 'router' of component G"},
     {"    - {name: 'G[0..9', class: SRAM}\n", "expected NAME or NAME[0..N]"},
-    {"    - {name: G, class: SRAM, attributes: {depth: width, width: depth}}\n", "expected a whole number or a product"},
+    {"    - {name: G, class: SRAM, attributes: {depth: width, width: depth}}\n", "expected a number or an expression"},
+    {"    - {name: G, class: SRAM, attributes: {depth: 4 +, width: 8}}\n", "x.yaml:7:50: error: found '4 +', expected a number"},
+    {"    - {name: G, class: SRAM, attributes: {depth: 2 * (3 - 2 ** 2), width: 8}}\n", "'2 * (3 - 2 ** 2)' is out of range"},
+    {"    - {name: G, class: SRAM, attributes: {depth: 8, width: 8, min_utilization: 0.5}}\n", "min_utilization is supported only as 0"},
+    {"    - {name: G, class: SRAM, attributes: {depth: 8, width: 8}, enabled: false}\n", "component G is not enabled"},
     {"    - {name: 'M[0..99999999999]', class: intmac}\n", "expected NAME or NAME[0..N]"},
     {"    subtree: [{name: a}, {name: b}]\n", "two subtrees side by side"},
 };
@@ -252,6 +289,7 @@ Suite *import_suite(void) {
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_timeloop);
     tcase_add_test(t, test_timeloop4);
+    tcase_add_test(t, test_timeloop_whole);
     tcase_add_test(t, test_export);
     tcase_add_test(t, test_constraints);
     tcase_add_test(t, test_zigzag);

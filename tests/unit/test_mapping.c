@@ -568,7 +568,8 @@ START_TEST(test_text_refused) {
     ck_assert_ptr_null(mapping_parse(&t.c, "bad.map", refused[_i].text, p, x));
     ck_assert_int_eq(t.d.errors, 1);
     ck_assert_msg(strstr(t.d.list.v[0].text, refused[_i].words) != NULL, "%s: %s", refused[_i].text, t.d.list.v[0].text);
-    ck_assert_int_eq((int)t.d.list.v[0].loc.index, refused[_i].line);
+    ck_assert_int_eq((int)loc_line(t.d.list.v[0].loc.index), refused[_i].line);
+    ck_assert_int_gt((int)(t.d.list.v[0].loc.index >> 32), 0);
     arena_free(t.a);
 }
 END_TEST
