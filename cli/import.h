@@ -88,6 +88,6 @@ bool zigzag_is_target(const YamlFile *f);
 bool zigzag_is_mapping(const YamlFile *f); /* what runs along which axis: rules for a search */
 bool zigzag_rules(const YamlFile *f, const Problem *p, const Target *t, MapRules *out);
 Target *zigzag_target(const YamlFile *f);
-/* ---- export_timeloop.c: DIR/arch.yaml, DIR/ERT.yaml, DIR/problem.yaml, DIR/mapping.yaml */
+/* ---- export_timeloop.c: DIR/arch.yaml, ERT.yaml, problem.yaml, constraints.yaml, mapping.yaml */
 bool timeloop_export(Ctx *c, const char *dir, const Mapping *m);
 #endif

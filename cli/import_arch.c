@@ -95,17 +95,20 @@ static void name_units(Arch *a, const char *name, const char *axes) {
     TargetLevel *v = a->t->nlevel ? &a->t->level[a->t->nlevel - 1] : NULL;
     if (v) v->spread = arena_printf(a->f->c->a, "%s%s%s:%s", v->spread ? v->spread : "", v->spread ? " " : "", name, axes);
 }
+static bool number(Arch *a, const char *name, double *out) { return value_number(&a->scope, attribute(a, name), out); }
 static bool push_level(Arch *a, const YamlNode *at, const char *name, const char *class, int64_t instances) {
     Target *t = a->t;
     if (t->nlevel == QN_MAX_LEVELS) return yaml_wrong(a->f, at, "more than %d levels of memory", QN_MAX_LEVELS);
     if (a->mac) return yaml_wrong(a->f, at, "a memory inside the multiply-adds");
     TargetLevel *v = &t->level[t->nlevel];
-    int64_t depth = 0, width = 0, bits = 16, entries = 0, kb = 0, block = 0, rd = 0, wr = 0, shared = 0, buffers = 1;
+    int64_t depth = 0, width = 0, bits = 16, entries = 0, kb = 0, block = 0, buffers = 1;
+    double rd = 0, wr = 0, shared = 0, cycle = 0;
     bool dram = contains(class, (const char *const[]){"dram", "ddr", NULL});
     if (!ANY(&depth, "depth", "memory_depth", "data_storage_depth") || !ANY(&width, "width", "memory_width", "data_storage_width") ||
         !ANY(&bits, "word_bits", "datawidth") || !ANY(&entries, "entries") || !ANY(&kb, "sizeKB") || !ANY(&block, "block_size") ||
-        !ANY(&rd, "read_bandwidth") || !ANY(&wr, "write_bandwidth") || !ANY(&shared, "shared_bandwidth", "rw_bandwidth") ||
-        !ANY(&buffers, "multiple_buffering") || !ANY(&a->mesh[t->nlevel], "meshX"))
+        !number(a, "read_bandwidth", &rd) || !number(a, "write_bandwidth", &wr) || !number(a, "shared_bandwidth", &shared) ||
+        !number(a, "rw_bandwidth", &shared) || !number(a, "global_cycle_seconds", &cycle) || !ANY(&buffers, "multiple_buffering") ||
+        !ANY(&a->mesh[t->nlevel], "meshX"))
         return false;
     if (bits < 1 || bits > 1024) return yaml_wrong(a->f, at, "component %s: a word of %lld bits", name, (long long)bits);
     if (buffers != 1 && buffers != 2)
@@ -128,11 +131,8 @@ static bool push_level(Arch *a, const YamlNode *at, const char *name, const char
     double unit = a->nodes ? (double)bits : 1;
     const YamlNode *network = attribute(a, "network_energy"); /* ours, not Timeloop's */
     if (network && !yaml_number(a->f, network, &v->network_energy)) return false;
-    double cycle = 0;
-    const YamlNode *seconds = attribute(a, "global_cycle_seconds");
-    if (seconds && !value_number(&a->scope, seconds, &cycle)) return false;
     if (cycle > 0) t->clock_mhz = 1e-6 / cycle;
-    v->read_bw = (double)(rd ? rd : shared) / unit, v->write_bw = (double)(wr ? wr : shared) / unit;
+    v->read_bw = (rd > 0 ? rd : shared) / unit, v->write_bw = (wr > 0 ? wr : shared) / unit;
     a->inst[t->nlevel++] = instances;
     return true;
 }
