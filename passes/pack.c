@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pack.c: offsets for blocks with known sizes and lifetimes (dynamic storage allocation, which is NP-hard): cheap
  * heuristics in several orders, the best result is kept, and a little search when it is not near the lower bound.
- * Any number of blocks: beyond GREEDY_MAX only the scan over time is tried, whose cost is that of the blocks alive.
+ * Any number of blocks: beyond GREEDY_MAX only the scan over time is tried, whose cost is that of the gaps between the blocks alive.
  *
  *   A 100 bytes, kernels 0-1; B 50, 1-2; C 120, 2-3     --->     A at 0, B at 120, C at 0: height 170
  */
@@ -25,19 +25,44 @@ int64_t pack_bound(Arena *tmp, int n, const Block *b, int nkernel) {
     return most;
 }
 
-/* ---- scan over time: blocks alive are kept in order of address; a new one takes the tightest (or lowest) gap */
-typedef struct Alive {
-    int *v; /* block numbers by address */
+/* ---- scan over time: a block takes the tightest (or lowest) gap between those alive and gives it back after its last kernel */
+typedef struct Gap {
+    int64_t from, to;
+} Gap;
+typedef struct Gaps { /* by address, none touches the next; the last has no end */
+    Gap *v;
     int n;
-} Alive;
-static int alive_find(const Alive *l, const int64_t *addr, int64_t at) { /* first position whose address is >= at */
-    int lo = 0, hi = l->n;
-    while (lo < hi) {
+} Gaps;
+static void gap_remove(Gaps *g, int k) { memmove(g->v + k, g->v + k + 1, (size_t)(--g->n - k) * sizeof *g->v); }
+static int64_t gap_take(Gaps *g, int64_t bytes, bool tight) {
+    int64_t room = 0;
+    int k = -1;
+    for (int i = 0; i < g->n; i++) {
+        int64_t here = g->v[i].to - g->v[i].from;
+        if (here < bytes || (k >= 0 && here >= room)) continue;
+        k = i, room = here;
+        if (!tight || room == bytes) break;
+    }
+    int64_t at = g->v[k].from;
+    if (room == bytes) gap_remove(g, k);
+    else g->v[k].from += bytes;
+    return at;
+}
+static void gap_give_back(Gaps *g, int64_t from, int64_t to) {
+    int lo = 0, hi = g->n - 1;
+    while (lo < hi) { /* the first gap behind it; there is one */
         int mid = (lo + hi) / 2;
-        if (addr[l->v[mid]] < at) lo = mid + 1;
+        if (g->v[mid].from < to) lo = mid + 1;
         else hi = mid;
     }
-    return lo;
+    bool below = lo > 0 && g->v[lo - 1].to == from, above = g->v[lo].from == to;
+    if (below && above) g->v[lo - 1].to = g->v[lo].to, gap_remove(g, lo);
+    else if (below) g->v[lo - 1].to = to;
+    else if (above) g->v[lo].from = from;
+    else {
+        memmove(g->v + lo + 1, g->v + lo, (size_t)(g->n++ - lo) * sizeof *g->v);
+        g->v[lo] = (Gap){from, to};
+    }
 }
 static int by_first(const void *x, const void *y) {
     const Block *const *a = x, *const *b = y;
@@ -52,35 +77,18 @@ static int by_last(const void *x, const void *y) {
 }
 static int64_t pack_scan(Arena *tmp, int n, const Block *b, bool tight, int64_t *addr) {
     const Block **start = NEW_ARRAY(tmp, const Block *, n), **end = NEW_ARRAY(tmp, const Block *, n);
-    Alive l = {NEW_ARRAY(tmp, int, n), 0};
+    Gaps g = {NEW_ARRAY(tmp, Gap, n + 1), 1};
+    g.v[0] = (Gap){0, INT64_MAX};
     for (int i = 0; i < n; i++) start[i] = end[i] = &b[i];
     qsort(start, (size_t)n, sizeof *start, by_first);
     qsort(end, (size_t)n, sizeof *end, by_last);
-    int64_t height = 0, sum = 0; /* bytes alive: with them the top says whether any gap can be large enough */
+    int64_t height = 0;
     for (int i = 0, e = 0; i < n; i++) {
         const Block *x = start[i];
-        for (; e < n && end[e]->last < x->first; e++) {
-            int p = alive_find(&l, addr, addr[end[e] - b]);
-            memmove(l.v + p, l.v + p + 1, (size_t)(--l.n - p) * sizeof *l.v);
-            sum -= end[e]->bytes;
-        }
-        int64_t at = -1, room = INT64_MAX, from = 0;
-        int put = l.n, top = l.n ? l.v[l.n - 1] : -1;
-        if (l.n && addr[top] + b[top].bytes - sum < x->bytes) from = addr[top] + b[top].bytes;
-        for (int k = from ? l.n : 0; k < l.n; k++) {
-            int64_t gap = addr[l.v[k]] - from;
-            if (gap >= x->bytes && gap < room) {
-                at = from, room = gap, put = k;
-                if (!tight || gap == x->bytes) break;
-            }
-            from = addr[l.v[k]] + b[l.v[k]].bytes;
-        }
-        if (at < 0) at = from, put = l.n;
-        addr[x - b] = at;
-        memmove(l.v + put + 1, l.v + put, (size_t)(l.n - put) * sizeof *l.v);
-        l.v[put] = (int)(x - b), l.n++;
-        sum += x->bytes;
-        height = max_i64(height, at + x->bytes);
+        for (; e < n && end[e]->last < x->first; e++)
+            if (end[e]->bytes) gap_give_back(&g, addr[end[e] - b], addr[end[e] - b] + end[e]->bytes);
+        addr[x - b] = x->bytes ? gap_take(&g, x->bytes, tight) : 0;
+        height = max_i64(height, addr[x - b] + x->bytes);
     }
     return height;
 }
@@ -181,7 +189,7 @@ static void search(Greedy *g, Best *best, int64_t bound, int64_t *addr, int *ord
 }
 
 int64_t pack_blocks(Arena *tmp, int n, Block *b, int64_t bound) {
-    if (n == 0) return 0;
+    if (n <= 0) return 0;
     int64_t *addr = NEW_ARRAY(tmp, int64_t, n), *load;
     Best best = {INT64_MAX, NEW_ARRAY(tmp, int64_t, n), NEW_ARRAY(tmp, int, n)};
     for (int tight = 1; tight >= 0 && best.height > bound; tight--) {

@@ -8,12 +8,25 @@ counted() {
     shift
     status=0
     since=$(date +%s)
-    "$@" > "$work/out" 2>&1 < /dev/null || status=$?
+    said=$(mktemp "$work/out.XXXXXX")
+    "$@" > "$said" 2>&1 < /dev/null || status=$?
     echo "$name: $(($(date +%s) - since)) s"
-    line=$(grep -E '^[a-z_]+: [0-9]+ passed, [0-9]+ failed' "$work/out" | tail -n 1 || true)
-    if [ "$status" != 0 ]; then grep -vE ': passed|^$' "$work/out" | tail -n 60; fi
-    if [ -z "$line" ]; then line="$name: 0 passed, 1 failed"; tail -n 20 "$work/out"; fi
+    line=$(grep -E '^[a-z_]+: [0-9]+ passed, [0-9]+ failed' "$said" | tail -n 1 || true)
+    if [ "$status" != 0 ]; then grep -vE ': passed|^$' "$said" | tail -n 60; fi
+    if [ -z "$line" ]; then line="$name: 0 passed, 1 failed"; tail -n 20 "$said"; fi
+    rm -f "$said"
     say "$name: ${line#*: }"
+}
+# Groups that use one processor each, at the same time: together 'cli B' 'hostile B; abi B'. What they print follows group by group.
+together() {
+    side=0
+    for groups; do
+        side=$((side + 1))
+        (eval "$groups") > "$work/side.$side" 2>&1 &
+    done
+    wait
+    cat "$work"/side.*
+    rm -f "$work"/side.*
 }
 # One check: passes when the command succeeds.
 check() {
