@@ -147,6 +147,7 @@ struct Graph {
     Map *copies;        /* name -> how many tensors of bodies have it so far: copies get numbers */
     int64_t max_string; /* bytes that a string of an input may have */
     const char *file;   /* for diagnostics */
+    int64_t given;      /* bytes of the constants that the model came with */
     bool halves;        /* DT_HALF is an element type: a pass has made it one */
 };
 

@@ -157,8 +157,13 @@ void lower_call(Lower *L, const char *name, int narg, Expr *const *arg, int nbuf
 }
 
 enum { CACHE_LINE = 64, FEW_HINTS = 3 };
+Tensor *lower_stored(Lower *L, const Node *n, int i) {
+    Tensor *t = n->in[i];
+    while (fusion_inside(t, L->fusion ? L->fusion->kernel : 0) && t->def->role == ROLE_INLINE) t = t->def->in[0];
+    return t;
+}
 Expr *lower_flat(Lower *L, Node *n, int i, Expr *const *at) {
-    const Buf *b = lower_tensor(L, n->in[i]);
+    const Buf *b = lower_tensor(L, lower_stored(L, n, i));
     Expr *flat = e_int(L->a, 0);
     for (int d = 0; d < b->rank; d++) flat = e_add(L->a, flat, e_mul(L->a, at[d], e_int(L->a, b->stride[d])));
     return flat;
@@ -166,7 +171,7 @@ Expr *lower_flat(Lower *L, Node *n, int i, Expr *const *at) {
 /* Many hints at once fill the buffers that loads wait in: those are spread over the turns of the loop that follows. */
 Hints lower_prefetch(Lower *L, Node *n, int i, const HintPlan *p) {
     Arena *a = L->a;
-    Hints h = {.b = lower_tensor(L, n->in[i])};
+    Hints h = {.b = lower_tensor(L, lower_stored(L, n, i))};
     int64_t line = CACHE_LINE * 8 / dtype_info[h.b->dt].bits, all = tensor_elements(n->in[i]);
     if (p->parts < 1 || p->lines < 1) return h;
     h.share = ceil_div(p->lines, p->parts);

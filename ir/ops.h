@@ -157,6 +157,8 @@ typedef struct HintPlan {
 } HintPlan;
 Hints lower_prefetch(Lower *L, Node *n, int i, const HintPlan *p);
 void lower_hints(Lower *L, const Hints *h, Expr *k);
+/* What is in memory for operand i: itself, or of what it is computed where it is read. */
+Tensor *lower_stored(Lower *L, const Node *n, int i);
 /* The number of the element at an index of operand i. */
 Expr *lower_flat(Lower *L, Node *n, int i, Expr *const *at);
 /* formula_build of our own text; values that are named more than once are bound with lower_let where statements may be appended. */

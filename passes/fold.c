@@ -346,6 +346,8 @@ bool fold_all(Run *r, bool hold) {
 }
 bool pass_fold(Run *r) {
     bool quantised = false;
+    for (int i = 0; i < r->g->tensors.n; i++)
+        if (r->g->tensors.v[i]->data) r->g->given += tensor_bytes(r->g->tensors.v[i]);
     for (Node *n = r->g->first; n; n = n->next) quantised |= strstr(n->op->name, "QLinear") || strstr(n->op->name, "QuantizeLinear");
     return fold_all(r, quantised);
 }

@@ -41,6 +41,9 @@ static bool same_dims(const Type *a, const Type *b) { return types_same_shape(a,
 static Group *group_of(const Fuse *f, const Tensor *t) { return t && t->def ? f->group[t->def->order] : NULL; }
 static int64_t bytes_of(const Tensor *t) { return align64(tensor_bytes(t)); }
 
+/* Constants that are kept small (bytes.c): converted wherever the product reads them, never stored. */
+static bool unpacks(const Node *n) { return strcmp(n->op->name, "Unpacked") == 0 && n->out[0]->nuse == 1; }
+
 /* ---- bytes alive per node, before fusion; an elementwise result counts as stored in place of an operand that ends there */
 static int last_use(const Tensor *t, int end) {
     if (t->is_output) return end;
@@ -54,7 +57,7 @@ static void profile(Fuse *f, int n) {
     for (int o = 0; o < n; o++)
         for (int i = 0; i < f->node[o]->nout; i++) {
             Tensor *t = f->node[o]->out[i];
-            if (!t || t->is_output) continue; /* outputs have storage of their own */
+            if (!t || t->is_output || unpacks(f->node[o])) continue; /* outputs have storage of their own */
             last[t->id] = last_use(t, n - 1);
             change[o] += bytes_of(t), change[last[t->id] + 1] -= bytes_of(t);
         }
@@ -212,6 +215,7 @@ static int64_t reads(const Node *n, int i) {
     static const char *const once[] = {"ReduceSum",  "ReduceMean",      "ReduceMax", "ReduceMin",
                                        "ReduceProd", "ReduceSumSquare", "ReduceL1",  "ReduceL2"};
     int64_t in = max_i64(tensor_elements(n->in[i]), 1);
+    if (n->in[i]->def && unpacks(n->in[i]->def)) return 1;
     switch (n->op->kind) {
     case OP_EXPR:
     case OP_COMPUTE: return viewable(n) ? -1 : ceil_div(tensor_elements(n->out[0]), in);

@@ -142,6 +142,8 @@ static bool schedule_part(TileJob *job, int part, int64_t lanes) {
         text_printf(job->steps, "inline %s\n", edge);
         edged = false;
     }
+    const char *nf = arena_printf(a, "nf%s", no);
+    if (extent(k, nf)) vectors(job, nf, width, lanes);
     for (int i = 0; i < 3; i++) {
         const char *v[3];
         for (int d = 0; d < 3; d++) v[d] = arena_printf(a, "%s%s", sums[i][d], no);

@@ -27,6 +27,7 @@ typedef struct ConvSite {
     Buf *copy;                                    /* of halves: their sums on the way to those of float32 */
     enum { RUN_TAPS, RUN_ROWS, RUN_BLOCKS } runs; /* what is added up as halves: a tap's, a row of taps, some blocks */
     int64_t run;                                  /* blocks */
+    Buf *floats;                                  /* NULL, or the panel's weights, which are kept as bytes: [as a panel is] */
 } ConvSite;
 /* A run of products begins; it ends in the sums of float32. */
 static void open_run(Site *s) {
@@ -51,6 +52,23 @@ static void choose_runs(Site *s, ConvSite *c) {
     c->runs = block <= HALF_SUM ? RUN_BLOCKS : row <= 2 * HALF_SUM ? RUN_ROWS : RUN_TAPS;
     c->run = max_i64(HALF_SUM / block, 1);
 }
+/* A panel of bytes that many blocks of outputs use becomes one of floats first. */
+enum { FEW_BLOCKS = 3 };
+static void unpack_panel(Site *s, ConvSite *c) {
+    Lower *L = s->L;
+    const Type *w = &s->n->in[c->weight]->type;
+    Expr *at[7] = {c->panel};
+    c->floats = NULL;
+    if (lower_stored(L, s->n, c->weight) == s->n->in[c->weight] || (s->parts < FEW_BLOCKS && !s->h.run_in && !s->w.run_in)) return;
+    c->floats = lower_temp(L, "floats", w->dt, 6, w->dim + 1);
+    for (int d = 1; d < 6; d++) at[d] = lower_loop(L, "i", w->dim[d]);
+    at[6] = site_lane(s);
+    lower_put(L, c->floats, at + 1, lower_load(L, s->n, c->weight, at), RED_NONE);
+    lower_ends(L, 6);
+}
+static Expr *weight_at(Site *s, const ConvSite *c, Expr *const *at) {
+    return c->floats ? lower_get(s->L, c->floats, at + 1) : lower_load(s->L, s->n, c->weight, at);
+}
 /* The next chunk of the panel or the next panel, which lies behind it. */
 static Hints conv_ahead(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t) {
     Lower *L = s->L;
@@ -62,7 +80,7 @@ static Hints conv_ahead(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t) 
     HintPlan p = {.from = lower_flat(L, s->n, c->weight, (Expr *[]){c->panel, behind, zero, zero, zero, zero, zero}),
                   .part = s->part,
                   .step = tap,
-                  .lines = c->steps * w->dim[5] * s->lanes * dtype_info[w->dt].bits / 512,
+                  .lines = c->steps * w->dim[5] * s->lanes * dtype_info[lower_stored(L, s->n, c->weight)->type.dt].bits / 512,
                   .parts = s->parts,
                   .steps = (c->from ? c->chunk : w->dim[1]) * s->h.k * s->w.k,
                   .turns = c->steps};
@@ -112,7 +130,7 @@ static void conv_tap(Site *s, const ConvSite *c, Expr *cb, Expr *r, Expr *t, con
     Expr *ih = window_at(L, &s->h, site_out_row(s), r), *iw = window_at(L, &s->w, site_out_col(s), t);
     conv_source_at(s, c, cb, ih, iw, ch, x);
     Expr *v = s->in ? site_staged(s, t, ch) : c->words ? conv_word(s, x, ch) : lower_load(L, s->n, 0, x);
-    Expr *w = lower_load(L, s->n, c->weight, (Expr *[]){c->panel, cb, r, t, ch, s->i[2], s->i[3]});
+    Expr *w = weight_at(s, c, (Expr *[]){c->panel, cb, r, t, ch, s->i[2], s->i[3]});
     CallFn dot = s->n->in[0]->type.dt == DT_UINT8 ? CALL_DOT_US : CALL_DOT_SS;
     lower_put(L, s->acc, s->i, c->words ? e_call2(a, dot, v, w) : e_mul(a, v, w), RED_ADD);
     site_close(s);
@@ -301,6 +319,7 @@ static void conv_nest(Site *s, ConvSite *c) {
         c->panel = c->group ? e_add(a, e_mul(a, c->group, e_int(a, panels)), p) : p;
         c->block = e_mul(a, p, e_int(a, vecs));
         if (c->group) c->block = e_add(a, e_mul(a, c->group, e_int(a, blocks)), c->block);
+        unpack_panel(s, c);
         conv_panel(s, c, end);
         if (!part) lower_end(L);
     }

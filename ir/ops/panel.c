@@ -117,6 +117,7 @@ typedef struct Part { /* a block of rows, from `row` on, times one panel */
     bool last;   /* the last chunk: results are stored */
     Buf *parts;  /* sums so far; NULL: there is one chunk */
     int number;  /* of the next part */
+    Buf *floats; /* NULL, or the panel, which is kept as bytes, as floats */
     Expr *shift; /* NULL, or where in the chunk the steps begin: sums of halves are short */
 } Part;
 static void place(const Part *p, Expr *row, Expr *col, Expr **idx) {
@@ -131,7 +132,8 @@ static void fetch_next(void *user, Expr *k, int64_t steps) {
     Lower *L = p->L;
     Arena *a = L->a;
     const Type *w = &p->n->in[p->input]->type;
-    const int64_t LINE = 512 / dtype_info[w->dt].bits;
+    Tensor *stored = lower_stored(L, p->n, p->input);
+    const int64_t LINE = 512 / dtype_info[stored->type.dt].bits;
     int64_t depth = w->dim[1], wide = p->width / LINE, lines = depth * wide;
     if (p->shift) k = e_add(a, p->shift, k);
     if ((p->blocks < 2 && !p->some) || w->dim[0] < 2 || p->width % LINE) return;
@@ -143,7 +145,7 @@ static void fetch_next(void *user, Expr *k, int64_t steps) {
     if (share > 1) at = lower_let(L, "next", at);
     for (int64_t i = 0; i < share; i++) {
         Expr *e = e_add(a, at, e_int(a, i * LINE));
-        lower_call(L, "qn_prefetch", 1, &e, 1, (Buf *[]){lower_tensor(L, p->n->in[p->input])}, 0);
+        lower_call(L, "qn_prefetch", 1, &e, 1, (Buf *[]){lower_tensor(L, stored)}, 0);
     }
 }
 static Expr *part_x(void *user, Expr *row, Expr *k) {
@@ -164,6 +166,7 @@ static Expr *part_x(void *user, Expr *row, Expr *k) {
 static Expr *part_w(void *user, Expr *k, Expr *column) {
     const Part *p = user;
     if (p->shift) k = e_add(p->L->a, p->shift, k);
+    if (p->floats) return lower_get(p->L, p->floats, (Expr *[]){k, column});
     return lower_load(p->L, p->n, p->input, (Expr *[]){p->panel, k, column});
 }
 static Expr *part_start(void *user, Expr *row, Expr *col) {
@@ -281,6 +284,20 @@ static void lower_rows(Part *p, Which which) {
     if (rest && !cut) lower_part(p, rest, e_int(a, all - rest), e_int(a, all / block));
     lower_ends(L, (int)loops);
 }
+/* A panel of bytes that many blocks of rows use becomes one of floats first. */
+static void unpack_panel(Part *p) {
+    enum { FEW_BLOCKS = 3 };
+    Lower *L = p->L;
+    const Type *w = &p->n->in[p->input]->type, *o = &p->n->out[0]->type;
+    int64_t rows = 1;
+    p->floats = NULL;
+    for (int d = 0; d < o->rank - 1; d++) rows *= o->dim[d];
+    if (lower_stored(L, p->n, p->input) == p->n->in[p->input] || rows < FEW_BLOCKS * attr_i(p->n, ROWS)) return;
+    p->floats = lower_temp(L, panel_name(L, "floats", p->number), w->dt, 2, w->dim + 1);
+    Expr *k = lower_loop(L, panel_name(L, "kf", p->number), w->dim[1]), *j = lower_loop(L, panel_name(L, "nf", p->number), w->dim[2]);
+    lower_put(L, p->floats, (Expr *[]){k, j}, lower_load(L, p->n, p->input, (Expr *[]){p->panel, k, j}), RED_NONE);
+    lower_ends(L, 2);
+}
 /* The panels of one operand, from a column on. */
 static void lower_panels(Part *p, int input, int64_t first, int64_t cols, Which which) {
     Lower *L = p->L;
@@ -291,6 +308,7 @@ static void lower_panels(Part *p, int input, int64_t first, int64_t cols, Which 
     Expr *panel = lower_loop(L, panel_name(L, "p", p->number), panels);
     p->panel = e_add(a, e_mul(a, p->chunk, e_int(a, panels)), panel);
     p->first = e_add(a, e_mul(a, panel, e_int(a, p->width)), e_int(a, first));
+    unpack_panel(p);
     lower_rows(p, which);
     lower_end(L);
 }

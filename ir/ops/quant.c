@@ -235,3 +235,25 @@ bool lower_dynamic_quantize(Lower *L, Node *n) {
     lower_ends(L, t->rank);
     return true;
 }
+
+/* ---- Unpacked: constants that are kept as integers, float32 again where they are read. A scale is for one index of an axis, for as many
+ * as there are of them for each scale, or for all. */
+bool infer_unpacked(Infer *x) {
+    const Type *q = &x->n->in[0]->type, *s = x->n->nin > 1 && x->n->in[1] ? &x->n->in[1]->type : NULL;
+    for (int i = 0; s && i < q->rank; i++)
+        if (s->rank != q->rank || s->dim[i] < 1 || q->dim[i] % s->dim[i])
+            return infer_error(x, "the scales are expected to be of the rank of the integers, and each of as many of them along an axis");
+    return infer_out(x, 0, DT_FLOAT32, q->rank, q->dim);
+}
+Expr *compute_unpacked(Lower *L, Node *n, int out, Expr *const *idx) {
+    (void)out;
+    Arena *a = L->a;
+    const Type *q = &n->in[0]->type;
+    Expr *v = e_cast(a, DT_FLOAT32, e_cast(a, DT_INT32, lower_load(L, n, 0, idx))), *at[QN_MAX_RANK];
+    if (n->nin < 2 || !n->in[1]) return v;
+    for (int i = 0; i < q->rank; i++) {
+        int64_t scales = n->in[1]->type.dim[i];
+        at[i] = scales == 1 ? e_int(a, 0) : scales == q->dim[i] ? idx[i] : e_div(a, idx[i], e_int(a, q->dim[i] / scales));
+    }
+    return e_mul(a, v, lower_load(L, n, 1, at));
+}

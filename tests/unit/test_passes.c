@@ -273,7 +273,7 @@ static int golden_folder(const char *folder) {
     }
     return n;
 }
-static const char *const folders[] = {"fold", "cse", "dce", "rules", "norms", "fuse", "alias", "lower", "plan"};
+static const char *const folders[] = {"fold", "cse", "dce", "rules", "norms", "bytes", "fuse", "alias", "lower", "plan"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
 START_TEST(test_golden) { ck_assert_int_gt(golden_folder(folders[_i]), 0); }
 END_TEST
