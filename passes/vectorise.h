@@ -12,6 +12,9 @@ void vectorise(Func *f, const Target *t, const Target *own);
 /* vec_flat.c: buffers become one-dimensional and loops that run over neighbours of each other one loop. */
 void vec_flatten(Func *f);
 
+/* vec_split.c: loops part where the outcome of a test changes. */
+void vec_split(Func *f);
+
 /* vec_transpose.c: a nest that loads along one loop and stores along another, through squares of registers; NULL: it is none. */
 Stmt *vec_transpose(Func *f, Arena *tmp, const Target *t, Stmt *loops);
 
