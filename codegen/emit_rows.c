@@ -74,6 +74,7 @@ static const char *lanes_text(Emit *E, const Expr *e) {
     text_free(&t);
     return s;
 }
+bool has_row(Emit *E, const Expr *e) { return row_of(E, ROW_BIN, e->op, e->t, e->t) != NULL; }
 bool put_row(Emit *E, Text *t, const Expr *e) {
     const Expr *dot = e->op == BIN_ADD && e->u.a[1]->k == E_CALL && call_info[e->u.a[1]->op].kind == 'd' ? e->u.a[1] : NULL;
     const VecRow *r = dot ? row_of(E, ROW_DOT, dot->op, e->t, e->t) : row_of(E, ROW_BIN, e->op, e->t, e->t);

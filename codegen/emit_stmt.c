@@ -45,20 +45,27 @@ static void flush_line(Emit *E, Text *line) {
         put_indent(E, E->out);
         text_putn(E->out, line->s, line->n);
         text_puts(E->out, "\n");
-        E->nstmt++;
+        E->nstmt++, E->lines++;
     }
     text_free(line);
+}
+void put_line(Emit *E, const char *line) {
+    Text t = {0};
+    text_puts(&t, line);
+    flush_line(E, &t);
 }
 /* A block's statements into a text of their own, one level deeper; *single: no braces needed. */
 static Text block_text(Emit *E, const Stmt *block, bool *single) {
     Text inner = {0}, *outer = E->out;
     int before = E->nstmt;
     E->out = &inner, E->nstmt = 0;
+    E->lines++;
     E->indent++;
     scope_open(E);
     put_block(E, block);
     scope_close(E);
     E->indent--;
+    E->lines++;
     *single = E->nstmt == 1;
     E->out = outer, E->nstmt = before;
     return inner;
@@ -286,14 +293,20 @@ static void put_nested(Emit *E, const Stmt *block) {
     }
     text_free(&body);
 }
-static void put_vector_loop(Emit *E, const Stmt *s) {
+void vec_open(Emit *E, const Stmt *loop) {
     int64_t lo = 0, hi = 0;
-    e_is_int(s->u.loop.lo, &lo), e_is_int(s->u.loop.hi, &hi);
-    E->vec = s->u.loop.v, E->vec_lo = lo, E->lanes = (int)(hi - lo);
+    e_is_int(loop->u.loop.lo, &lo), e_is_int(loop->u.loop.hi, &hi);
+    E->vec = loop->u.loop.v, E->vec_lo = lo, E->lanes = (int)(hi - lo);
     E->memo->shape_gen++;
-    put_nested(E, s->u.loop.body);
+}
+void vec_close(Emit *E) {
     E->vec = NULL, E->lanes = 0;
     E->memo->shape_gen++;
+}
+static void put_vector_loop(Emit *E, const Stmt *s) {
+    vec_open(E, s);
+    put_nested(E, s->u.loop.body);
+    vec_close(E);
 }
 /* Is the part's loop inside? Then this one's iteration is given. */
 static bool around_range(const Emit *E, const Stmt *s) {
@@ -416,6 +429,11 @@ static void put_call_stmt(Emit *E, const Stmt *s) {
 void put_block(Emit *E, const Stmt *block) {
     for (int i = 0; i < block->u.block.n; i++) {
         const Stmt *s = block->u.block.v[i];
+        int run = put_products(E, block, i);
+        if (run) {
+            i += run - 1;
+            continue;
+        }
         switch (s->k) {
         case S_FOR: put_loop(E, s); break;
         case S_STORE: put_store_stmt(E, s); break;

@@ -324,7 +324,7 @@ static void put_vec_access(Emit *E, Text *t, const Buf *b, Expr *const *idx, boo
     text_puts(t, "]");
 }
 /* A scalar beside a vector: narrow types must be said, for C widens them to int. */
-static void put_operand(Emit *E, Text *t, const Expr *e, int prec) {
+void put_operand(Emit *E, Text *t, const Expr *e, int prec) {
     if (vec_shape(E, e)) {
         put_vec(E, t, e, prec);
         return;
@@ -614,10 +614,12 @@ void put_vec_store(Emit *E, Text *t, const Buf *b, Expr *const *idx, const Expr 
         val = e_bin(E->a, op, e_load(E->a, (Buf *)b, idx), (Expr *)val);
         red = RED_NONE;
     }
+    Text to = {0}, value = {0};
+    put_vec_access(E, &to, b, idx, true);
+    if (red) put_operand(E, &value, val, P_TOP);
+    else put_broadcast(E, &value, val, P_TOP);
+    const char *held = declare && val->k == E_LOAD && !E->pre.n ? held_value(E, value.s, to.s) : NULL;
     if (declare) text_printf(t, "%s ", vec_type(E, b->dt, false));
-    put_vec_access(E, t, b, idx, true);
-    text_printf(t, " %s= ", red ? text[red] : "");
-    if (red) put_operand(E, t, val, P_TOP);
-    else put_broadcast(E, t, val, P_TOP);
-    text_puts(t, ";");
+    text_printf(t, "%s %s= %s;", to.s, red ? text[red] : "", held ? held : value.s);
+    text_free(&to), text_free(&value);
 }

@@ -93,9 +93,12 @@ typedef struct Emit {
     MemoTable *memo;
     Vec(const Expr *) shared; /* of the statement being printed: candidates, operands first */
     Text pre;                 /* what must stand before the statement being printed */
-    int nstmt;                /* C statements printed in the current block */
-    int in_index;             /* inside an index: overflow means an access out of bounds, so plain arithmetic will do */
-    const Var *vec;           /* of the vector loop being printed, NULL outside */
+    int lines;                /* printed so far */
+    Map *held;                /* emit_run.c: values of the declarations that end with line held_line -> variable */
+    int held_line;
+    int nstmt;      /* C statements printed in the current block */
+    int in_index;   /* inside an index: overflow means an access out of bounds, so plain arithmetic will do */
+    const Var *vec; /* of the vector loop being printed, NULL outside */
     int lanes;
     int64_t vec_lo;
     uint8_t vtypes[2][16]; /* vector types used, in registers and in memory: by element, a bit for each length */
@@ -179,7 +182,8 @@ bool lane_coefficient(const Expr *e, const Var *v, int64_t *k); /* e = k*v + som
 void put_vec_typedefs(const Emit *E, Text *t, int indent);
 bool expr_uses(const Expr *e, const Var *v);
 
-void put_lanes(Emit *E, Text *t, const Expr *e); /* as a vector, a broadcast one if it is the same in all lanes */
+void put_operand(Emit *E, Text *t, const Expr *e, int prec); /* a scalar beside a vector stays one */
+void put_lanes(Emit *E, Text *t, const Expr *e);             /* as a vector, a broadcast one if it is the same in all lanes */
 
 /* emit_shuffle.c */
 typedef struct Shuffle {
@@ -192,13 +196,25 @@ typedef struct Shuffle {
 bool vec_shuffle(const Emit *E, const Expr *e, Shuffle *s);
 void put_shuffle(Emit *E, Text *t, const Shuffle *s);
 
+/* emit_run.c */
+int put_products(Emit *E, const Stmt *block,
+                 int at); /* statements of the block from `at` on that it printed; 0: no run of products starts there */
+
+/* The variable that a declaration just before, with nothing else between, has given the same value; NULL: the value is new, and `name` has
+ * it. */
+const char *held_value(Emit *E, const char *value, const char *name);
+
 /* emit_rows.c */
+bool has_row(Emit *E, const Expr *e);                                     /* of E_BIN, for the lanes of the loop that is printed */
 bool put_row(Emit *E, Text *t, const Expr *e);                            /* false: no instruction row means this operation */
 const char *vec_convert(Emit *E, const char *text, DType from, DType to); /* the C text of a vector, converted */
 
 /* emit_stmt.c */
 void put_block(Emit *E, const Stmt *block);
 void put_indent(const Emit *E, Text *t);
+void put_line(Emit *E, const char *line); /* one statement */
+void vec_open(Emit *E, const Stmt *loop); /* what is printed from here on is inside this vector loop */
+void vec_close(Emit *E);
 const char *scope_name(Emit *E, const char *want);
 void scope_open(Emit *E);
 void scope_close(Emit *E);

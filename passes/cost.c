@@ -246,7 +246,8 @@ static int64_t array_words(const Mapping *m, const MappingCounts *c, int array, 
         if (m->level[l].keep >> tensor & 1) return c->at[l][tensor].fills;
     return c->macs;
 }
-static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) {
+/* outside: counts of levels outside that one are enough. */
+static void count(const Mapping *m, Counting how, bool floor, int outside, MappingCounts *c) {
     Nest k;
     nest_build(m, &k);
     k.how = how, k.floor = floor;
@@ -260,7 +261,8 @@ static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) 
         for (int l = k.loop[i].level + 1; k.loop[i].spatial && l < t->nlevel; l++) c->instances[l] *= k.loop[i].factor;
     c->units_mean = (double)c->units;
     bool ragged = mapping_ragged(m);
-    if (ragged) ragged_counts(m, how, c);
+    if (ragged) ragged_counts(m, how, outside, c);
+    if (ragged && outside < t->nlevel) return;
     c->utilisation = (double)c->units / (double)target_instances(t, t->nlevel);
     for (int i = 0, array = array_level(t); i < m->problem->ntensor; i++) {
         if (!ragged) count_tensor(&k, i, c);
@@ -268,6 +270,7 @@ static void count(const Mapping *m, Counting how, bool floor, MappingCounts *c) 
     }
     price_counts(m, how, c);
 }
-void mapping_counts(const Mapping *m, MappingCounts *out) { count(m, COUNT_TIMELOOP, false, out); }
-void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, false, out); }
-void mapping_counts_floor(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, true, out); }
+void mapping_counts(const Mapping *m, MappingCounts *out) { count(m, COUNT_TIMELOOP, false, m->target->nlevel, out); }
+void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, false, m->target->nlevel, out); }
+void mapping_counts_floor(const Mapping *m, Counting how, MappingCounts *out) { count(m, how, true, m->target->nlevel, out); }
+void mapping_words_outside(const Mapping *m, int level, MappingCounts *out) { count(m, COUNT_TIMELOOP, false, level, out); }

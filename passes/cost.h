@@ -41,6 +41,9 @@ void mapping_counts(const Mapping *m, MappingCounts *out);
 void mapping_counts_as(const Mapping *m, Counting how, MappingCounts *out);
 /* What no order of the same loops can go below: every tile is filled only with words that it never held. For search. */
 void mapping_counts_floor(const Mapping *m, Counting how, MappingCounts *out);
+/* Reads, updates and instances of the levels outside `level` alone: what is nearer to the multiply-adds has most of the words, and with
+ * ragged loops takes most of the time to count. Not counted, and undefined: fills, cycles, energy. */
+void mapping_words_outside(const Mapping *m, int level, MappingCounts *out);
 /* A CPU's core (cost_cpu.c): cycles of all steps of the loops at its registers; with the words that move between its caches. */
 /* evened: dims, a bit each, whose blocks are made as even as they can be instead of having a short last one. */
 double mapping_steps(const Mapping *m, unsigned evened);

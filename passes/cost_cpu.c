@@ -149,7 +149,7 @@ double mapping_cycles(const Mapping *m, unsigned evened) {
     MappingCounts c;
     int regs = m->target->nlevel - 1;
     double time = mapping_steps(m, evened), open = 0;
-    mapping_counts(m, &c);
+    mapping_words_outside(m, regs - 1, &c);
     for (int l = 0; l + 1 < regs; l++) {
         double moved = level_time(m, &c, l, &open);
         time = larger(time, moved);

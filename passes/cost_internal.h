@@ -5,7 +5,7 @@
 #include "cost.h"
 
 /* Fills accesses, instances and units; macs and cycles_compute are set before. */
-void ragged_counts(const Mapping *m, Counting how, MappingCounts *c);
+void ragged_counts(const Mapping *m, Counting how, int outside, MappingCounts *c); /* of levels outside that one */
 /* mapping_distinct_words by a walk of each axis's indices: for ragged loops, and tiles that interleave. */
 int64_t walked_distinct(const Mapping *m, int level, int tensor);
 /* Energies, cycles, bits and the effect of zeros and widths (cost_price.c), from accesses, instances, macs and cycles_compute. */

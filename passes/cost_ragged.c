@@ -160,13 +160,14 @@ typedef struct Step { /* of one axis: the states of its instances, and intervals
     Span *state;
     Set whole, fresh, old, end;
 } Step;
+static void still_there(Span *x) { /* what was there before becomes what of it is still there */
+    int64_t lo = max_i64(x->lo, x->lo0), hi = min_i64(x->lo + x->len, x->lo0 + x->len0);
+    x->lo0 = hi > lo ? lo : 0, x->len0 = hi > lo ? hi - lo : 0;
+}
+static bool at_an_end(const Span *x) { return x->len0 < x->len && (x->lo0 == x->lo || x->lo0 + x->len0 == x->lo + x->len); }
 static void step_sets(Step *s) {
     s->whole.n = s->fresh.n = s->old.n = s->end.n = 0;
-    for (size_t i = 0; i < s->n; i++) { /* what was there before becomes what of it is still there */
-        Span *x = &s->state[i];
-        int64_t lo = max_i64(x->lo, x->lo0), hi = min_i64(x->lo + x->len, x->lo0 + x->len0);
-        x->lo0 = hi > lo ? lo : 0, x->len0 = hi > lo ? hi - lo : 0;
-    }
+    for (size_t i = 0; i < s->n; i++) still_there(&s->state[i]);
     if (s->n > 1) qsort(s->state, s->n, sizeof *s->state, by_span);
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++)
@@ -204,17 +205,34 @@ static void step_add(const Step *s, Sums *sum) {
     }
     for (size_t i = 0; i < s->n; i++) {
         const Span *x = &s->state[i];
-        bool end = x->len0 < x->len && (x->lo0 == x->lo || x->lo0 + x->len0 == x->lo + x->len);
         if (!x->len0) continue;
         sum->of[STATE_BOX] += x->len, sum->of[STATE_HAD] += x->len0;
-        if (end) sum->of[STATE_END] += x->len - x->len0;
+        if (at_an_end(x)) sum->of[STATE_END] += x->len - x->len0;
     }
+}
+/* A step with one instance: the sets have one interval at most. */
+static void alone_add(Span *x, Sums *sum) {
+    still_there(x);
+    sum->of[WHOLE] += x->len;
+    if (!x->len0) return;
+    sum->of[WHOLE_NOT_NEW] += x->len, sum->of[STATE_BOX] += x->len, sum->of[STATE_HAD] += x->len0;
+    if (x->len0 == x->len) sum->of[OLD] += x->len, sum->of[OLD_NOT_NEW] += x->len, sum->of[OLD_ALONE] += x->len;
+    else if (at_an_end(x)) sum->of[END] += x->len - x->len0, sum->of[STATE_END] += x->len - x->len0;
+}
+static Sums lone_sums(const Query *q, Axis *a) {
+    Sums sum = {{0}};
+    Span x;
+    do
+        if (axis_span(q, a, &x)) alone_add(&x, &sum);
+    while (next_digits(a, STEP));
+    return sum;
 }
 static Sums axis_sums(const Query *q, Axis *a) {
     Sums sum = {{0}};
     size_t children = 1;
     for (int i = 0; i < a->ndigit; i++)
         if (a->digit[i].part == CHILD) children *= (size_t)a->digit[i].factor;
+    if (children == 1) return lone_sums(q, a);
     Step s = {.state = malloc(children * sizeof *s.state)};
     Interval *room = malloc(4 * children * sizeof *room);
     if (!s.state || !room) BUG("out of memory");
@@ -231,7 +249,8 @@ static Sums axis_sums(const Query *q, Axis *a) {
 }
 /* Steps of a dim that the tensor does not have. */
 static int64_t dim_steps(const Query *q, int dim) {
-    Axis a = {0};
+    Axis a;
+    a.ndim = a.ndigit = 0;
     Span s;
     int64_t n = 0;
     axis_dim(q, dim, 1, &a);
@@ -260,7 +279,8 @@ static int64_t query_words(const Query *q, int tensor) {
     int64_t other = 1, n = t->rank, words;
     bool used[QN_MAX_DIMS] = {false};
     for (int i = 0; i < n; i++) {
-        Axis a = {0};
+        Axis a;
+        a.ndim = a.ndigit = 0;
         for (int k = 0; k < t->axis[i].n; k++) axis_dim(q, t->axis[i].dim[k], t->axis[i].coef[k], &a), used[t->axis[i].dim[k]] = true;
         s[i] = axis_sums(q, &a);
     }
@@ -319,13 +339,14 @@ int64_t walked_distinct(const Mapping *m, int level, int tensor) {
     for (int d = 0; d < m->problem->ndim; d++) mapping_chain(m, d, &chain[d]);
     Query q = {m, chain, 0, level, -1, -1, true, 0};
     for (int i = 0; i < t->rank; i++) {
-        Axis a = {0};
+        Axis a;
+        a.ndim = a.ndigit = 0;
         for (int k = 0; k < t->axis[i].n; k++) axis_dim(&q, t->axis[i].dim[k], t->axis[i].coef[k], &a), has[t->axis[i].dim[k]] = true;
         words *= axis_distinct(&q, &a);
     }
     return words * instances(m, chain, level, has);
 }
-void ragged_counts(const Mapping *m, Counting how, MappingCounts *c) {
+void ragged_counts(const Mapping *m, Counting how, int outside, MappingCounts *c) {
     MapChain chain[QN_MAX_DIMS];
     const Problem *p = m->problem;
     int nlevel = m->target->nlevel;
@@ -340,11 +361,15 @@ void ragged_counts(const Mapping *m, Counting how, MappingCounts *c) {
             has[p->tensor[t].axis[a].dim[0]] = true, whole *= p->extent[p->tensor[t].axis[a].dim[0]];
         for (int l = nlevel - 1, inner = nlevel; l >= 0; l--) {
             if (!(m->level[l].keep >> t & 1)) continue;
+            if (l >= outside) {
+                inner = l;
+                continue;
+            }
             Access *x = &c->at[l][t];
             int64_t extent[QN_MAX_DIMS], words = traffic(m, chain, l, inner, t);
             mapping_tile(m, l, extent);
             x->tile_words = problem_box(p, t, extent);
-            if (l) x->fills = traffic(m, chain, l, l, t);
+            if (l && outside == nlevel) x->fills = traffic(m, chain, l, l, t);
             if (output) x->updates = words;
             x->reads = words;
             if (output && !(how == COUNT_SURVEY && inner == nlevel)) x->reads -= whole * instances(m, chain, l, has);

@@ -485,6 +485,13 @@ static void one_walk(Arena *a, Diags *d, const Target *t, bool ragged) {
         walk(m, (Counting)how, &want);
         compare_walk(m, &got, &want, counting_name[how]);
     }
+    mapping_counts(m, &got);
+    for (int outside = 0; outside <= t->nlevel; outside++) {
+        mapping_words_outside(m, outside, &want);
+        for (int l = 0; l < outside; l++)
+            for (int i = 0; i < p->ntensor; i++)
+                ck_assert(got.at[l][i].reads == want.at[l][i].reads && got.at[l][i].updates == want.at[l][i].updates);
+    }
 }
 START_TEST(test_walk) {
     const char *rounds = getenv("QN_WALKS"); /* more of them than a test run has time for */
