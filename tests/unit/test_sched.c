@@ -537,8 +537,8 @@ START_TEST(test_gemm) {
     check_same(&t, from, f, "gemm");
     Text c = {0};
     emit_func(&c, f, &(EmitStyle){.vectors = true}, false, NULL);
-    static const char *const lines[] = {"v16f acc0_0 = *(const v16f_u *)&C[", "v16f acc11_1 = *(const v16f_u *)&C[",
-                                        " + 110] * *(const v16f_u *)&Bp["};
+    static const char *const lines[] = {"v16f acc0_0 = *(const v16f_u *)&C[", "v16f acc11_1 = *(const v16f_u *)&C[", " + 110] - (v16f){0};",
+                                        "= *(const v16f_u *)&Bp["};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         ck_assert_msg(strstr(c.s, lines[i]) != NULL, "'%s' is not in\n%.1500s", lines[i], c.s);
     ck_assert_msg(strstr(c.s, " acc[") == NULL, "the accumulators are an array\n%.1500s", c.s);
