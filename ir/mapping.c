@@ -342,18 +342,18 @@ static unsigned can_keep(const Mapping *m, int level) {
     return can;
 }
 /* Ragged loops are counted by walking the indices of an axis; this many at most. */
-static bool ragged_fits(const Mapping *m) {
-    if (!mapping_ragged(m)) return true;
-    for (int t = 0; t < m->problem->ntensor; t++)
-        for (int a = 0; a < m->problem->tensor[t].rank; a++) {
-            const ProblemAxis *x = &m->problem->tensor[t].axis[a];
+bool mapping_may_be_ragged(const Problem *p) {
+    for (int t = 0; t < p->ntensor; t++)
+        for (int a = 0; a < p->tensor[t].rank; a++) {
+            const ProblemAxis *x = &p->tensor[t].axis[a];
             int64_t n = 1;
             for (int i = 0; i < x->n; i++)
-                if (!mul_ok(n, m->problem->extent[x->dim[i]], &n)) return false;
+                if (!mul_ok(n, p->extent[x->dim[i]], &n)) return false;
             if (n > 1 << 22) return false;
         }
     return true;
 }
+static bool ragged_fits(const Mapping *m) { return !mapping_ragged(m) || mapping_may_be_ragged(m->problem); }
 bool mapping_legal(const Mapping *m) {
     int64_t found, extent[QN_MAX_DIMS];
     MapFit fit = {0};

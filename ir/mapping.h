@@ -132,7 +132,8 @@ typedef struct MapChain {
     } link[QN_MAX_CHAIN];
 } MapChain;
 bool mapping_chain(const Mapping *m, int dim, MapChain *out);
-bool mapping_ragged(const Mapping *m); /* has a ragged loop */
+bool mapping_ragged(const Mapping *m);        /* has a ragged loop */
+bool mapping_may_be_ragged(const Problem *p); /* its axes are short enough to be walked */
 
 /* Extent of each dim inside one tile of a level (its own loops and all inside it). level == nlevel: all 1. */
 void mapping_tile(const Mapping *m, int level, int64_t *extent);

@@ -182,20 +182,41 @@ static bool accept(double from, double to, double t, uint64_t *r) {
     if (to >= NOT_LEGAL) return false;
     return uniform(r) < exp(-log(to / from) / t);
 }
-void chain_run(const Space *s, const ChainSpec *c, Chain *out) {
+/* Takes what is better than all so far. The value of a point with extents rounded up is not exact: it is compared with those of its kind,
+ * and the exact one with the best of all. */
+static void lead(Chain *best, double *rounded, const Space *s, const Point *x, double value, Mapping *m) {
+    if (s->problem != s->real) {
+        if (value >= *rounded) return;
+        *rounded = value;
+        if (value < NOT_LEGAL) value = pad_value(s, x, m);
+    }
+    if (value < best->value) best->value = value, best->best = *x;
+}
+static void chain_begin(const Space *base, const ChainSpec *c, PadSpace *space, Point *now, Where *w, uint64_t *r) {
+    if (c->start) *now = *c->start;
+    else {
+        first_point(base, now, w, r), fill_axes(base, now, w, r);
+        for (int i = 0; i < base->nslot && c->pads; i++)
+            if (base->slot[i].axis && space_random(r, 2)) pad_fill(base, now, i, r);
+    }
+    if (!space_of(base, now, space)) BUG("a point of too many factors");
+    where_of(&space->s, now, w);
+}
+void chain_run(const Space *base, const ChainSpec *c, Chain *out) {
     static const double cold = 0.002;
     uint64_t r = c->seed;
     Mapping *m = calloc(1, sizeof *m);
+    PadSpace *space = malloc(2 * sizeof *space); /* of the point that the chain is at; of the one that it may go to */
     Point now, next;
     Where w, wn;
-    double t = c->hot;
-    if (!m) BUG("out of memory");
+    double t = c->hot, rounded = INFINITY;
+    int at = 0;
+    if (!m || !space) BUG("out of memory");
     for (int i = 0; i < 8; i++) space_random(&r, 2);
-    if (c->start) now = *c->start, where_of(s, &now, &w);
-    else first_point(s, &now, &w, &r), fill_axes(s, &now, &w, &r);
-    double value = point_value(s, &now, m);
-    *out = (Chain){.best = now, .value = value, .evals = 1};
-    memcpy(out->extent, s->problem->extent, sizeof out->extent);
+    chain_begin(base, c, &space[at], &now, &w, &r);
+    double value = point_value(&space[at].s, &now, m);
+    *out = (Chain){.value = INFINITY, .evals = 1};
+    lead(out, &rounded, &space[at].s, &now, value, m);
     for (int64_t i = 1; i < c->evals; i++, out->evals++) {
         if (i % 256 == 0) {
             t = c->hot * pow(cold / c->hot, (double)i / (double)c->evals);
@@ -203,12 +224,15 @@ void chain_run(const Space *s, const ChainSpec *c, Chain *out) {
             if (c->deadline > 0 && search_now() > c->deadline) break;
         }
         next = now, wn = w;
-        if (!move(s, c->toggles && s->nfree, &next, &wn, &r)) continue;
-        double v = point_value(s, &next, m);
+        int to = at;
+        if (c->pads && space_random(&r, 100) < 8) {
+            if (!pad_change(base, &next, &r) || !space_of(base, &next, &space[to = !at])) continue;
+            where_of(&space[to].s, &next, &wn);
+        } else if (!move(&space[at].s, c->toggles && base->nfree, &next, &wn, &r)) continue;
+        double v = point_value(&space[to].s, &next, m);
         if (!accept(value, v, t, &r)) continue;
-        now = next, w = wn, value = v;
-        if (v < out->value) out->value = v, out->best = now;
+        now = next, w = wn, value = v, at = to;
+        lead(out, &rounded, &space[at].s, &now, v, m);
     }
-    if (s->real != s->problem && out->value < NOT_LEGAL) out->value = pad_value(s, &out->best, m);
-    free(m);
+    free(m), free(space);
 }

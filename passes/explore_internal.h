@@ -27,8 +27,9 @@ typedef struct Space {
     Mapping shape;                                      /* what the levels keep, at most */
     unsigned free[QN_MAX_LEVELS];                       /* tensors (a bit each) that a level need not keep */
     int nfree;
-    const Problem *real; /* not the same as `problem`: extents are padded (explore_pad.c) */
-    double scale;        /* multiply-adds of the real problem / of the padded one */
+    const Problem *real;       /* not the same as `problem`: extents are rounded up (explore_pad.c) */
+    bool may_pad[QN_MAX_DIMS]; /* a dim's extent may be */
+    double scale;              /* multiply-adds of the real problem / of the padded one */
 } Space;
 typedef struct Point {
     int64_t factor[QN_MAX_DIMS][MAX_SLOTS];
@@ -40,8 +41,9 @@ typedef struct Point {
 #define NOT_LEGAL 1e200
 
 void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *spec);
+bool space_primes(Space *s, int dim, int64_t extent);                 /* adds those of a dim; false: there are too many */
 void point_mapping(const Space *s, const Point *x, Mapping *scratch); /* scratch: zeroed once */
-double point_illegal(const Space *s, const Point *x);                 /* 0: capacities and fan-outs are kept to */
+double point_illegal(const Space *s, const Point *x);                 /* 0: capacities and fan-outs are kept to, no iteration is empty */
 double point_value(const Space *s, const Point *x, Mapping *scratch);
 double search_now(void);
 double spec_floor(const SearchSpec *s, const Problem *p, const Target *t);
@@ -49,8 +51,7 @@ double spec_floor(const SearchSpec *s, const Problem *p, const Target *t);
 /* ---- one chain (explore_chain.c) */
 typedef struct Chain { /* what became of it */
     Point best;
-    int64_t extent[QN_MAX_DIMS]; /* of the space that it searched */
-    double value;
+    double value; /* exact */
     int64_t evals;
 } Chain;
 typedef struct ChainSpec {
@@ -58,6 +59,7 @@ typedef struct ChainSpec {
     const Point *start; /* NULL: everything at the outermost level, in an order that the seed gives */
     double hot;         /* temperature at the start */
     bool toggles;       /* what levels keep changes, where it is free */
+    bool pads;          /* extents are rounded up */
     int64_t evals;
     double deadline;                            /* 0: none */
     void (*show)(void *user, const Chain *now); /* NULL: none; now and then */
@@ -65,12 +67,22 @@ typedef struct ChainSpec {
 } ChainSpec;
 void chain_run(const Space *s, const ChainSpec *c, Chain *out);
 uint32_t space_random(uint64_t *state, uint32_t n); /* less than n > 0 */
-enum { MAX_VARIANTS = 40 };
-int pad_variants(const Space *s, int64_t (*extent)[QN_MAX_DIMS]);
-void space_pad(const Space *base, const int64_t *extent, Space *out, Problem *padded);
-bool pad_possible(const Space *s, const Point *x);
-void pad_mapping(const Space *s, const Point *x, Mapping *m); /* of the real problem */
-double pad_value(const Space *s, const Point *x, Mapping *m); /* exact; m: zeroed once */
+
+/* ---- extents rounded up (explore_pad.c) */
+typedef struct PadSpace { /* the space of points of the same extents; it points into itself: not to be copied */
+    Space s;
+    Problem problem;
+} PadSpace;
+bool space_of(const Space *base, const Point *x, PadSpace *out); /* false: the extents have too many factors */
+bool pad_change(const Space *s, Point *x, uint64_t *random);     /* a move: another extent of a dim; false: none */
+void pad_fill(const Space *s, Point *x, int slot, uint64_t *random);
+typedef struct Ragged { /* slot -1: none */
+    int slot;
+    int64_t left; /* of the dim at that loop */
+} Ragged;
+bool ragged_slot(const Space *s, const Point *x, int d, Ragged *r); /* false: an iteration would be empty */
+void pad_mapping(const Space *s, const Point *x, Mapping *m);       /* of the real problem */
+double pad_value(const Space *s, const Point *x, Mapping *m);       /* exact; m: zeroed once */
 
 /* At most twice a second. `last`: when it was shown. */
 void search_progress(const SearchSpec *s, double begin, double *last, int64_t evals, double value);

@@ -23,9 +23,8 @@ typedef struct Job {
     uint64_t seed;
     bool starts; /* from `start`; else from nothing */
     Point start;
-    int64_t extent[QN_MAX_DIMS];
     double hot;
-    bool toggles;
+    bool toggles, pads;
     int64_t length;
 } Job;
 typedef struct Crew {
@@ -40,8 +39,8 @@ typedef struct Crew {
     Chain archive[ARCHIVE];
     bool joined; /* they are among the elite */
     Chain best;
-    int variants, fresh, rounded; /* extents to search with; how many chains started from nothing, and with others than [0] */
-    int64_t variant[MAX_VARIANTS][QN_MAX_DIMS];
+    bool pads; /* chains may round extents up */
+    int fresh; /* how many chains started from nothing */
     uint64_t random;
     int64_t length, evals;
     double begin, deadline, shown; /* 0: none */
@@ -65,7 +64,6 @@ static void crew_progress(void *user, const Chain *now) {
 /* ---- what is kept between rounds */
 /* The same extents, spread loops and kept operands. */
 static bool same_kind(const Space *s, const Chain *a, const Chain *b) {
-    if (memcmp(a->extent, b->extent, (size_t)s->problem->ndim * sizeof *a->extent) != 0) return false;
     if (memcmp(a->best.keep, b->best.keep, sizeof a->best.keep) != 0) return false;
     for (int d = 0; d < s->problem->ndim; d++)
         for (int i = 0; i < s->nslot; i++)
@@ -95,7 +93,6 @@ static void cross(Crew *c, const Chain *other, Job *j) {
     for (int d = 0; d < c->s->problem->ndim; d++) {
         if (space_random(&c->random, 2)) continue;
         memcpy(j->start.factor[d], other->best.factor[d], sizeof j->start.factor[d]);
-        j->extent[d] = other->extent[d];
     }
     for (int l = 0; l < c->s->target->nlevel; l++)
         if (space_random(&c->random, 2)) memcpy(j->start.order[l], other->best.order[l], sizeof j->start.order[l]);
@@ -107,26 +104,18 @@ static void plan_round(Crew *c, bool first) {
         *j = (Job){.length = c->length, .toggles = true};
         j->seed = ((uint64_t)space_random(&c->random, 1u << 31) << 32 | space_random(&c->random, 1u << 31)) | 1;
         if (first || i % 4 == 3) {
-            const int64_t *extent = c->variant[0]; /* in turn: as they are, two of those rounded up, or one that was good before */
-            if (c->fresh % 3 && c->variants > 1) extent = c->variant[1 + c->rounded++ % (c->variants - 1)];
-            if (!first && c->fresh % 2) extent = pick(c)->extent;
-            memcpy(j->extent, extent, sizeof j->extent);
-            j->hot = c->fresh % 2 ? 0.3 : 1, j->toggles = c->fresh / 2 % 2 != 0;
+            j->hot = c->fresh % 2 ? 0.3 : 1, j->toggles = c->fresh / 2 % 2 != 0, j->pads = c->pads && c->fresh % 3;
             c->fresh++;
             continue;
         }
         const Chain *from = pick(c);
-        j->starts = true, j->start = from->best, j->hot = i % 4 ? 0.1 : 0.03;
-        memcpy(j->extent, from->extent, sizeof j->extent);
+        j->starts = true, j->start = from->best, j->hot = i % 4 ? 0.1 : 0.03, j->pads = c->pads && i % 8 < 4;
         if (i % 4 == 1) cross(c, pick(c), j);
     }
 }
 static void crew_work(Crew *c, bool shows) {
     const SearchSpec *spec = c->s->spec;
     int ranks = spec->ranks > 1 ? spec->ranks : 1;
-    Space *padded = malloc(sizeof *padded);
-    Problem problem;
-    if (!padded) BUG("out of memory");
     for (;;) {
         pthread_mutex_lock(&c->lock);
         int i = c->next++;
@@ -134,22 +123,20 @@ static void crew_work(Crew *c, bool shows) {
         if (i >= c->n) break;
         if (i % ranks != spec->rank || (c->deadline > 0 && i && search_now() > c->deadline)) continue;
         const Job *j = &c->job[i];
-        const Space *s = c->s;
-        if (memcmp(j->extent, s->problem->extent, sizeof j->extent) != 0) space_pad(c->s, j->extent, padded, &problem), s = padded;
         ChainSpec run = {.seed = j->seed,
                          .start = j->starts ? &j->start : NULL,
                          .hot = j->hot,
                          .toggles = j->toggles,
+                         .pads = j->pads,
                          .evals = j->length,
                          .deadline = c->deadline,
                          .show = shows && spec->progress ? crew_progress : NULL,
                          .user = c};
-        chain_run(s, &run, &c->done[i]);
+        chain_run(c->s, &run, &c->done[i]);
         pthread_mutex_lock(&c->lock);
         c->evals += c->done[i].evals;
         pthread_mutex_unlock(&c->lock);
     }
-    free(padded);
 }
 static void *work(void *arg) {
     Crew *c = arg;
@@ -210,9 +197,7 @@ static bool begin_anew(Crew *c) {
 /* Chains for so many scores or up to the deadline, after those that `c` has from before. */
 static void anneal(Crew *c, int64_t evals, bool pads, double deadline) {
     int64_t begin = c->evals, end = begin + evals;
-    c->deadline = deadline, c->variants = 1;
-    memcpy(c->variant[0], c->s->problem->extent, sizeof c->variant[0]);
-    if (pads) c->variants = pad_variants(c->s, c->variant);
+    c->deadline = deadline, c->pads = pads;
     c->length = deadline > 0 ? 6000 : max_i64(1, min_i64(evals, max_i64(1000, min_i64(6000, evals / 64))));
     c->nelite = c->narchive = c->stale = 0, c->joined = false;
     if (c->best.value < NOT_LEGAL) add_elite(c, &c->best);
@@ -234,13 +219,17 @@ static void start_from(const Space *s, const Mapping *start, double *value, Mapp
     double v = spec_value(s->spec, &n);
     if (v < *value) *value = v, *out = *start;
 }
+static bool any_pads(const Space *s) {
+    bool any = false;
+    for (int d = 0; d < s->problem->ndim; d++) any |= s->may_pad[d];
+    return any;
+}
 static void best_mapping(const Space *s, const Chain *x, Mapping *best) {
-    Space *padded = malloc(sizeof *padded);
-    Problem problem;
-    if (!padded) BUG("out of memory");
-    space_pad(s, x->extent, padded, &problem);
-    pad_mapping(padded, &x->best, best);
-    free(padded);
+    PadSpace *own = malloc(sizeof *own);
+    if (!own) BUG("out of memory");
+    space_of(s, &x->best, own);
+    pad_mapping(&own->s, &x->best, best);
+    free(own);
 }
 bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, Mapping *best, SearchResult *r) {
     static const double walkable = 2e7; /* factorisations */
@@ -266,7 +255,7 @@ bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, M
     }
     if (r->optimal) { /* in whole factors; do extents that are rounded up allow for more? */
         double whole = c->best.value;
-        if (pad_variants(s, c->variant) > 1) anneal(c, spec->seconds > 0 ? 300000 : min_i64(300000, spec->evals - c->evals), true, 0);
+        if (any_pads(s)) anneal(c, spec->seconds > 0 ? 300000 : min_i64(300000, spec->evals - c->evals), true, 0);
         r->optimal = c->best.value >= whole;
     } else anneal(c, spec->evals - c->evals, true, deadline);
     r->evals = c->evals;

@@ -24,6 +24,24 @@ double objective_floor(const Problem *p, const Target *t, Objective o) {
     price_floor(p, t, &energy, &cycles);
     return o == OBJ_ENERGY ? energy : o == OBJ_DELAY ? cycles : energy * cycles;
 }
+bool space_primes(Space *s, int dim, int64_t extent) {
+    for (int64_t f = 2; f <= extent; f++) {
+        if (f * f > extent) f = extent;
+        for (; extent % f == 0; extent /= f) {
+            if (s->nprime == MAX_PRIMES) return false;
+            s->prime[s->nprime++] = (Prime){dim, f};
+        }
+    }
+    return true;
+}
+/* May the extent of a dim be rounded up? */
+static bool can_pad(const Space *s, int d) {
+    const Dataflow *f = s->spec->flow;
+    const char *name = s->problem->dim[d];
+    if (s->problem->extent[d] < 3 || s->nmay[d] < 2 || (s->spec->fix_outer && s->spec->outer[d] > 1)) return false;
+    if (f && ((f->whole && strcmp(f->whole, name) == 0) || (f->inside && strcmp(f->inside, name) == 0))) return false;
+    return mapping_may_be_ragged(s->problem);
+}
 void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *spec) {
     memset(s, 0, sizeof *s);
     s->problem = s->real = p, s->target = t, s->spec = spec, s->scale = 1;
@@ -43,12 +61,8 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
         if (spec->rules) s->free[l] &= ~spec->rules->keep[l];
         for (unsigned f = s->free[l]; f; f &= f - 1) s->nfree++;
     }
-    for (int d = 0; d < p->ndim; d++) {
-        int64_t rest = spec->fix_outer ? p->extent[d] / spec->outer[d] : p->extent[d];
-        for (int64_t f = 2; f * f <= rest; f++)
-            for (; rest % f == 0; rest /= f) s->prime[s->nprime++] = (Prime){d, f};
-        if (rest > 1) s->prime[s->nprime++] = (Prime){d, rest};
-    }
+    for (int d = 0; d < p->ndim; d++)
+        if (!space_primes(s, d, spec->fix_outer ? p->extent[d] / spec->outer[d] : p->extent[d])) BUG("more than 2^63 multiply-adds");
     int pe = mapping_pe_level(t);
     for (int d = 0; d < p->ndim; d++)
         for (int i = 0; i < s->nslot; i++)
@@ -58,6 +72,7 @@ void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *s
     for (int d = 0; d < p->ndim; d++)
         for (int i = 0; i < s->nslot; i++)
             if (s->allowed[d][i]) s->may[d][s->nmay[d]++] = i;
+    for (int d = 0; d < p->ndim; d++) s->may_pad[d] = can_pad(s, d);
 }
 void point_mapping(const Space *s, const Point *x, Mapping *m) {
     m->problem = s->problem, m->target = s->target;
@@ -76,7 +91,10 @@ double point_illegal(const Space *s, const Point *x) {
     int64_t tile[QN_MAX_DIMS], below = 1;
     double over = 0;
     MapFit fit = {0};
-    for (int d = 0; d < s->problem->ndim; d++) tile[d] = 1;
+    Ragged ragged[QN_MAX_DIMS];
+    for (int d = 0; d < s->problem->ndim; d++) tile[d] = 1, ragged[d].slot = -1;
+    for (int d = 0; d < s->problem->ndim && s->real != s->problem; d++)
+        if (!ragged_slot(s, x, d, &ragged[d])) over++;
     for (int i = s->nslot - 1; i >= 0; i--) {
         const TargetLevel *v = &s->target->level[s->slot[i].level];
         int64_t spread = 1;
@@ -88,7 +106,11 @@ double point_illegal(const Space *s, const Point *x) {
             continue;
         }
         if (v->fan && below > v->fan) over += (double)below / (double)v->fan;
-        below = 1; /* the temporal slot of a level comes last here: its tile is whole */
+        below = 1;                                   /* the temporal slot of a level comes last here: its tile is whole */
+        for (int d = 0; d < s->problem->ndim; d++) { /* what is rounded up is not there */
+            int k = ragged[d].slot;
+            if (k >= i && s->slot[k].level == s->slot[i].level) tile[d] = ragged[d].left * (k > i ? x->factor[d][i] : 1);
+        }
         map_fit_level(&fit, s->problem, s->target, s->slot[i].level, x->keep[s->slot[i].level], tile);
     }
     return over + map_fit_over(&fit, s->problem, s->target, NULL, NULL);
@@ -97,7 +119,6 @@ double point_value(const Space *s, const Point *x, Mapping *m) {
     double over = point_illegal(s, x);
     if (over > 0) return NOT_LEGAL * (2 + over);
     MappingCounts n;
-    if (s->real != s->problem && !pad_possible(s, x)) return NOT_LEGAL * 1.9;
     point_mapping(s, x, m);
     int faults = s->spec->flow ? dataflow_faults(s->spec->flow, m) : 0;
     if (s->spec->rules) faults += rules_faults(s->spec->rules, m);
