@@ -118,14 +118,34 @@ static void drop_tests(Arena *a, Stmt *s) { /* of which the outcome is known */
         drop_tests(a, s->u.block.v[i] = in);
     }
 }
+/* Variables of a copy get to be its own. */
+static void renew(Split *x, Stmt *s) {
+    if (s->k == S_IF) {
+        renew(x, s->u.cond.then);
+        if (s->u.cond.other) renew(x, s->u.cond.other);
+    }
+    if (s->k == S_FOR) {
+        Var *v = var_new(x->f, s->u.loop.v->name, DT_INT64);
+        stmt_subst(x->a, s->u.loop.body, s->u.loop.v, e_var(x->a, v));
+        s->u.loop.v = v;
+        renew(x, s->u.loop.body);
+    }
+    for (int i = 0; s->k == S_BLOCK && i < s->u.block.n; i++) {
+        Stmt *in = s->u.block.v[i];
+        renew(x, in);
+        if (in->k != S_LET) continue;
+        Var *v = var_new(x->f, in->u.let.v->name, in->u.let.v->t);
+        for (int k = i + 1; k < s->u.block.n; k++) stmt_subst(x->a, s->u.block.v[k], in->u.let.v, e_var(x->a, v));
+        in->u.let.v = v;
+    }
+}
 static Stmt *piece(Split *x, const Stmt *loop, Expr *lo, Expr *hi, bool holds) {
     Known k = {x->a, x->found, holds};
     Stmt *s = s_copy(x->a, loop);
-    Var *v = var_new(x->f, loop->u.loop.v->name, DT_INT64);
     stmt_map_exprs(s->u.loop.body, put_known, &k);
     drop_tests(x->a, s->u.loop.body);
-    stmt_subst(x->a, s->u.loop.body, loop->u.loop.v, e_var(x->a, v));
-    s->u.loop.v = v, s->u.loop.lo = lo, s->u.loop.hi = hi;
+    s->u.loop.lo = lo, s->u.loop.hi = hi;
+    renew(x, s);
     return s;
 }
 static void split_all(Split *x, Stmt *block);

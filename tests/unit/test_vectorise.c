@@ -62,6 +62,11 @@ static const Nest nests[] = {
      "- 2 "
      "< 3 && (0 <= j - 1 && j - 1 < %d), x[i - 2,j - 1], 0.5)\n",
      false},
+    {"not: columns with a border",
+     "func f(x: float32[%d,2]) -> writes y: float32[230,3]\n  for i in 0..%d + 2\n    for j in 0..3\n      let k: int64 = j * 2\n      "
+     "y[i,k / 2] = "
+     "select(1 <= i && i <= %d, x[i - 1,k / 4], 0.5)\n",
+     false},
     {"border of mirrored elements",
      "func f(x: float32[%d]) -> writes y: float32[600]\n  for j in 0..3 * %d - 2\n    y[j] = x[%d - 1 - abs(%d - 1 - abs(j - (%d - 1)))]\n",
      false},
