@@ -45,8 +45,10 @@ static const Target *machine(Ctx *c, const Options *o, Machines *m, const char *
 }
 
 /* ---- one case of a file: {case, layer, arch, mapping, …} */
-static bool check_quietly(Ctx *c, const char *file, ExploreCase *x) {
-    x->legal = mapping_check(c, (Loc){file, -1, NULL, NULL}, x->mapping, &x->violations);
+static bool check_quietly(Ctx *c, const char *file, const char *where, ExploreCase *x) {
+    Diags own = {.a = c->a};
+    x->legal = mapping_check(&(Ctx){c->a, &own}, NO_LOC, x->mapping, &x->violations);
+    for (int i = 0; i < own.list.n; i++) diag_error(c->d, explore_place(c, file, where, ""), "%s: %s", where, own.list.v[i].text);
     return x->legal;
 }
 static bool case_read(Ctx *c, const Options *o, Machines *m, const char *file, size_t index, const json_t *j, ExploreCase *x) {
@@ -56,13 +58,14 @@ static bool case_read(Ctx *c, const Options *o, Machines *m, const char *file, s
     x->arch = arch ? arch : m->name ? m->name : o->target ? o->target : "";
     const char *where = arena_printf(c->a, "case '%s'", x->id);
     if (!json_is_object(j))
-        return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "%s: expected an object {case, layer, arch, mapping}", where);
+        return diag_error(c->d, explore_place(c, file, where, ""), "%s: expected an object {case, layer, arch, mapping}", where);
     x->target = machine(c, o, m, arch && !(m->name && !o->x.batch) ? arch : NULL);
     Problem *p = explore_layer(c, file, arena_printf(c->a, "%s: layer", where), json_object_get(j, "layer"));
     x->problem = p;
     if (!x->target || !p || !explore_words_option(c, o, p)) return false;
-    x->mapping = explore_mapping(c, file, arena_printf(c->a, "%s: mapping", where), json_object_get(j, "mapping"), x->problem, x->target);
-    return x->mapping && check_quietly(c, file, x);
+    where = arena_printf(c->a, "%s: mapping", where);
+    x->mapping = explore_mapping(c, file, where, json_object_get(j, "mapping"), x->problem, x->target);
+    return x->mapping && check_quietly(c, file, where, x);
 }
 
 /* ---- --check: every number of `expected` against ours */
@@ -138,13 +141,18 @@ static int check(Ctx *c, Options *o) {
     Counts n = {.first = true};
     for (int f = 0; f < o->x.check.n; f++) {
         const char *file = o->x.check.v[f];
-        json_t *rows = explore_load(c, file), *row;
-        size_t i;
-        if (!rows) return EXIT_REFUSED;
-        if (!json_is_array(rows)) return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "expected a list of cases"), EXIT_REFUSED;
+        Rows rows;
+        json_t *row;
+        if (!rows_open(c, file, &rows)) return EXIT_REFUSED;
         Machines m = machines_of(c, o, file);
-        json_array_foreach(rows, i, row) check_case(c, o, &m, file, i, row, &n);
-        json_decref(rows);
+        while ((row = rows_next(&rows))) {
+            Ctx one = {arena_new(), c->d};
+            check_case(&one, o, &m, file, rows.n - 1, row, &n);
+            json_decref(row);
+            arena_free(one.a);
+        }
+        n.failed += rows.bad;
+        rows_close(&rows);
     }
     if (o->json) puts(n.first ? "[]" : "\n]");
     else printf("%d passed, %d failed\n", n.passed, n.failed);
@@ -153,16 +161,15 @@ static int check(Ctx *c, Options *o) {
 
 /* ---- --batch */
 static int batch(Ctx *c, Options *o) {
-    json_t *rows = explore_load(c, o->x.batch), *row;
-    size_t i;
+    Rows rows;
+    json_t *row;
     bool ok = true, first = true;
-    if (!rows) return EXIT_REFUSED;
-    if (!json_is_array(rows)) return diag_error(c->d, (Loc){o->x.batch, -1, NULL, NULL}, "expected a list of cases"), EXIT_REFUSED;
+    if (!rows_open(c, o->x.batch, &rows)) return EXIT_REFUSED;
     Machines m = machines_of(c, o, o->x.batch);
-    json_array_foreach(rows, i, row) {
+    while ((row = rows_next(&rows))) {
         ExploreCase x;
         Ctx one = {arena_new(), c->d}; /* a hundred thousand cases do not add up */
-        ok &= case_read(&one, o, &m, o->x.batch, i, row, &x);
+        ok &= case_read(&one, o, &m, o->x.batch, rows.n - 1, row, &x);
         if (o->json) print_json(explore_case_json(&one, &x), &first);
         else if (x.legal) {
             MappingCounts n;
@@ -172,11 +179,12 @@ static int batch(Ctx *c, Options *o) {
             if (x.target->clock_mhz > 0) printf(", %.4g ms", (double)n.cycles / x.target->clock_mhz / 1e3);
             puts("");
         } else printf("%-40s not legal\n", x.id);
+        json_decref(row);
         arena_free(one.a);
     }
     if (o->json) puts(first ? "[]" : "\n]");
-    json_decref(rows);
-    return ok ? EXIT_DONE : EXIT_REFUSED;
+    rows_close(&rows);
+    return ok && !rows.bad ? EXIT_DONE : EXIT_REFUSED;
 }
 
 /* ---- one mapping of one layer */
@@ -218,7 +226,7 @@ static int one_mapping(Ctx *c, Options *o, const Problem *p, const Target *t) {
     x.arch = hash ? hash + 1 : t->name;
     x.mapping = explore_mapping_file(c, o->x.mapping, p, t);
     if (!x.mapping) return EXIT_REFUSED;
-    check_quietly(c, o->x.mapping, &x);
+    x.legal = mapping_check(c, (Loc){o->x.mapping, -1, NULL, NULL}, x.mapping, &x.violations);
     if (x.legal && o->x.export_dir && !timeloop_export(c, o->x.export_dir, x.mapping)) return EXIT_REFUSED;
     if (x.legal && o->x.html && !page_of(c, o, &x)) return EXIT_REFUSED;
     if (o->json) {
@@ -272,16 +280,17 @@ static int search_one(Ctx *c, Options *o, const Problem *p, const Target *t) {
 }
 /* ---- --beat: each layer of a file searched; the objective against the file's own mapping */
 static int beat(Ctx *c, Options *o) {
-    json_t *rows = explore_load(c, o->x.beat), *row;
+    Rows rows;
+    json_t *row;
     Machines m = machines_of(c, o, o->x.beat);
     SearchSpec spec;
-    size_t i;
     int n = 0, better = 0, equal = 0;
     double product = 1;
-    bool first = true, ok = rows && spec_of(c, o, &spec);
-    json_array_foreach(rows, i, row) {
+    bool first = true;
+    if (!rows_open(c, o->x.beat, &rows) || !spec_of(c, o, &spec)) return EXIT_REFUSED;
+    while ((row = rows_next(&rows))) {
         ExploreCase given, x;
-        if (!ok || !case_read(c, o, &m, o->x.beat, i, row, &given)) return EXIT_REFUSED;
+        if (!case_read(c, o, &m, o->x.beat, rows.n - 1, row, &given)) return EXIT_REFUSED;
         x = given;
         if (!search_case(c, &spec, &x)) return EXIT_REFUSED;
         MappingCounts a, b;
@@ -293,10 +302,10 @@ static int beat(Ctx *c, Options *o) {
             printf("%-44s %s %.6g, was %.6g: %.3f times as good (%lld mappings, %.2f s, %s)\n", x.id, objective_name[spec.objective], ours,
                    theirs, theirs / ours, (long long)x.search->evals, x.search->seconds, x.search->optimal ? "optimal" : "best");
     }
-    json_decref(rows);
+    rows_close(&rows);
     if (o->json) puts(first ? "[]" : "\n]");
     else printf("%d better, %d equal, %d worse; geometric mean %.3f\n", better, equal, n - better - equal, n ? pow(product, 1.0 / n) : 1.0);
-    return ok && better + equal == n ? EXIT_DONE : EXIT_REFUSED;
+    return !rows.bad && better + equal == n ? EXIT_DONE : EXIT_REFUSED;
 }
 
 static bool is_model(const char *path) {

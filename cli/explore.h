@@ -23,6 +23,26 @@ Target *explore_target(Ctx *c, const char *name); /* of --target: a built-in nam
 /* A mapping in any of its forms: JSON or YAML levels, one line, or lines `LEVEL keeps W: for M 4`. */
 Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const Target *t);
 
+/* ---- explore_rows.c: the cases of a file, one by one */
+typedef struct RowText { /* a JSON list, and how far it is read; or one of its values */
+    const char *text;
+    size_t bytes, at;
+    int64_t line, column, rows;
+} RowText;
+bool row_text_open(RowText *t, const char *text, size_t bytes); /* false: no JSON list */
+bool row_text_next(RowText *t, RowText *row);
+typedef struct Rows {
+    Ctx *c;
+    const char *file;
+    RowText text;
+    json_t *all; /* of YAML */
+    size_t n;    /* rows read so far */
+    bool bad;    /* the file ended in an error */
+} Rows;
+bool rows_open(Ctx *c, const char *file, Rows *r);
+json_t *rows_next(Rows *r); /* the caller's; NULL: there are no more, or an error */
+void rows_close(Rows *r);
+
 /* ---- explore_words.c: zeros, widths and types of a layer's words */
 bool explore_words(Ctx *c, const char *file, const char *where, const json_t *layer, Problem *p);
 bool explore_words_option(Ctx *c, const Options *o, Problem *p);
