@@ -126,7 +126,10 @@ Mapping *explore_mapping_file(Ctx *c, const char *file, const Problem *p, const 
     size_t bytes;
     char *raw = file_read_whole(c, file, 1 << 20, &bytes);
     if (!raw) return NULL;
+    if (memchr(raw, 0, bytes))
+        return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "found a zero byte, expected the text of a mapping"), NULL;
     char *text = arena_strndup(c->a, raw, bytes);
+    if (!*first_line(text)) return diag_error(c->d, (Loc){file, -1, NULL, NULL}, "the file is empty, expected a mapping"), NULL;
     const char *s = first_line(text), *stop = s + strcspn(s, "\n[:"), *colon = s + strcspn(s, "[\n");
     bool mine; /* another tool's file may hold more than the mapping, and before it */
     Mapping *theirs = import_mapping(c, file, text, bytes, p, t, &mine);

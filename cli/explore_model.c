@@ -178,6 +178,7 @@ static bool amount(const char **s, int64_t *v) {
 }
 static bool range_parse(Ctx *c, const Target *t, const char **s, SweepRange *r) {
     size_t n = strcspn(*s, "=");
+    const char *from = *s;
     r->name = arena_strndup(c->a, *s, n);
     if ((*s)[n] != '=') return diag_error(c->d, NO_LOC, "--sweep: found '%s', expected NAME=LOW..HIGH", *s);
     *s += n + 1;
@@ -195,8 +196,9 @@ static bool range_parse(Ctx *c, const Target *t, const char **s, SweepRange *r) 
     }
     if (**s == ',' && ok) ++*s;
     else if (**s) ok = false;
-    if (!ok || r->hi < r->lo)
-        return diag_error(c->d, NO_LOC, "--sweep: the range of %s is not %s", r->name, pe ? "8x8..32x32" : "32k..256k (bytes)");
+    if (!ok || r->hi < r->lo || r->hi_y < r->lo_y)
+        return diag_error(c->d, NO_LOC, "--sweep: found '%.*s', expected %s=LOW..HIGH with %s", (int)strcspn(from, ","), from, r->name,
+                          pe ? "columns x rows from 1 on, as 8x8..32x32" : "bytes from 1 to 1024M, as 32k..256k");
     return true;
 }
 static Target *apply(Ctx *c, const Target *t, const SweepRange *r, int n, const int64_t *step, char *label, size_t cap) {
@@ -207,7 +209,7 @@ static Target *apply(Ctx *c, const Target *t, const SweepRange *r, int n, const 
         int64_t v = min_i64(r[i].lo << step[i], r[i].hi), y = r[i].level >= 0 ? 0 : min_i64(r[i].lo_y << step[i], r[i].hi_y);
         int array = mapping_pe_level(t) - 1;
         if (r[i].level >= 0) x->level[r[i].level].words = max_i64(1, v * 8 / x->level[r[i].level].word_bits);
-        else x->level[array].fan_x = v, x->level[array].fan_y = y;
+        else x->level[array].fan_x = v, x->level[array].fan_y = y, x->level[array].fan = 0;
         if (r[i].level >= 0) at += (size_t)snprintf(label + at, cap - at, "%s%s=%lld", i ? " " : "", r[i].name, (long long)v);
         else at += (size_t)snprintf(label + at, cap - at, "%s%s=%lldx%lld", i ? " " : "", r[i].name, (long long)v, (long long)y);
         if (at >= cap) at = cap - 1;
@@ -256,6 +258,9 @@ int explore_sweep(Ctx *c, const Options *o, ModelRun *r) {
     for (const char *s = o->x.sweep; *s; n++) {
         if (n == MAX_RANGES) return diag_error(c->d, NO_LOC, "--sweep: more than %d ranges", MAX_RANGES), EXIT_REFUSED;
         if (!range_parse(c, base, &s, &range[n])) return EXIT_REFUSED;
+        for (int i = 0; i < n; i++)
+            if (range[i].level == range[n].level)
+                return diag_error(c->d, NO_LOC, "--sweep: %s and %s are the same parameter", range[i].name, range[n].name), EXIT_REFUSED;
         for (steps[n] = 1;
              range[n].lo << (steps[n] - 1) < range[n].hi || (range[n].level < 0 && range[n].lo_y << (steps[n] - 1) < range[n].hi_y);)
             steps[n]++;
@@ -264,15 +269,20 @@ int explore_sweep(Ctx *c, const Options *o, ModelRun *r) {
     if (all > MAX_POINTS)
         return diag_error(c->d, NO_LOC, "--sweep: %lld machines; expected at most %d", (long long)all, MAX_POINTS), EXIT_REFUSED;
     ExplorePoint *p = NEW_ARRAY(c->a, ExplorePoint, all);
-    for (bool more = true; more; points++) {
+    for (bool more = true; more;) {
+        Diags own = {.a = c->a};
+        Ctx one = {c->a, &own};
         Target *t = apply(c, base, range, n, at, p[points].label, sizeof p[points].label);
         r->target = p[points].target = t;
-        if (!target_check(c->d, NO_LOC, t) || !explore_model(c, r)) return EXIT_REFUSED;
-        p[points].energy = r->sum.energy, p[points].cycles = (double)r->sum.cycles, p[points].area = explore_area(t);
+        if (target_check(&own, NO_LOC, t) && explore_model(&one, r)) {
+            p[points].energy = r->sum.energy, p[points].cycles = (double)r->sum.cycles, p[points].area = explore_area(t);
+            points++;
+        } else diag_warn(c->d, NO_LOC, "--sweep: %s is left out: %s", p[points].label, own.list.n ? own.list.v[0].text : "no mapping");
         int k = n - 1;
         for (; k >= 0 && ++at[k] == steps[k]; k--) at[k] = 0;
         more = k >= 0;
     }
+    if (!points) return diag_error(c->d, NO_LOC, "--sweep: none of the machines can run the layers"), EXIT_REFUSED;
     explore_front(p, points);
     print_points(p, points, o->json);
     r->points = p, r->npoint = points;

@@ -206,6 +206,18 @@ static int64_t integer(const json_t *j, const char *key, int64_t otherwise) {
     const json_t *v = json_object_get(j, key);
     return json_is_integer(v) ? json_integer_value(v) : otherwise;
 }
+/* Where a number is given it is one. */
+static bool numbers(Ctx *c, const char *file, const char *where, const json_t *j, const char *const *keys, bool whole) {
+    for (; *keys; keys++) {
+        const json_t *v = json_object_get(j, *keys);
+        if (!v || (json_is_null(v) && strncmp(*keys, "capacity", 8) == 0)) continue;
+        if (whole ? !json_is_integer(v) || json_integer_value(v) < 1 : !json_is_number(v) || !(json_number_value(v) >= 0))
+            return wrong(c, file, where, "%s is %s, expected a %s", *keys, found(c, v),
+                         whole ? "whole number, at least 1" : "number, at least 0");
+    }
+    return true;
+}
+#define NUMBERS(j, whole, ...) numbers(c, file, where, j, (const char *const[]){__VA_ARGS__, NULL}, whole)
 static bool level_of(Ctx *c, const char *file, const char *where, const json_t *l, TargetLevel *out) {
     static const char *const role = "WIO";
     const json_t *name = json_object_get(l, "name"), *keeps = json_object_get(l, "keeps"), *k;
@@ -213,7 +225,9 @@ static bool level_of(Ctx *c, const char *file, const char *where, const json_t *
     if (!json_is_object(l) || !json_is_string(name)) return wrong(c, file, where, "found %s, expected a level with a name", found(c, l));
     if (!known_keys(c, file, where, l,
                     " name instances capacity_words_per_instance keeps energy_per_access read_energy write_energy"
-                    " read_bandwidth write_bandwidth area_per_word word_bits "))
+                    " read_bandwidth write_bandwidth area_per_word word_bits ") ||
+        !NUMBERS(l, true, "instances", "capacity_words_per_instance", "word_bits") ||
+        !NUMBERS(l, false, "energy_per_access", "read_energy", "write_energy", "read_bandwidth", "write_bandwidth", "area_per_word"))
         return false;
     out->name = arena_strdup(c->a, json_string_value(name));
     out->words = integer(l, "capacity_words_per_instance", 0);
@@ -254,7 +268,11 @@ static Target *arch_of(Ctx *c, const char *file, const char *name, const json_t 
     size_t n = json_array_size(levels);
     if (n < 1 || n > QN_MAX_LEVELS)
         return wrong(c, file, where, "levels_outer_to_inner has %zu levels, expected 1 to %d", n, QN_MAX_LEVELS), NULL;
-    if (!known_keys(c, file, where, j, " name pe_count pe_mesh mac_energy levels_outer_to_inner area_per_pe ")) return NULL;
+    if (!known_keys(c, file, where, j, " name pe_count pe_mesh mac_energy levels_outer_to_inner area_per_pe ") ||
+        !NUMBERS(j, true, "pe_count") || !NUMBERS(j, false, "mac_energy", "area_per_pe"))
+        return NULL;
+    const json_t *mesh = json_object_get(j, "pe_mesh");
+    if (mesh && (!known_keys(c, file, where, mesh, " X Y ") || !NUMBERS(mesh, true, "X", "Y"))) return NULL;
     t->name = arena_strdup(c->a, name), t->nlevel = (int)n, t->keeps_all = true;
     t->mac_energy = number(j, "mac_energy", 1), t->area_per_pe = number(j, "area_per_pe", 0);
     for (int i = 0; i < t->nlevel; i++) {

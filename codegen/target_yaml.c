@@ -156,7 +156,8 @@ static void on_log(cyaml_log_t level, void *user, const char *fmt, va_list args)
         long line = strtol(at + 6, &end, 10), column = strncmp(end, ", column: ", 10) == 0 ? strtol(end + 10, NULL, 10) : 0;
         l->place = loc_place(line, column);
     }
-    if (!l->first[0]) snprintf(l->first, sizeof l->first, "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
+    if (!l->first[0] && strcmp(text, "Load: Backtrace:") != 0)
+        snprintf(l->first, sizeof l->first, "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
 }
 
 /* Finds the next `name: VALUE` at or after *at, for errors that show only after parsing, and moves *at behind it. Returns its
@@ -296,10 +297,13 @@ Target *target_parse(Ctx *c, const char *file, const char *text, size_t bytes) {
     cyaml_err_t err = cyaml_load_data((const uint8_t *)text, bytes, &config, &target_schema, (cyaml_data_t **)&y, NULL);
     Loc loc = {file, log.place ? log.place : -1, NULL, NULL};
     if (err != CYAML_OK || !y) {
-        diag_error(c->d, loc, "%s; expected a target file", log.first[0] ? log.first : cyaml_strerror(err));
+        diag_error(c->d, loc, "%s; expected a target file",
+                   log.first[0]      ? log.first
+                   : err == CYAML_OK ? "the file is empty"
+                                     : cyaml_strerror(err));
         return NULL;
     }
-    Target *t = target_fill(c->d, file, text, bytes, y);
+    Target *t = target_numbers(c, file, text, bytes) ? target_fill(c->d, file, text, bytes, y) : NULL;
     cyaml_free(&config, &target_schema, y, 0);
     return t;
 }

@@ -6,6 +6,7 @@
 
 /* The text of a target file. NULL after errors that name file and line. Nothing of `text` is kept. */
 Target *target_parse(Ctx *c, const char *file, const char *text, size_t bytes);
+bool target_numbers(Ctx *c, const char *file, const char *text, size_t bytes); /* target_numbers.c: its numbers are whole words */
 /* A target by the name of a built-in one ("x86_avx512"), else the file of that name. */
 Target *target_load(Ctx *c, const char *name_or_file);
 /* The i-th built-in name, in alphabetical order; NULL past the last. */
