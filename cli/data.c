@@ -180,13 +180,15 @@ bool npy_write(Ctx *c, const char *path, const Value *v) {
 }
 
 /* ---- comparison */
+static bool rounds_short(DType t) { return t == DT_FLOAT16 || t == DT_BFLOAT16 || t == DT_HALF; }
 Tolerance tolerance_default(const Graph *g, DType dt, double atol, double rtol) {
     double d = 1e-4;
     for (const Node *n = g->first; n; n = n->next)
         if (!strcmp(n->op->name, "LSTM") || !strcmp(n->op->name, "GRU") || !strcmp(n->op->name, "RNN")) d = 1e-3;
-    for (const Node *n = g->first; n && d < 1e-2; n = n->next) /* --fast-f16 */
-        if (n->out[0] && n->out[0]->type.dt == DT_HALF) d = 1e-2;
-    if (dt == DT_FLOAT16 || dt == DT_BFLOAT16) d = 1e-2;
+    for (const Node *n = g->first; n && d < 1e-2; n = n->next) /* of the model, or of --fast-f16 */
+        if ((n->out[0] && rounds_short(n->out[0]->type.dt)) || !strcmp(n->op->name, "AsFloat16") || !strcmp(n->op->name, "AsBfloat16"))
+            d = 1e-2;
+    if (rounds_short(dt)) d = 1e-2;
     if (dtype_is_float(dt) && dtype_info[dt].bits < 16) d = 0.15; /* one step of an 8-bit float */
     if (!dtype_is_float(dt)) d = 0;
     return (Tolerance){atol >= 0 ? atol : d, rtol >= 0 ? rtol : atol >= 0 ? atol : d};

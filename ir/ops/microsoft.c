@@ -116,6 +116,10 @@ bool rewrite_quick_gelu(Ctx *c, Graph *g, Node *n) {
 }
 
 /* ---- normalisations */
+/* ONNX Runtime adds and normalises 16-bit floats in float32: sums beyond 65504 are none. */
+static bool in_16_bits(R r) { return r.n->in[0]->type.dt == DT_FLOAT16 || r.n->in[0]->type.dt == DT_BFLOAT16; }
+static Tensor *wide(R r, Tensor *t) { return t && in_16_bits(r) ? r_cast(r, t, DT_FLOAT32) : t; }
+static Tensor *as_input(R r, Tensor *t) { return in_16_bits(r) ? r_cast(r, t, r.n->in[0]->type.dt) : t; }
 /* 1/sqrt(mean(x*x) + epsilon) over the axes from `axis` on */
 static Tensor *inverse_rms(R r, Tensor *x, int axis, int rank, float epsilon) {
     int64_t axes[QN_MAX_RANK];
@@ -131,7 +135,7 @@ static void rms(R r, Tensor *x, Tensor *gamma, Tensor *beta, int axis, float eps
     r_set_f(y, "epsilon", epsilon);
     if (beta) y = r_op2(r, "Add", y, beta);
     if (r_out(r, inverse)) r_done(r, inverse, inverse_rms(r, r_cast(r, x, DT_FLOAT32), axis, rank, epsilon));
-    r_done(r, 0, y);
+    r_done(r, 0, as_input(r, y));
 }
 bool rewrite_simplified_layer_norm(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
@@ -147,24 +151,24 @@ static void layer_norm(R r, Tensor *x, Tensor *gamma, Tensor *beta, float epsilo
     Node *y = build_node(r.g, r.n, "LayerNormalization", beta ? 3 : 2, (Tensor *[]){x, gamma, beta}, nout);
     r_set_f(y->out[0], "epsilon", epsilon);
     for (int i = 0; i < nout; i++)
-        if (r_out(r, i)) r_done(r, i, y->out[i]);
+        if (r_out(r, i)) r_done(r, i, i == 0 && stats ? as_input(r, y->out[i]) : y->out[i]);
 }
 static Tensor *skip_sum(R r, Tensor *bias) {
-    Tensor *x = r_op2(r, "Add", r.n->in[0], r.n->in[1]);
-    if (bias) x = r_op2(r, "Add", x, bias);
-    if (r_out(r, 3)) r_done(r, 3, x);
+    Tensor *x = r_op2(r, "Add", wide(r, r.n->in[0]), wide(r, r.n->in[1]));
+    if (bias) x = r_op2(r, "Add", x, wide(r, bias));
+    if (r_out(r, 3)) r_done(r, 3, as_input(r, x));
     return x;
 }
 bool rewrite_skip_layer_norm(Ctx *c, Graph *g, Node *n) {
     (void)c;
     R r = {g, n};
-    layer_norm(r, skip_sum(r, r_in(r, 4)), n->in[2], r_in(r, 3), attr_f(n, 0), true);
+    layer_norm(r, skip_sum(r, r_in(r, 4)), wide(r, n->in[2]), wide(r, r_in(r, 3)), attr_f(n, 0), true);
     return true;
 }
 bool rewrite_skip_simplified_layer_norm(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     if (r_out(r, 1)) return diag_error(c->d, n->loc, "output 1, the mean, is asked for; this operator does not compute it");
-    rms(r, skip_sum(r, r_in(r, 3)), n->in[2], NULL, n->in[0]->type.rank - 1, attr_f(n, 0), 2);
+    rms(r, skip_sum(r, r_in(r, 3)), wide(r, n->in[2]), NULL, n->in[0]->type.rank - 1, attr_f(n, 0), 2);
     return true;
 }
 

@@ -177,9 +177,10 @@ bool rewrite_normalizer(Ctx *c, Graph *g, Node *n) {
     int which = strcmp(norm, "MAX") == 0 ? 0 : strcmp(norm, "L1") == 0 ? 1 : strcmp(norm, "L2") == 0 ? 2 : -1;
     if (which < 0) return diag_error(c->d, n->loc, "norm is '%s'; MAX, L1 or L2 is expected", norm);
     static const char *const reduce[] = {"ReduceMax", "ReduceL1", "ReduceL2"};
-    Tensor *x = r_cast(r, n->in[0], DT_FLOAT32), *size = r_op2(r, reduce[which], x, tensor_i64s(g, (int64_t[]){-1}, 1));
-    size = r_op3(r, "Where", r_op2(r, "Equal", size, r_f32(r, 0)), r_f32(r, 1), size);
-    r_done(r, 0, r_op2(r, "Div", x, size));
+    DType t = n->in[0]->type.dt == DT_FLOAT64 ? DT_FLOAT64 : DT_FLOAT32; /* squares of doubles may be beyond float32 */
+    Tensor *x = r_cast(r, n->in[0], t), *size = r_op2(r, reduce[which], x, tensor_i64s(g, (int64_t[]){-1}, 1));
+    size = r_op3(r, "Where", r_op2(r, "Equal", size, tensor_scalar(g, t, 0)), tensor_scalar(g, t, 1), size);
+    r_done(r, 0, r_cast(r, r_op2(r, "Div", x, size), DT_FLOAT32));
     return true;
 }
 enum { IMPUTED_F, IMPUTED_I, REPLACED_F, REPLACED_I };

@@ -22,14 +22,15 @@ static void *get(Arena *a, const char *dir, const char *name, size_t *n) {
     return file_read_whole(&(Ctx){a, &d}, arena_printf(a, "%s/%s", dir, name), 1 << 24, n);
 }
 /* ---- where ONNX Runtime 1.30 does other than the specification says, or is not bound by it: such nodes are not compared */
-/* Of operand 0: no axes, float16, float16 that nodes before have computed, integers; of any operand: NaN or infinity, no elements, integers
- * above a million
+/* Of operand 0: no axes, float16, float16 that nodes before have computed, integers, integers whose product leaves 31 bits; of any operand:
+ * NaN or infinity, floats whose squares leave float32, no elements, integers above a million; of operand 1: a place outside of [-1, 1]; of
+ * operand 2: factors other than 1 that keep all extents
  */
-typedef enum Where { SCALAR, HALF, ROUNDED, INTEGER, WILD, EMPTY, LARGE, ALWAYS } Where;
+typedef enum Where { SCALAR, HALF, ROUNDED, INTEGER, PRODUCT, WILD, VAST, EMPTY, LARGE, OUTSIDE, SAME, ALWAYS } Where;
 static const struct {
     const char *op;
     Where where;
-    const char *attr; /* NULL, or one that is neither absent nor 0 */
+    const char *attr; /* NULL, or one that is neither absent nor 0; "name=text": one with this text */
     const char *why;
 } known[] = {
     {"NonZero", SCALAR, NULL, "a scalar gives one row of indices; the specification says (0, N)"},
@@ -73,6 +74,13 @@ static const struct {
     {"Sinh", HALF, NULL, "exponentials that cancel: sinh(-0.001675) is -0.001679"},
     {"Asin", HALF, NULL, "a polynomial that is off near 1"},
     {"Acos", HALF, NULL, "as Asin"},
+    {"LayerNormalization", WILD, NULL, "the mean of what has an infinity is NaN, not infinite"},
+    {"GroupNormalization", VAST, NULL, "as with infinities"},
+    {"LRN", VAST, NULL, "as with infinities: the square of 1e30 stays in the sum"},
+    {"Normalizer", VAST, NULL, "doubles are squared as float32"},
+    {"Resize", SAME, NULL, "where all extents stay what they are, nothing is resampled, whatever the factors are"},
+    {"GridSample", OUTSIDE, "mode=cubic", "a place outside of the border is not moved to it first; the reference does so"},
+    {"ReduceProd", PRODUCT, NULL, "as ReduceL1"},
     {"MatMul", EMPTY, NULL, "a sum of nothing is not set to 0"},
     {"ConvTranspose", EMPTY, NULL, "as MatMul"},
     {"ArgMax", EMPTY, NULL, "the shape is not the specification's"},
@@ -101,21 +109,56 @@ static bool is_large(const Value1 *v) {
         if (fabs(dtype_get_f(v->dt, v->data, i)) > 1e6) return true;
     return false;
 }
+static bool is_vast(const Value1 *v) { /* 1.8e19 is the root of the largest float32 */
+    for (int64_t i = 0; i < v->n && dtype_is_float(v->dt); i++)
+        if (fabs(dtype_get_f(v->dt, v->data, i)) > 1e18) return true;
+    return false;
+}
+static bool is_outside(const Value1 *v) {
+    for (int64_t i = 0; i < v->n; i++)
+        if (!(fabs(dtype_get_f(v->dt, v->data, i)) <= 1)) return true;
+    return false;
+}
+static bool product_overflows(const Value1 *v) {
+    double p = 1;
+    for (int64_t i = 0; i < v->n && dtype_is_int(v->dt); i++) p *= fmax(1, fabs(dtype_get_f(v->dt, v->data, i)));
+    return p > 2147483647;
+}
+static bool keeps_extents(const Node1 *n, const Value1 *x, const Value1 *factors) {
+    int k = op_attr_index(n->op, "axes");
+    const Attr *axes = k >= 0 && n->attr[k].kind == ATTR_INTS ? &n->attr[k] : NULL;
+    for (int64_t i = 0; i < factors->n; i++) {
+        int64_t axis = axes && i < axes->n ? axes->is[i] : i, d = x->dim[axis < 0 ? axis + x->rank : axis];
+        if ((int64_t)floor((double)d * dtype_get_f(factors->dt, factors->data, i)) != d) return false;
+    }
+    return factors->n > 0;
+}
 static bool is_there(const Fuzz *f, const Node1 *n, Where w) {
     const Value1 *x = n->nin && n->in[0] >= 0 ? &f->v.v[n->in[0]] : NULL;
     bool any = w == ALWAYS;
     for (int i = 0; i < n->nin; i++) {
         const Value1 *v = n->in[i] >= 0 ? &f->v.v[n->in[i]] : NULL;
-        any |= v && ((w == WILD && is_wild(v)) || (w == EMPTY && v->n == 0) || (w == LARGE && is_large(v)));
+        any |= v && ((w == WILD && is_wild(v)) || (w == EMPTY && v->n == 0) || (w == LARGE && is_large(v)) || (w == VAST && is_vast(v)));
     }
+    if (w == PRODUCT) return x && product_overflows(x);
+    if (w == OUTSIDE) return n->nin > 1 && is_outside(&f->v.v[n->in[1]]);
+    if (w == SAME) return n->nin > 2 && n->in[2] >= 0 && keeps_extents(n, x, &f->v.v[n->in[2]]);
     if (w == ROUNDED) return x && x->dt == DT_FLOAT16 && x->moved;
     return any || (x && ((w == SCALAR && x->rank == 0) || (w == HALF && x->dt == DT_FLOAT16) || (w == INTEGER && dtype_is_int(x->dt))));
+}
+static bool attr_is(const Node1 *n, const char *attr) {
+    char name[32];
+    size_t length = attr ? strcspn(attr, "=") : 0;
+    if (!attr || length >= sizeof name) return true;
+    memcpy(name, attr, length), name[length] = 0;
+    int k = op_attr_index(n->op, name);
+    if (k < 0 || !attr[length]) return k < 0 || (n->attr[k].kind != ATTR_NONE && n->attr[k].i != 0);
+    return n->attr[k].kind == ATTR_STRING && strcmp(n->attr[k].s, attr + length + 1) == 0;
 }
 const char *ort_differs(const Fuzz *f, const Node1 *n) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(known[i].op, n->op->name) != 0 || !is_there(f, n, known[i].where)) continue;
-        int k = known[i].attr ? op_attr_index(n->op, known[i].attr) : -1;
-        if (k < 0 || (n->attr[k].kind != ATTR_NONE && n->attr[k].i != 0)) return known[i].why;
+        if (attr_is(n, known[i].attr)) return known[i].why;
     }
     return NULL;
 }
