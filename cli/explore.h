@@ -64,6 +64,10 @@ typedef struct ExploreCase {
     const SearchResult *search; /* NULL: the mapping was given */
 } ExploreCase;
 json_t *explore_result_json(const Mapping *m, const MappingCounts *n); /* the keys of a reference `expected`, and more */
+typedef struct Roof { /* a layer's place under the roof: of multiply-adds, and of words to and from the outermost level */
+    double per_word, per_cycle, peak, words;
+} Roof;
+Roof explore_roof(const Problem *p, const Target *t, const MappingCounts *n);
 json_t *explore_case_json(Ctx *c, const ExploreCase *x);
 
 /* ---- explore_layers.c: the contractions of a model */

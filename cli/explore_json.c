@@ -51,10 +51,18 @@ static json_t *operands_json(const Mapping *m, const MappingCounts *n, Counting 
     if (n->energy_network > 0) json_object_set_new(j, "network", number(n->energy_network));
     return j;
 }
+Roof explore_roof(const Problem *p, const Target *t, const MappingCounts *n) {
+    const TargetLevel *v = &t->level[0];
+    double rate = 1, words = n->outer_bits / v->word_bits;
+    for (int i = 0; p->dtype && i < t->ncompute; i++)
+        if (strcmp(t->compute[i].dtype, p->dtype) == 0) rate = t->compute[i].macs_per_cycle;
+    return (Roof){(double)n->macs / (words > 1 ? words : 1), (double)n->macs / (double)max_i64(1, n->cycles),
+                  rate * (double)target_instances(t, t->nlevel), v->read_bw + v->write_bw};
+}
 static json_t *roofline_json(const Mapping *m, const MappingCounts *n) {
-    return json_pack("{s:f, s:f, s:I, s:f}", "macs_per_word", (double)n->macs / (double)max_i64(1, n->outer_words), "macs_per_cycle",
-                     (double)n->macs / (double)max_i64(1, n->cycles), "peak_macs_per_cycle",
-                     (json_int_t)target_instances(m->target, m->target->nlevel), "words_per_cycle", m->target->level[0].read_bw);
+    Roof r = explore_roof(m->problem, m->target, n);
+    return json_pack("{s:f, s:f, s:f, s:f}", "macs_per_word", r.per_word, "macs_per_cycle", r.per_cycle, "peak_macs_per_cycle", r.peak,
+                     "words_per_cycle", r.words);
 }
 static json_t *array_json(const Mapping *m) {
     int64_t used[2], have[2];

@@ -136,13 +136,10 @@ void page_bars(Text *t, const ModelRun *r, bool by_operand) {
 
 /* ---- roofline: multiply-adds per cycle over multiply-adds per word of the outermost level */
 void page_roofline(Text *t, const ModelRun *r) {
-    double peak = (double)target_instances(r->target, r->target->nlevel), bw = r->target->level[0].read_bw, lo = 1e30, hi = 0, low = peak;
+    double peak = 0, bw = 0, lo = 1e30, hi = 0, low = 1e30;
     for (int i = 0; i < r->layers->list.n; i++) {
-        const MappingCounts *k = &r->counts[i];
-        double x = (double)k->macs / (double)max_i64(1, k->outer_words), y = (double)k->macs / (double)max_i64(1, k->cycles);
-        if (x < lo) lo = x;
-        if (x > hi) hi = x;
-        if (y < low) low = y;
+        Roof k = explore_roof(r->layers->list.v[i].problem, r->target, &r->counts[i]);
+        peak = fmax(peak, k.peak), bw = k.words, lo = fmin(lo, k.per_word), hi = fmax(hi, k.per_word), low = fmin(low, k.per_cycle);
     }
     double knee = bw > 0 ? peak / bw : lo;
     Frame f = {floor(log10(lo < knee ? lo : knee)),
@@ -161,8 +158,8 @@ void page_roofline(Text *t, const ModelRun *r) {
     text_printf(t, "<polyline class=\"roof\" points=\"%.1f,%.1f %.1f,%.1f %.1f,%.1f\"/>\n", frame_x(&f, from), frame_y(&f, start),
                 frame_x(&f, knee > from ? knee : from), frame_y(&f, peak), frame_x(&f, to), frame_y(&f, peak));
     for (int i = 0; i < r->layers->list.n; i++) {
-        const MappingCounts *k = &r->counts[i];
-        double x = (double)k->macs / (double)max_i64(1, k->outer_words), y = (double)k->macs / (double)max_i64(1, k->cycles);
+        Roof k = explore_roof(r->layers->list.v[i].problem, r->target, &r->counts[i]);
+        double x = k.per_word, y = k.per_cycle;
         text_printf(t, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"><title>", frame_x(&f, x), frame_y(&f, y),
                     page_colour(1 + i % 8));
         page_escaped(t, r->layers->list.v[i].name);

@@ -45,6 +45,9 @@ static Target *random_target(Arena *a) {
                                     .buffers = l && rnd(4) == 0 ? 2 : 0,
                                     .no_multicast = alone == 0 ? (unsigned)rnd(8) : 0};
         if (l && rnd(4) == 0) t->level[l].part[rnd(3)] = WORDS / 3;
+        TargetLevel *outer = l > 1 ? &t->level[l - 1] : NULL;
+        if (outer && !outer->shares && outer->fan_x * outer->fan_y == 1 && keeps & ~outer->keeps && rnd(3) == 0)
+            t->level[l].keeps = keeps & ~outer->keeps, t->level[l].shares = l; /* uneven tiles in one memory */
     }
     return t;
 }
