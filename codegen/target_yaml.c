@@ -207,7 +207,7 @@ static bool level_fill(Diags *d, const char *file, int64_t place, const YTarget 
     }
     out->area_per_word = or_else(l->area_per_word, 0);
     out->exposed = or_else(l->exposed, 0), out->apart = or_else(l->apart, out->exposed), out->usable = or_else(l->usable, 0),
-    out->ways = small(l->ways);
+    out->alone = or_else(l->alone, 1), out->ways = small(l->ways);
     out->words = l->words;
     if (l->words && l->bytes) return diag_error(d, loc, "level %s has both `words` and `bytes`; give one", l->name);
     if (l->words < 0 || l->bytes < 0 || l->words > (int64_t)1 << 50 || l->bytes > (int64_t)1 << 50)

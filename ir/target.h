@@ -38,6 +38,7 @@ typedef struct TargetLevel {
     int64_t part[3];                  /* words for W, I, O alone; 0: no bound of its own */
     int shares;                       /* 1 + the level in whose memory the tiles of this one lie; 0: it has its own */
     double exposed, apart;            /* part of the time of words from here that no arithmetic hides; of words in lines far apart */
+    double alone;                     /* how many times longer words from here take where no products call for them early */
     double usable;                    /* part of a cache that the tile of one operand can count on; 0: all */
     int ways;                         /* places for lines that lie a way apart (its size / ways); 0: any number */
     double network_energy;            /* per word that crosses the network below, once for each unit that gets or sends it */

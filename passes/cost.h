@@ -48,6 +48,11 @@ void mapping_words_outside(const Mapping *m, int level, MappingCounts *out);
 /* evened: dims, a bit each, whose blocks are made as even as they can be instead of having a short last one. */
 double mapping_steps(const Mapping *m, unsigned evened);
 double mapping_cycles(const Mapping *m, unsigned evened);
+/* The same without a mapping. Of a step of a vector of sums: of products in blocks, else of a window of one channel, whose every step loads
+ * what it uses. Of a word that a kernel stores into the level or loads from it while it computes products or not. */
+double step_price(const Target *t, bool products);
+double store_price(const Target *t, int level, bool products);
+double load_price(const Target *t, int level, bool products);
 /* Different words of the tensor's boxes that the instances of a level ever hold, summed over them. */
 int64_t mapping_distinct_words(const Mapping *m, int level, int tensor);
 /* Energy with a price for each word on the array's network, as the survey has it (2 per word). */

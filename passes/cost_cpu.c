@@ -156,3 +156,20 @@ double mapping_cycles(const Mapping *m, unsigned evened) {
     }
     return time + open;
 }
+/* Products in blocks share what a step takes beside them; what remains, with blocks that are not full, is about half of it for each. */
+double step_price(const Target *t, bool products) {
+    const int regs = t->nlevel - 1;
+    const Problem p = {0};
+    const double rate = rate_of(&p, t), loads = regs > 0 ? t->level[regs - 1].read_bw / (double)level_fan(&t->level[regs]) : 0;
+    if (products) return (1 + t->step_cycles / 2) / rate;
+    return larger(1 / rate, loads > 0 ? 1 / loads : 0) + t->step_cycles;
+}
+static double per_word(double words) { return words > 0 ? 1 / words : 0; }
+/* A line is loaded before a part of it is stored. */
+double store_price(const Target *t, int level, bool products) {
+    const TargetLevel *v = &t->level[level];
+    return products ? per_word(v->read_bw) + per_word(v->write_bw) : v->alone * per_word(v->read_bw);
+}
+double load_price(const Target *t, int level, bool products) {
+    return (products ? 1 : t->level[level].alone) * per_word(t->level[level].read_bw);
+}

@@ -9,15 +9,15 @@
  *
  * Only maps [N, C/lanes, H, W, lanes] with one reader, of kernels whose nests store them row by row (ir/ops/blocked*.c).
  */
+#include "cost.h"
 #include "internal.h"
 #include "ir/extent.h"
 #include "ir/ops/blocked.h"
 #include <string.h>
 
 enum { MOST_STAGES = 8, ROW = 2 };
-/* Cycles: a byte from or to behind the second level of cache, where it is the only work and where products hide most of it; a step of a
- * lane's sum. Measured. What is gained must be SURE times what seams cost, and that part of the whole. */
-static const double BARE_BYTE = 0.1, HIDDEN_BYTE = 1.0 / 30, PRODUCT = 1 / 1.7, CHANNELWISE = 1, SURE = 1.5, WORTH = 0.02;
+/* What is gained must be SURE times what seams cost, and that part of the whole. */
+static const double SURE = 1.5, WORTH = 0.02;
 
 typedef struct Stage {
     Kernel *k;
@@ -152,30 +152,35 @@ static void window_rows(Chain *c, int64_t rows) {
 static int64_t height(const Stage *s) { return s->out->type.dim[ROW]; }
 static int64_t row_bytes(const Stage *s) { return tensor_bytes(s->out) / height(s); }
 static bool products(const Stage *s) { return strcmp(s->anchor->op->name, "ConvBlocked") == 0; }
-static double byte_cycles(const Stage *s) { return products(s) ? HIDDEN_BYTE : BARE_BYTE; }
+/* The memory behind the second level of cache: there a map lies that has left it. */
+static int behind(const Target *t) { return max_i64(target_level(t, "L2") - 1, 0); }
+/* Of a map's words that a stage stores for the next one to load. */
+static double word_cycles(const Target *t, const Stage *s) {
+    return store_price(t, behind(t), products(s)) + load_price(t, behind(t), products(s + 1));
+}
 /* Of a row: weights count with the zeros that fill up lanes and groups. */
-static double row_cycles(const Stage *s, double lanes) {
+static double row_cycles(const Target *t, const Stage *s) {
     const int64_t *k = s->anchor->attr[BLK_KERNEL].is, width = s->out->type.dim[3];
-    if (products(s)) return (double)tensor_elements(s->anchor->in[1]) * (double)width / lanes * PRODUCT;
-    return (double)(k[0] * k[1] * width * s->out->type.dim[1]) * CHANNELWISE;
+    const int64_t steps =
+        products(s) ? tensor_elements(s->anchor->in[1]) * width / target_lanes(t, 32) : k[0] * k[1] * width * s->out->type.dim[1];
+    return (double)steps * step_price(t, products(s));
 }
 /* What strips gain, in cycles: so many that the maps stay within half of the cache; seams are computed twice. 0: not worth it. */
 static double choose_strips(Chain *c) {
     const Target *t = c->r->o->target;
     const int64_t threads = max_i64(c->r->o->threads, 1), last = height(&c->of[c->n - 1]), budget = cache_bytes(t) / 2;
-    const double lanes = (double)target_lanes(t, 32);
     for (int64_t strips = threads; strips <= last; strips += threads) {
         const int64_t rows = ceil_div(last, strips);
         int64_t bytes = 0;
-        double gain = 0, loss = 0, all = row_cycles(&c->of[c->n - 1], lanes) * (double)last;
+        double gain = 0, loss = 0, all = row_cycles(t, &c->of[c->n - 1]) * (double)last;
         window_rows(c, rows);
         c->strips = ceil_div(last, rows);
         for (int i = 0; i + 1 < c->n; i++) {
             const Stage *s = &c->of[i];
             const int64_t twice = s->rows * c->strips - height(s), left = tensor_bytes(s->out) - budget * threads;
-            bytes += s->rows * row_bytes(s), all += row_cycles(s, lanes) * (double)height(s);
-            if (left > 0) gain += (double)left * (byte_cycles(s) + byte_cycles(s + 1));
-            if (twice > 0) loss += row_cycles(s, lanes) * (double)twice;
+            bytes += s->rows * row_bytes(s), all += row_cycles(t, s) * (double)height(s);
+            if (left > 0) gain += (double)left * 8 / t->level[behind(t)].word_bits * word_cycles(t, s);
+            if (twice > 0) loss += row_cycles(t, s) * (double)twice;
         }
         if (bytes <= budget) return gain > loss * SURE && gain - loss > all * WORTH ? gain - loss : 0;
     }

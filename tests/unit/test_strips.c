@@ -9,11 +9,13 @@
 #include <string.h>
 
 enum { CACHE = 160 << 10 };
+static double behind = 1; /* the bandwidths behind that cache are so many times the file's */
 static Program *compile(Ctx *c, const char *text, const char *target, int64_t cache, bool strips, int threads) {
     Graph *g = graph_parse(c, "test", text);
     Target *t = target_load(c, target);
     const int l2 = target_level(t, "L2");
     t->level[l2].words = cache * 8 / t->level[l2].word_bits;
+    t->level[l2 - 1].read_bw *= behind, t->level[l2 - 1].write_bw *= behind;
     PassOptions o = {.verify = true, .target = t, .any_weights = true, .threads = threads, .list = strips ? NULL : "-strips"};
     Program *p = g ? passes_run(c, g, &o) : NULL;
     if (!p) diag_print_all(c->d, false);
@@ -103,6 +105,13 @@ START_TEST(test_windows) { /* strides, dilations, uneven padding, windows that a
     }
 }
 END_TEST
+START_TEST(test_prices) { /* of the target file: where words come soon, seams cost more than they save */
+    behind = 100;
+    check(block, 0, 0);
+    behind = 1;
+    check(block, 1, 3);
+}
+END_TEST
 /* A projection so deep that its sums wait in memory for the next chunk of weights: loops over them are not loops over rows. */
 static const char deep[] =
     "graph g(x: float32[1,576,14,14]) -> (y)\n  v: float32[576,1,3,3] = rand(3)\n  u: float32[96,576,1,1] = rand(4)\n"
@@ -129,6 +138,7 @@ Suite *strips_suite(void) {
     TCase *c = tcase_create("strips");
     tcase_add_test(c, test_block);
     tcase_add_test(c, test_windows);
+    tcase_add_test(c, test_prices);
     tcase_add_test(c, test_left_alone);
     suite_add_tcase(s, c);
     return s;
