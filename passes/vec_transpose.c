@@ -8,7 +8,7 @@
  */
 #include "vectorise.h"
 
-enum { CHAIN = 8 };
+enum { CHAIN = 8, WRITE_BYTES = 128, READ_BYTES = 512 }; /* of a row, before the next row is turned to */
 typedef struct Nest {
     Func *f;
     Arena *a, *tmp;
@@ -55,7 +55,7 @@ static Expr *find_turned(void *user, Expr *e) {
     const Expr *at = e->u.ld.idx[0];
     if (e->narg > 1) x->bad = true;
     else if (vec_coefficient(at, var_of(x, x->p), &k) && (k == 0 || k == 1)) return e;
-    else if ((x->turned && !e_equal(x->turned, e)) || dtype_info[b->dt].bits != 32 || dtype_compute(b->dt) != b->dt || b->written ||
+    else if ((x->turned && !e_equal(x->turned, e)) || dtype_info[b->dt].bits < 8 || dtype_compute(b->dt) != b->dt || b->written ||
              b->space != MEM_PARAM)
         x->bad = true;
     else x->turned = e;
@@ -177,6 +177,24 @@ static void put_square(Nest *x, Stmt *block, int64_t w, Expr **at, Expr *p0, Exp
     put_all(x, in, body_at(x, at));
     x->tile = NULL;
 }
+/* `many` groups of n squares along a loop, from the first-th on */
+typedef struct Groups {
+    int64_t first, many, n;
+} Groups;
+/* Groups of squares one after the other, so that lines of memory that are read or written in part are soon read or written whole. */
+static void put_groups(Nest *x, Stmt *block, int64_t w, Expr **at, Groups gp, Groups gq) {
+    const char *pn = arena_printf(x->a, "%s_o", var_of(x, x->p)->name), *qn = arena_printf(x->a, "%s_o", var_of(x, x->q)->name);
+    if (gp.many == 0 || gp.n == 0 || gq.many == 0 || gq.n == 0) return;
+    Expr *qo = open_loop(x, &block, qn, gq.many, LOOP_SEQ), *po = open_loop(x, &block, pn, gp.many, LOOP_SEQ);
+    Expr *q = open_loop(x, &block, qn, gq.n, LOOP_SEQ), *p = open_loop(x, &block, pn, gp.n, LOOP_SEQ);
+    p = e_add(x->a, e_int(x->a, gp.first), sum(x, po, gp.n, p)), q = e_add(x->a, e_int(x->a, gq.first), sum(x, qo, gq.n, q));
+    put_square(x, block, w, at, e_mul(x->a, p, e_int(x->a, w)), e_mul(x->a, q, e_int(x->a, w)));
+}
+static void put_squares(Nest *x, Stmt *block, int64_t w, Expr **at, int64_t np, int64_t nq, int64_t bytes) {
+    int64_t a = min_i64(np, max_i64(1, WRITE_BYTES / (w * bytes))), b = min_i64(nq, max_i64(1, READ_BYTES / (w * bytes)));
+    Groups p[2] = {{0, np / a, a}, {np / a * a, 1, np % a}}, q[2] = {{0, nq / b, b}, {nq / b * b, 1, nq % b}};
+    for (int i = 0; i < 4; i++) put_groups(x, block, w, at, p[i % 2], q[i / 2]);
+}
 /* What is left: p from p0 and q from q0 on, one by one. */
 static void put_rest(Nest *x, Stmt *block, Expr **at, int64_t p0, int64_t p1, int64_t q0, int64_t q1) {
     if (p0 == p1 || q0 == q1) return;
@@ -195,15 +213,16 @@ static bool body_ok(Nest *x) {
     put_all(x, s->u.loop.body, body_at(x, at));
     x->tile = NULL;
     LoopShape shape;
-    return vec_loop_shape(x->tmp, x->f, s, &shape) && shape.nred == 0 && shape.max_bits == 32 && shape.min_bits == 32;
+    return vec_loop_shape(x->tmp, x->f, s, &shape) && shape.nred == 0 && shape.max_bits == shape.min_bits &&
+           shape.max_bits == dtype_info[x->turned->u.ld.buf->dt].bits;
 }
 Stmt *vec_transpose(Func *f, Arena *tmp, const Target *t, Stmt *s) {
     Nest x = {.f = f, .a = f->a, .tmp = tmp};
     if (!collect(&x, s) || !recognise(&x) || !body_ok(&x)) return NULL;
-    int64_t np, nq, w = t->vector_bits / 32;
+    int64_t np, nq, bits = dtype_info[x.turned->u.ld.buf->dt].bits, w = (bits < 32 ? 128 : t->vector_bits) / bits;
     constant_loop(x.loop[x.p], &np), constant_loop(x.loop[x.q], &nq);
     while (w > np || w > nq) w /= 2;
-    if (w < 4) return NULL;
+    if (w < 4 || w * bits < 64) return NULL;
     Stmt *out = s_block(x.a), *in = out;
     Expr *at[CHAIN] = {NULL};
     for (int i = 0; i < x.n; i++) {
@@ -212,9 +231,7 @@ Stmt *vec_transpose(Func *f, Arena *tmp, const Target *t, Stmt *s) {
         if (i != x.p && i != x.q) at[i] = open_loop(&x, &in, var_of(&x, i)->name, n, LOOP_SEQ);
     }
     Stmt *squares = in;
-    Expr *q = open_loop(&x, &squares, arena_printf(x.a, "%s_o", var_of(&x, x.q)->name), nq / w, LOOP_SEQ);
-    Expr *p = open_loop(&x, &squares, arena_printf(x.a, "%s_o", var_of(&x, x.p)->name), np / w, LOOP_SEQ);
-    put_square(&x, squares, w, at, e_mul(x.a, p, e_int(x.a, w)), e_mul(x.a, q, e_int(x.a, w)));
+    put_squares(&x, squares, w, at, np / w, nq / w, bits / 8);
     put_rest(&x, in, at, np / w * w, np, 0, nq / w * w);
     put_rest(&x, in, at, 0, np, nq / w * w, nq);
     const char *step = arena_printf(x.a, "transpose %s %s %lld", var_of(&x, x.p)->name, var_of(&x, x.q)->name, (long long)w);

@@ -432,6 +432,7 @@ static void visit_block(Vectorise *x, Stmt *block) {
 }
 void vectorise(Func *f, const Target *t, const Target *own) {
     Vectorise x = {f, f->a, arena_new(), t, own};
+    vec_raw(f);
     vec_split(f);
     vec_flatten(f);
     visit_block(&x, f->body);

@@ -12,6 +12,9 @@ void vectorise(Func *f, const Target *t, const Target *own);
 /* vec_flat.c: buffers become one-dimensional and loops that run over neighbours of each other one loop. */
 void vec_flatten(Func *f);
 
+/* vec_raw.c: elements that are only moved are integers of their size. */
+void vec_raw(Func *f);
+
 /* vec_split.c: loops part where the outcome of a test changes. */
 void vec_split(Func *f);
 

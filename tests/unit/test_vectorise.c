@@ -54,6 +54,16 @@ static const Nest nests[] = {
      "0..%d\n"
      "        let v: float32 = x[j,k,i]\n        y[i,k,j] = v + z[i,k,j]\n",
      false},
+    {"columns to rows of bytes",
+     "func f(x: int8[%d,37]) -> writes y: int8[37,%d]\n  for i in 0..37\n    for j in 0..%d\n      y[i,j] = x[j,i]\n", false},
+    {"columns to rows of halves as they are stored",
+     "func f(x: float16[%d,33]) -> writes y: float16[33,%d]\n  for i in 0..33\n    for j in 0..%d\n      y[i,j] = x[j,i]\n", false},
+    {"columns to rows of doubles",
+     "func f(x: float64[%d,9]) -> writes y: float64[9,%d]\n  for i in 0..9\n    for j in 0..%d\n      y[i,j] = x[j,i]\n", false},
+    {"halves as they are stored, around them one half",
+     "func f(x: bfloat16[%d]) -> writes y: bfloat16[230]\n  for j in 0..%d + 2\n    y[j] = select(0 <= j - 1 && j - 1 < %d, x[j - 1], "
+     "0.5)\n",
+     false},
     {"out of blocks",
      "func f(x: float32[2,%d,16]) -> writes y: float32[32,%d]\n  for c in 0..32\n    for j in 0..%d\n      y[c,j] = x[c / 16,j,c % 16]\n",
      false},
