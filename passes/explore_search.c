@@ -18,7 +18,7 @@ double search_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-enum { ROUND = 32, ELITES = 16, ARCHIVE = 4, STALE = 4 };
+enum { ROUND = 16, ELITES = 16, ARCHIVE = 4, STALE = 6 };
 typedef struct Job {
     uint64_t seed;
     bool starts; /* from `start`; else from nothing */
@@ -194,20 +194,20 @@ static bool begin_anew(Crew *c) {
     c->nelite = 0, c->joined = false;
     return true;
 }
-/* Chains for so many scores or up to the deadline, after those that `c` has from before. */
-static void anneal(Crew *c, int64_t evals, bool pads, double deadline) {
+/* Chains for so many scores, after those that `c` has from before. false: the deadline (0: none) came first. */
+static bool anneal(Crew *c, int64_t evals, bool pads, double deadline) {
     int64_t begin = c->evals, end = begin + evals;
     c->deadline = deadline, c->pads = pads;
-    c->length = deadline > 0 ? 6000 : max_i64(1, min_i64(evals, max_i64(1000, min_i64(6000, evals / 64))));
+    c->length = max_i64(1, min_i64(evals, max_i64(1000, min_i64(6000, evals / 64))));
     c->nelite = c->narchive = c->stale = 0, c->joined = false;
     if (c->best.value < NOT_LEGAL) add_elite(c, &c->best);
     for (bool first = true;; first = begin_anew(c)) {
         int64_t left = (end - c->evals) / c->length;
-        c->n = deadline > 0 || left > ROUND ? ROUND : (int)left;
-        if (c->evals > begin && (c->n < 1 || (deadline > 0 && search_now() > deadline))) break;
+        c->n = (int)min_i64(left, ROUND);
+        if (c->evals > begin && (c->n < 1 || c->evals >= end)) return true;
+        if (c->evals > begin && deadline > 0 && search_now() > deadline) return false;
         c->n = c->n < 1 ? 1 : c->n;
         run_round(c, first);
-        if (deadline == 0 && c->evals >= end) break;
     }
 }
 static void start_from(const Space *s, const Mapping *start, double *value, Mapping *out) {
@@ -248,16 +248,17 @@ bool mapping_search(const Problem *p, const Target *t, const SearchSpec *spec, M
                 .random = (spec->seed + 1) * 0x9E3779B97F4A7C15ull | 1};
     if (small) { /* up to a quarter for a good bound, half for the walk */
         int64_t used = 0;
-        anneal(c, spec->seconds > 0 ? 100000 : min_i64(100000, spec->evals / 4), false, 0);
+        anneal(c, spec->seconds > 0 ? 100000 : min_i64(100000, spec->evals / 4), false, deadline);
         r->optimal = space_walk(s, spec->seconds > 0 ? INT64_MAX : spec->evals / 2, begin,
                                 spec->seconds > 0 ? begin + 0.75 * spec->seconds : 0, &c->best.best, &c->best.value, &used);
         c->evals += used;
     }
     if (r->optimal) { /* in whole factors; do extents that are rounded up allow for more? */
         double whole = c->best.value;
-        if (any_pads(s)) anneal(c, spec->seconds > 0 ? 300000 : min_i64(300000, spec->evals - c->evals), true, 0);
-        r->optimal = c->best.value >= whole;
-    } else anneal(c, spec->evals - c->evals, true, deadline);
+        int64_t most = spec->seconds > 0 ? 300000 : min_i64(300000, spec->evals - c->evals);
+        if (any_pads(s)) r->optimal = anneal(c, most, true, deadline) && most >= 20000; /* fewer say nothing */
+        r->optimal &= c->best.value >= whole;
+    } else anneal(c, spec->seconds > 0 ? INT64_MAX / 4 : spec->evals - c->evals, true, deadline);
     r->evals = c->evals;
     r->value = c->best.value, r->found = r->value < NOT_LEGAL;
     if (r->found) best_mapping(s, &c->best, best);

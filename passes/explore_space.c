@@ -37,10 +37,11 @@ bool space_primes(Space *s, int dim, int64_t extent) {
 /* May the extent of a dim be rounded up? */
 static bool can_pad(const Space *s, int d) {
     const Dataflow *f = s->spec->flow;
-    const char *name = s->problem->dim[d];
+    bool whole = f && f->whole && strcmp(f->whole, s->problem->dim[d]) == 0;
+    int arrays = 0;
+    for (int l = 0; l < s->target->nlevel; l++) arrays += level_fan(&s->target->level[l]) > 1;
     if (s->problem->extent[d] < 3 || s->nmay[d] < 2 || (s->spec->fix_outer && s->spec->outer[d] > 1)) return false;
-    if (f && ((f->whole && strcmp(f->whole, name) == 0) || (f->inside && strcmp(f->inside, name) == 0))) return false;
-    return mapping_may_be_ragged(s->problem);
+    return (!whole || arrays > 1) && mapping_may_be_ragged(s->problem); /* all along one axis: of one array that is in whole factors */
 }
 void space_init(Space *s, const Problem *p, const Target *t, const SearchSpec *spec) {
     memset(s, 0, sizeof *s);
@@ -119,8 +120,11 @@ double point_value(const Space *s, const Point *x, Mapping *m) {
     double over = point_illegal(s, x);
     if (over > 0) return NOT_LEGAL * (2 + over);
     MappingCounts n;
+    int faults = 0;
+    bool folds = s->real != s->problem && s->spec->flow && s->spec->flow->beside && !s->spec->flow->stationary;
+    if (folds) pad_mapping(s, x, m), faults = dataflow_faults(s->spec->flow, m); /* ragged loops may be along both axes */
     point_mapping(s, x, m);
-    int faults = s->spec->flow ? dataflow_faults(s->spec->flow, m) : 0;
+    if (s->spec->flow && !folds) faults = dataflow_faults(s->spec->flow, m);
     if (s->spec->rules) faults += rules_faults(s->spec->rules, m);
     if (faults) return NOT_LEGAL * (1 + 0.01 * min_i64(faults, 50));
     mapping_counts_as(m, s->spec->counting, &n);
