@@ -134,6 +134,9 @@ bool control_import(Importer *im, Scope *sc, const Onnx__NodeProto *p, int64_t i
     for (size_t i = 0; i < p->n_input; i++)
         vec_push(im->c->a, &in, *pb_str(p->input[i]) ? input_find(im, sc, p->input[i], index, loc) : NULL);
     int formal = in.n;
+    if (row == 0 && formal != 1) diag_error(im->c->d, loc, "%d inputs; the condition alone is expected", formal);
+    for (int i = row == 1 ? 2 : row == 2; i < formal; i++)
+        if (!in.v[i]) diag_error(im->c->d, loc, "input %d is left out; it is required", i);
     if (im->c->d->errors != errors) {
         outputs_placeholder(im, sc, p);
         return true;

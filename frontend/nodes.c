@@ -118,25 +118,10 @@ static void unsupported_add(RawNode *r, const char *op) {
     }
     u->count++;
 }
-/* Operators which will not come, and what to do instead */
-static const struct {
-    const char *domain, *op, *why;
-} refused[] = {
-#define SEARCH(op)                                                                                                                         \
-    { "com.microsoft", op, "it calls a whole model for each token; export the decoder step alone and search in the program that calls it" }
-    SEARCH("BeamSearch"),
-    SEARCH("GreedySearch"),
-    SEARCH("Sampling"),
-    SEARCH("WhisperBeamSearch"),
-    {"ai.onnx.preview.training", "Gradient", "it asks for a derivative of the graph around it; export the model for inference"},
-};
 static void no_operator(RawNode *r) {
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        if (strcmp(r->domain, refused[i].domain) || strcmp(r->op, refused[i].op)) continue;
-        diag_error(r->im->c->d, r->loc, "the operator is not supported: %s", refused[i].why);
-        return;
-    }
-    unsupported_add(r, r->op);
+    const char *why = op_refused(r->domain, r->op);
+    if (why) diag_error(r->im->c->d, r->loc, "the operator is not supported: %s", why);
+    else unsupported_add(r, r->op);
 }
 static bool arity_check(RawNode *r, const OpDef *op) {
     bool ok = true;
@@ -148,15 +133,15 @@ static bool arity_check(RawNode *r, const OpDef *op) {
     }
     for (int i = 0; i < n && i < op->min_in; i++)
         if (!r->in.v[i]) ok = diag_error(r->im->c->d, r->loc, "input %d is left out; it is required", i);
-    if (op->max_out >= 0 && r->nout > op->max_out)
-        ok = diag_error(r->im->c->d, r->loc, "%d outputs; at most %d are expected", r->nout, op->max_out);
+    if (op->max_out >= 0 && r->nout > op_most_out(op))
+        ok = diag_error(r->im->c->d, r->loc, "%d outputs; at most %d are expected", r->nout, op_most_out(op));
     return ok;
 }
 void node_finish(RawNode *r) {
     const OpDef *op = op_find(r->domain, r->op);
     if (!op) op = user_op_find(r->im->o->ops, r->domain, r->op);
     if (!op) {
-        unsupported_add(r, r->op);
+        no_operator(r);
         return;
     }
     while (r->in.n && !r->in.v[r->in.n - 1]) r->in.n--;
@@ -271,7 +256,7 @@ void unsupported_report(Importer *im) {
         if (u->first.name && *u->first.name) text_printf(&t, " '%.80s'", u->first.name);
         text_puts(&t, ")");
     }
-    diag_error(im->c->d, file_loc(im), "%d operator%s not supported: %s; 'quern ops' lists those that are", n, n == 1 ? " is" : "s are",
-               t.s);
+    diag_error(im->c->d, file_loc(im), "%d operator%s not supported: %s; 'quern ops' lists those that are, --op gives others a meaning", n,
+               n == 1 ? " is" : "s are", t.s);
     text_free(&t);
 }

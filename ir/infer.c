@@ -225,6 +225,15 @@ bool infer_declared(Infer *x, int i, DType dt, const char *why) {
     return infer_out(x, i, dt, known.rank, known.dim);
 }
 
+bool infer_one(Infer *x, int i, const char *what) {
+    const Tensor *t = i < x->n->nin ? x->n->in[i] : NULL;
+    int64_t count;
+    if (!t) return true;
+    if (t->type.ext ? infer_require(x, e_eq(x->g->a, type_count(x->g, &t->type, 0, t->type.rank), e_int(x->g->a, 1)))
+                    : type_elements(&t->type, &count) && count == 1)
+        return true;
+    return infer_error(x, "%s, input %d '%s', is %s; one element is expected", what, i, t->name, type_words(x->c->a, &t->type));
+}
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out) {
     if (axis < -rank || axis >= rank)
         return infer_error(x, "axis %lld is out of range; for rank %d it is expected to be from %d to %d", (long long)axis, rank, -rank,

@@ -87,6 +87,7 @@ const OpDef *op_at(int i) {
     if (!ready) ops_init();
     return &ops[i];
 }
+int op_most_out(const OpDef *op) { return op->max_out < 0 ? -1 : op->max_out - op->flags / OPF_FOUND; }
 int op_attr_index(const OpDef *op, const char *name) {
     for (int i = 0; i < op->nattr; i++)
         if (strcmp(op->attr[i].name, name) == 0) return i;
@@ -197,6 +198,20 @@ void ops_init(void) {
     }
 }
 
+static const struct {
+    const char *domain, *name, *why;
+} refused[] = {
+#define REFUSED(domain, name, why) {domain, #name, why},
+#include "refused.def"
+#undef REFUSED
+};
+enum { REFUSALS = sizeof refused / sizeof *refused };
+const char *op_refused(const char *domain, const char *name) {
+    for (int i = 0; i < REFUSALS; i++)
+        if (strcmp(refused[i].domain, domain) == 0 && strcmp(refused[i].name, name) == 0) return refused[i].why;
+    return NULL;
+}
+
 /* ---- docs/ops.md */
 static int by_name(const void *x, const void *y) {
     const OpDef *const *a = x, *const *b = y;
@@ -239,7 +254,7 @@ void ops_markdown(Text *out) {
         text_printf(out, "| %s%s%s | %d | ", op->domain, *op->domain ? "." : "", op->name, op->since);
         put_range(out, op->min_in, op->max_in);
         text_puts(out, " | ");
-        put_range(out, op->min_out, op->max_out);
+        put_range(out, op->min_out, op_most_out(op));
         text_printf(out, " | %s | ", word[op->kind]);
         put_attrs(out, op);
         text_puts(out, " | ");
@@ -249,6 +264,15 @@ void ops_markdown(Text *out) {
             put_cell(out, op->meaning);
             text_puts(out, "`");
         }
+        text_puts(out, " |\n");
+    }
+    text_puts(
+        out,
+        "\n## Operators that are refused\n\nBy name, with what to do instead. Whatever is in neither table is unknown; `--op` gives it a "
+        "meaning.\n\n| Operator | Why, and what to do |\n|---|---|\n");
+    for (int i = 0; i < REFUSALS; i++) {
+        text_printf(out, "| %s.%s | ", refused[i].domain, refused[i].name);
+        put_cell(out, refused[i].why);
         text_puts(out, " |\n");
     }
 }

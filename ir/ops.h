@@ -23,6 +23,7 @@ enum {
     OPF_EXTENTS = 32, /* takes operands with run-time extents (plain EXPR rows do anyway) */
     OPF_KEEP = 64,    /* not to be removed, whoever needs its outputs */
     OPF_LISTS = 128,  /* takes operands that are no tensors (list.h) */
+    OPF_FOUND = 256,  /* times how many outputs it has that no model names: extents which it finds; the highest flag */
 };
 
 typedef struct AttrSpec {
@@ -73,6 +74,8 @@ void ops_init(void);                                        /* parses attribute 
 const OpDef *op_find(const char *domain, const char *name); /* NULL if unknown. Domain "ai.onnx" equals "" */
 int op_count(void);
 const OpDef *op_at(int i);                            /* in table order */
+const char *op_refused(const char *domain, const char *name); /* why an operator is none of them; NULL: nothing is known of it */
+int op_most_out(const OpDef *op);                     /* outputs of ONNX's form at most; -1: variadic */
 int op_attr_index(const OpDef *op, const char *name); /* -1 if it has none such */
 void ops_markdown(Text *out);                         /* docs/ops.md */
 
@@ -90,7 +93,8 @@ bool infer_broadcast(Infer *x);                                                 
 bool infer_out(Infer *x, int i, DType dt, int rank,
                const int64_t *dim); /* checks element count for overflow; merges with a declared type */
 bool infer_declared(Infer *x, int i, DType dt,
-                    const char *why); /* output i, whose extents depend on run-time values: the declared ones; else an error */
+                    const char *why);              /* output i, whose extents depend on run-time values: the declared ones; else an error */
+bool infer_one(Infer *x, int i, const char *what); /* input i, called so, is absent or has one element, perhaps as known at run time */
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out); /* negative axes; error when out of range */
 bool broadcast_dims(int nshape, const Type *const *t, int *rank, int64_t *dim);
 /* Integers of input i: constant, else false with *n = -1 and no error (the caller decides). Absent: *n = 0 and v NULL, true. */

@@ -67,3 +67,53 @@ bool lower_det(Lower *L, Node *n) {
     lower_ends(L, lead);
     return true;
 }
+
+/* ---- Inverse (com.microsoft), by Gauss and Jordan with the largest pivot of each column:
+ *
+ *   copy m;  v = 1;  for k:  swap rows k and pivot of both;  row k /= m[k,k];  for i != k: row i -= m[i,k] * row k */
+bool infer_inverse(Infer *x) {
+    const Type *t = &x->n->in[0]->type;
+    if (t->rank < 2 || t->dim[t->rank - 1] != t->dim[t->rank - 2])
+        return infer_error(x, "the last two axes are expected to be a square matrix");
+    if (t->ext && (t->ext[t->rank - 1] || t->ext[t->rank - 2]))
+        return infer_error(x, "the size of the matrices is known at run time only; fix it with --dim");
+    return infer_like(x, 0, t->dt, t);
+}
+bool lower_inverse(Lower *L, Node *n) {
+    Arena *a = L->a;
+    const Type *t = &n->in[0]->type;
+    int lead = t->rank - 2;
+    int64_t size = t->dim[lead];
+    DType ct = dtype_compute(t->dt);
+    Expr *idx[QN_MAX_RANK], *i, *j;
+    for (int q = 0; q < lead; q++) idx[q] = lower_loop_to(L, arena_printf(a, "b%d", q), lower_dim(L, t, q));
+    Buf *b[] = {lower_temp(L, "m", ct, 2, (int64_t[]){size, size}), lower_temp(L, "v", ct, 2, (int64_t[]){size, size})};
+    i = idx[lead] = lower_loop(L, "i", size), j = idx[lead + 1] = lower_loop(L, "j", size);
+    lower_put(L, b[0], (Expr *[]){i, j}, lower_load(L, n, 0, idx), RED_NONE);
+    lower_put(L, b[1], (Expr *[]){i, j}, e_select(a, e_eq(a, i, j), e_lit(a, ct, 1), e_lit(a, ct, 0)), RED_NONE);
+    lower_ends(L, 2);
+    Expr *k = lower_loop(L, "k", size), *pivot = find_pivot(L, b[0], k, size), *zero = e_int(a, 0);
+    lower_if(L, e_lt(a, k, pivot));
+    j = lower_loop(L, "j", size);
+    for (int q = 0; q < 2; q++) {
+        Expr *upper = lower_let(L, "upper", lower_get(L, b[q], (Expr *[]){k, j}));
+        lower_put(L, b[q], (Expr *[]){k, j}, lower_get(L, b[q], (Expr *[]){pivot, j}), RED_NONE);
+        lower_put(L, b[q], (Expr *[]){pivot, j}, upper, RED_NONE);
+    }
+    lower_ends(L, 2);
+    Expr *d = lower_let(L, "d", lower_get(L, b[0], (Expr *[]){k, k}));
+    j = lower_loop(L, "j", size);
+    for (int q = 0; q < 2; q++) lower_put(L, b[q], (Expr *[]){k, j}, e_div(a, lower_get(L, b[q], (Expr *[]){k, j}), d), RED_NONE);
+    lower_end(L);
+    i = lower_loop_range(L, "i", zero, e_int(a, size));
+    lower_if(L, e_bin(a, BIN_NE, i, k));
+    Expr *f = lower_let(L, "f", lower_get(L, b[0], (Expr *[]){i, k}));
+    j = lower_loop(L, "j", size);
+    for (int q = 0; q < 2; q++)
+        lower_put(L, b[q], (Expr *[]){i, j}, e_un(a, UN_NEG, e_mul(a, f, lower_get(L, b[q], (Expr *[]){k, j}))), RED_ADD);
+    lower_ends(L, 4);
+    i = idx[lead] = lower_loop(L, "i", size), j = idx[lead + 1] = lower_loop(L, "j", size);
+    lower_store(L, n, 0, idx, lower_get(L, b[1], (Expr *[]){i, j}));
+    lower_ends(L, 2 + lead);
+    return true;
+}

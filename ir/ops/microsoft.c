@@ -52,20 +52,31 @@ bool rewrite_fused_conv(Ctx *c, Graph *g, Node *n) {
     if (y) r_done(r, 0, y);
     return y != NULL;
 }
-bool rewrite_fused_gemm(Ctx *c, Graph *g, Node *n) {
-    R r = {g, n};
+/* By the attributes activation, activation_alpha and activation_beta */
+static bool activated(Ctx *c, R r, Tensor *y) {
     static const char *const param[] = {"activation_alpha", "activation_beta"};
     float p[2];
     int np = 0;
     for (int i = 0; i < 2; i++) {
-        int k = op_attr_index(n->op, param[i]);
-        if (attr_has(n, k)) p[np++] = attr_f(n, k);
+        int k = op_attr_index(r.n->op, param[i]);
+        if (attr_has(r.n, k)) p[np++] = attr_f(r.n, k);
     }
-    Tensor *y = build(g, n, "Gemm", n->nin, n->in);
-    r_copy_attrs(r, y);
-    y = activate(c, r, y, attr_s(n, op_attr_index(n->op, "activation")), p, np);
+    y = activate(c, r, y, attr_s(r.n, op_attr_index(r.n->op, "activation")), p, np);
     if (y) r_done(r, 0, y);
     return y != NULL;
+}
+bool rewrite_fused_gemm(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    Tensor *y = build(g, n, "Gemm", n->nin, n->in);
+    r_copy_attrs(r, y);
+    return activated(c, r, y);
+}
+bool rewrite_fused_matmul_activation(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    Node *y = node_new(g, op_find("com.microsoft", "FusedMatMul"), n, n->loc, 2, n->in, 1);
+    node_set_out(y, 0, tensor_new(g, NULL, DT_NONE, -1, NULL));
+    r_copy_attrs(r, y->out[0]);
+    return activated(c, r, y->out[0]);
 }
 /* The batch form moves axis 0 behind the other leading ones, then the last two may be exchanged. */
 static Tensor *arranged(R r, Tensor *x, bool batch, bool swap) {

@@ -302,3 +302,108 @@ bool rewrite_multi_head_attention(Ctx *c, Graph *g, Node *n) {
     r_done(r, 0, k.whole ? ma_together(r, y->out[0], k.batch, k.queries, size[2]) : y->out[0]);
     return true;
 }
+
+/* ---- PackedAttention: samples one after the other, without padding; tokens of one sample see each other */
+bool rewrite_packed_attention(Ctx *c, Graph *g, Node *n) {
+    enum { IN, WEIGHTS, BIAS, OFFSET, ENDS, ATTENTION_BIAS };
+    R r = {g, n};
+    Call k = {.past = e_int(g->a, 0), .batch = e_int(g->a, 1)};
+    int64_t size[3], zero = 0, one = 1, last = -1;
+    if (!set_heads(c, r, &k) || !ma_has_rank(c, r, IN, 2, "the input") || !ma_has_rank(c, r, WEIGHTS, 2, "the weights") ||
+        !ma_has_rank(c, r, ENDS, 1, "cumulative_sequence_length") ||
+        !ma_refuse(c, r, r_in(r, ATTENTION_BIAS) != NULL, "attention_bias is not supported here; use Attention with padded samples"))
+        return false;
+    const Type *w = &n->in[WEIGHTS]->type;
+    if (!ma_fixed(w, 1)) return ma_fails(c, r, "the columns of the weights are known at run time only; fix them with --dim");
+    if (!projected_sizes(c, r, w->dim[1], size, k.heads) || !bias_fits(c, r, BIAS, w->dim[1])) return false;
+    k.size = size[0] / k.heads, k.value_size = size[2] / k.heads;
+    k.queries = k.keys = k.total = type_extent(g, &n->in[IN]->type, 0);
+    Tensor *y = r_unsqueezed(r, r_op2(r, "Add", r_op2(r, "MatMul", n->in[IN], n->in[WEIGHTS]), n->in[BIAS]), &zero, 1);
+    Tensor **part = r_parts(r, y, 2, size, 3);
+    k.q = part[0], k.k = part[1], k.v = part[2];
+    /* a token's sample: how many start at or before it */
+    Tensor *at = r_unsqueezed(r, r_range(r, k.queries), &one, 1);
+    Tensor *sample = r_cast(r, r_op2(r, "GreaterOrEqual", at, r_cast(r, n->in[ENDS], DT_INT64)), DT_INT32);
+    sample = r_op2(r, "ReduceSum", sample, tensor_i64s(g, &last, 1));
+    r_set_i(sample, "keepdims", 0);
+    Tensor *seen = r_op2(r, "Equal", r_unsqueezed(r, sample, &one, 1), r_unsqueezed(r, sample, &zero, 1));
+    k.mask = r_unsqueezed(r, seen, (int64_t[]){0, 1}, 2);
+    Tensor *out = r_op2(r, "Squeeze", ma_attend(r, &k, 1)->out[0], tensor_i64s(g, &zero, 1));
+    r_done(r, 0, out);
+    return true;
+}
+
+/* ---- DecoderMaskedMultiHeadAttention: one query. With a shared buffer its key and value are written behind the past ones. */
+enum {
+    DM_QUERY,
+    DM_KEY,
+    DM_VALUE,
+    DM_MASK,
+    DM_ATTENTION_BIAS,
+    DM_PAST_KEY,
+    DM_PAST_VALUE,
+    DM_PAST_LENGTH,
+    DM_BEAMS,
+    DM_INDIRECTION,
+    DM_BIAS
+};
+static bool decode_shared(Ctx *c, R r) {
+    Graph *g = r.g;
+    Node *n = r.n;
+    Call k = {.past = e_int(g->a, 0), .whole = true};
+    int64_t one = 1;
+    if (!ma_refuse(c, r, r_in(r, DM_MASK) || r_in(r, DM_ATTENTION_BIAS) || r_out(r, 3),
+                   "past_present_share_buffer with a mask, attention_bias or output 3 is not supported; past and present apart are"))
+        return false;
+    for (int i = DM_QUERY; i <= DM_VALUE; i++)
+        if (!r_in(r, i) || !ma_has_rank(c, r, i, 3, "query, key or value"))
+            return ma_fails(c, r, "query, key and value are expected with 3 dims");
+    for (int i = DM_PAST_KEY; i <= DM_PAST_VALUE; i++)
+        if (!r_in(r, i) || !ma_has_rank(c, r, i, 4, "past_key or past_value"))
+            return ma_fails(c, r, "past_present_share_buffer is set; past_key and past_value are expected");
+    if (!r_in(r, DM_PAST_LENGTH)) return ma_fails(c, r, "past_present_share_buffer is set; past_sequence_length is expected");
+    const Type *q = &n->in[DM_QUERY]->type;
+    if (!set_heads(c, r, &k) || !ma_set_size(c, r, q, k.heads, &k.size) ||
+        !ma_set_size(c, r, &n->in[DM_VALUE]->type, k.heads, &k.value_size))
+        return false;
+    int64_t size[] = {k.heads * k.size, k.heads * k.size, k.heads * k.value_size};
+    Tensor *in[3] = {n->in[DM_QUERY], n->in[DM_KEY], n->in[DM_VALUE]};
+    if (!bias_fits(c, r, DM_BIAS, size[0] + size[1] + size[2])) return false;
+    if (r_in(r, DM_BIAS)) {
+        Tensor **b = r_parts(r, n->in[DM_BIAS], 0, size, 3);
+        for (int i = 0; i < 3; i++) in[i] = r_op2(r, "Add", in[i], b[i]);
+    }
+    k.batch = type_extent(g, q, 0), k.queries = type_extent(g, q, 1);
+    Tensor *past = r_reshape(r, r_cast(r, n->in[DM_PAST_LENGTH], DT_INT64), 1, &one);
+    past = r_op2(r, "Expand", past, extents_tensor(g, n, 1, &k.batch));
+    Tensor *cache[2];
+    for (int i = 0; i < 2; i++) {
+        Tensor *x = ma_apart(r, in[1 + i], k.batch, k.queries, k.heads, i ? k.value_size : k.size);
+        cache[i] = r_op3(r, "TensorScatter", n->in[DM_PAST_KEY + i], x, past);
+        r_set_i(cache[i], "axis", 2);
+        if (r_out(r, 1 + i)) r_done(r, 1 + i, r_op1(r, "Identity", cache[i]));
+    }
+    k.q = ma_apart(r, in[0], k.batch, k.queries, k.heads, k.size), k.k = cache[0], k.v = cache[1];
+    k.nonpad = r_op2(r, "Add", past, extents_tensor(g, n, 1, &k.queries));
+    r_done(r, 0, ma_together(r, ma_attend(r, &k, 1)->out[0], k.batch, k.queries, size[2]));
+    return true;
+}
+bool rewrite_decoder_attention(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    int64_t beams = 1;
+    const int64_t *width = r_in(r, DM_BEAMS) ? const_i64s(c->a, n->in[DM_BEAMS], &beams) : NULL;
+    if (!ma_refuse(c, r, r_in(r, DM_INDIRECTION) != NULL && (!width || beams != 1 || *width != 1),
+                   "cache_indirection, for several beams, is not supported; search in the program that calls the model") ||
+        !ma_refuse(c, r, r_int(r, "output_qk") == 0 && r_out(r, 3) != NULL, "output 3 is asked for, but output_qk is 0"))
+        return false;
+    if (r_int(r, "past_present_share_buffer")) return decode_shared(c, r);
+    Tensor *v[] = {n->in[DM_QUERY],      r_in(r, DM_KEY),       r_in(r, DM_VALUE),
+                   r_in(r, DM_BIAS),     r_in(r, DM_MASK),      r_in(r, DM_ATTENTION_BIAS),
+                   r_in(r, DM_PAST_KEY), r_in(r, DM_PAST_VALUE)};
+    Node *y = node_new(g, op_find("com.microsoft", "MultiHeadAttention"), n, n->loc, 8, v, n->nout);
+    for (int i = 0; i < n->nout; i++) node_set_out(y, i, tensor_new(g, NULL, DT_NONE, -1, NULL));
+    r_copy_attrs(r, y->out[0]);
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i]) r_done(r, i, y->out[i]);
+    return true;
+}

@@ -46,9 +46,9 @@ static bool constant_bytes(Ctx *c, R r, int input, const char *name) {
 }
 static int64_t blocks_of(int64_t k, int64_t block) { return k / block + (k % block != 0); }
 /* A parameter of each block, for each of the values */
-static Tensor *spread(R r, Tensor *x, int axis, int64_t k, int64_t block) {
+static Tensor *spread(R r, Tensor *x, int axis, int64_t k, int64_t block, const int64_t *index) {
     int64_t *at = NEW_ARRAY(r.g->a, int64_t, k);
-    for (int64_t i = 0; i < k; i++) at[i] = i / block;
+    for (int64_t i = 0; i < k; i++) at[i] = index ? index[i] : i / block; /* index: the block of each, where they are not in order */
     Tensor *y = r_op2(r, "Gather", x, tensor_i64s(r.g, at, k));
     r_set_i(y, "axis", axis);
     return y;
@@ -66,8 +66,14 @@ bool rewrite_matmul_nbits(Ctx *c, Graph *g, Node *n) {
     if (block < 16 || (block & (block - 1)) || block > INT32_MAX)
         return diag_error(c->d, n->loc, "block_size is %lld, expected a power of two, 16 at least", (long long)block);
     if (attr_i(n, PREPACKED)) return diag_error(c->d, n->loc, "B is packed for one kind of machine (weight_prepacked); export without it");
-    if (r_in(r, G_IDX))
-        return diag_error(c->d, n->loc, "g_idx, an order of the rows of B, is not supported; export the model without it (desc_act=False)");
+    const int64_t *order = NULL;
+    if (r_in(r, G_IDX) && (!(order = const_i64s(c->a, n->in[G_IDX], &count)) || (count != k && count != blocks_of(k, block) * block)))
+        return diag_error(c->d, n->loc, "g_idx is expected to be a constant with a block for each of the %lld values of a row",
+                          (long long)k);
+    for (int64_t i = 0; order && i < k; i++)
+        if (order[i] < 0 || order[i] >= blocks_of(k, block))
+            return diag_error(c->d, n->loc, "element %lld of g_idx is %lld, expected 0 to %lld", (long long)i, (long long)order[i],
+                              (long long)blocks_of(k, block) - 1);
     if (!constant_bytes(c, r, B, "B")) return false;
     int64_t blocks = blocks_of(k, block), by_block[] = {rows, blocks};
     Tensor *q = columns(r, n->in[B], bits, rows, k, blocks * (block / BITS_MAX * bits));
@@ -80,7 +86,7 @@ bool rewrite_matmul_nbits(Ctx *c, Graph *g, Node *n) {
     Tensor *s = r_swap_last(r, r_reshape(r, r_cast(r, n->in[SCALES], DT_FLOAT32), 2, by_block), 2), *z = r_in(r, ZEROS), *w;
     if (z && dtype_is_float(z->type.dt)) {
         z = r_swap_last(r, r_reshape(r, r_cast(r, z, DT_FLOAT32), 2, by_block), 2);
-        w = r_op2(r, "Mul", r_op2(r, "Sub", r_cast(r, q, DT_FLOAT32), spread(r, z, 0, k, block)), spread(r, s, 0, k, block));
+        w = r_op2(r, "Mul", r_op2(r, "Sub", r_cast(r, q, DT_FLOAT32), spread(r, z, 0, k, block, order)), spread(r, s, 0, k, block, order));
     } else {
         if (z && !constant_bytes(c, r, ZEROS, "zero_points")) return false;
         int64_t row_bytes = blocks_of(blocks * bits, BITS_MAX);
@@ -88,8 +94,13 @@ bool rewrite_matmul_nbits(Ctx *c, Graph *g, Node *n) {
         if (!z)
             return diag_error(c->d, n->loc, "zero_points has %lld bytes, expected N = %lld times %lld",
                               (long long)tensor_elements(n->in[ZEROS]), (long long)rows, (long long)row_bytes);
-        w = r_op3(r, "DequantizeLinear", q, s, z);
-        r_set_i(w, "axis", 0), r_set_i(w, "block_size", block);
+        if (order) {
+            Tensor *from = spread(r, r_cast(r, z, DT_FLOAT32), 0, k, block, order);
+            w = r_op2(r, "Mul", r_op2(r, "Sub", r_cast(r, q, DT_FLOAT32), from), spread(r, s, 0, k, block, order));
+        } else {
+            w = r_op3(r, "DequantizeLinear", q, s, z);
+            r_set_i(w, "axis", 0), r_set_i(w, "block_size", block);
+        }
     }
     DType t = n->in[A]->type.dt, in = dtype_info[t].bits < 32 ? DT_FLOAT32 : t; /* rounded once */
     Tensor *y = r_op2(r, "MatMul", r_cast(r, n->in[A], in), in == DT_FLOAT32 ? w : r_cast(r, w, in));
@@ -194,7 +205,7 @@ bool rewrite_matmul_bnb4(Ctx *c, Graph *g, Node *n) {
     const unsigned char *from = n->in[B]->data;
     for (int64_t i = 0; i < count; i++) w[i] = code_books[kind][from[i / 2] >> (i % 2 ? 0 : 4) & 15];
     int64_t shape[] = {rows, k}, flat = -1;
-    Tensor *s = spread(r, r_reshape(r, r_cast(r, n->in[SCALES], DT_FLOAT32), 1, &flat), 0, count, block);
+    Tensor *s = spread(r, r_reshape(r, r_cast(r, n->in[SCALES], DT_FLOAT32), 1, &flat), 0, count, block, NULL);
     Tensor *b = r_op2(r, "Mul", tensor_const(g, NULL, DT_FLOAT32, 2, shape, w), r_reshape(r, s, 2, shape));
     DType t = n->in[A]->type.dt, in = dtype_info[t].bits < 32 ? DT_FLOAT32 : t;
     b = r_swap_last(r, b, 2);

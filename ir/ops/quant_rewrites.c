@@ -19,11 +19,26 @@ static Tensor *integer_product(R r, const char *op, Tensor *a, Tensor *b, Tensor
     return build(r.g, r.n, op, 4, (Tensor *[]){a, b, za, zb});
 }
 
+/* Scales and zero points that hold for a whole tensor: the operands whose bits are set have one element. */
+static bool single(Ctx *c, const Node *n, unsigned operands) {
+    for (int i = 0; i < n->nin; i++) {
+        int64_t count;
+        if (!(operands >> i & 1) || !n->in[i] || (type_elements(&n->in[i]->type, &count) && count == 1)) continue;
+        return diag_error(c->d, n->loc, "input %d '%s', a scale or zero point, has more or less than the one element that is expected", i,
+                          n->in[i]->name);
+    }
+    return true;
+}
+enum { UNARY_PARAMS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4, BINARY_PARAMS = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 };
+
 bool rewrite_qlinear_conv(Ctx *c, Graph *g, Node *n) {
     R r = {g, n};
     int spatial = n->in[0]->type.rank - 2;
     int64_t count;
     if (spatial < 1 || spatial > 3) return diag_error(c->d, n->loc, "the input has %d dims, expected 3 to 5", spatial + 2);
+    if (!single(c, n, 1 << 1 | 1 << 2 | 1 << 6 | 1 << 7)) return false;
+    if (!type_elements(&n->in[4]->type, &count) || (count != 1 && count != n->in[3]->type.dim[0]))
+        return diag_error(c->d, n->loc, "w_scale has %lld elements, expected one or one an output channel", (long long)count);
     Tensor *acc = integer_product(r, "ConvInteger", n->in[0], n->in[3], n->in[2], n->in[5]), *b = r_in(r, 8);
     r_copy_attrs(r, acc);
     if (b && (b->type.rank != 1 || !type_elements(&b->type, &count) || count != n->in[3]->type.dim[0]))
@@ -42,8 +57,12 @@ static Tensor *float_value(R r, Tensor *x, Tensor *scale, Tensor *zero, int afte
     return r_op2(r, "Mul", v, r_cast(r, r_param(r, scale, after), DT_FLOAT32));
 }
 bool rewrite_qlinear_matmul(Ctx *c, Graph *g, Node *n) {
-    (void)c;
+    static const int values[] = {0, 3, 7};
     R r = {g, n};
+    for (int i = 0; i < 3; i++)
+        if (dtype_info[n->in[values[i]]->type.dt].bits > 8)
+            return diag_error(c->d, n->loc, "input %d '%s' is %s; a type of 8 bits is expected", values[i], n->in[values[i]]->name,
+                              dtype_name(n->in[values[i]]->type.dt));
     if (dtype_is_float(n->in[0]->type.dt) || dtype_is_float(n->in[3]->type.dt)) { /* of 8 bits */
         Tensor *y = r_op2(r, "MatMul", float_value(r, n->in[0], n->in[1], n->in[2], 1), float_value(r, n->in[3], n->in[4], n->in[5], 0));
         int64_t one;
@@ -78,8 +97,8 @@ bool rewrite_qgemm(Ctx *c, Graph *g, Node *n) {
 
 /* ---- elementwise: values, computed in float32, quantised again */
 bool rewrite_qlinear_add(Ctx *c, Graph *g, Node *n) {
-    (void)c;
     R r = {g, n};
+    if (!single(c, n, BINARY_PARAMS)) return false;
     Tensor *sum = r_op2(r, "Add", r_dequantize(r, n->in[0], n->in[1], n->in[2]), r_dequantize(r, n->in[3], n->in[4], n->in[5]));
     r_done(r, 0, r_quantize(r, sum, n->in[6], r_in(r, 7) ? n->in[7] : tensor_scalar(g, n->in[0]->type.dt, 0)));
     return true;
@@ -89,8 +108,8 @@ static Tensor *centre(R r, Tensor *x, Tensor *zero) {
     return zero ? r_op2(r, "Sub", x, r_cast(r, r_param(r, zero, 0), DT_INT32)) : x;
 }
 bool rewrite_qlinear_mul(Ctx *c, Graph *g, Node *n) {
-    (void)c;
     R r = {g, n};
+    if (!single(c, n, BINARY_PARAMS)) return false;
     Tensor *p = r_op2(r, "Mul", centre(r, n->in[0], n->in[2]), centre(r, n->in[3], n->in[5]));
     Tensor *s = scale_of(r, r_param(r, n->in[1], 0), r_param(r, n->in[4], 0), r_param(r, n->in[6], 0));
     r_done(r, 0, r_requantize(r, p, s, r_in(r, 7) ? n->in[7] : tensor_scalar(g, n->in[0]->type.dt, 0), 0));
@@ -98,17 +117,28 @@ bool rewrite_qlinear_mul(Ctx *c, Graph *g, Node *n) {
 }
 static Tensor *zero_or(R r, int i, const Tensor *like) { return r_in(r, i) ? r_in(r, i) : tensor_scalar(r.g, like->type.dt, 0); }
 /* X, X_scale, X_zero, Y_scale, Y_zero through one float op. */
-static bool through_float(R r, const char *op) {
+static bool through_float(Ctx *c, R r, const char *op) {
+    if (!single(c, r.n, UNARY_PARAMS)) return false;
     Tensor *y = r_op1(r, op, r_dequantize(r, r.n->in[0], r.n->in[1], r_in(r, 2)));
     r_copy_attrs(r, y);
     r_done(r, 0, r_quantize(r, y, r.n->in[3], zero_or(r, 4, r.n->in[0])));
     return true;
 }
-bool rewrite_qlinear_sigmoid(Ctx *c, Graph *g, Node *n) { return (void)c, through_float((R){g, n}, "Sigmoid"); }
-bool rewrite_qlinear_leaky_relu(Ctx *c, Graph *g, Node *n) { return (void)c, through_float((R){g, n}, "LeakyRelu"); }
-bool rewrite_qlinear_softmax(Ctx *c, Graph *g, Node *n) {
-    (void)c;
+bool rewrite_qlinear_sigmoid(Ctx *c, Graph *g, Node *n) { return through_float(c, (R){g, n}, "Sigmoid"); }
+bool rewrite_qlinear_leaky_relu(Ctx *c, Graph *g, Node *n) { return through_float(c, (R){g, n}, "LeakyRelu"); }
+bool rewrite_qlinear_reduce_mean(Ctx *c, Graph *g, Node *n) {
+    enum { AXES };
     R r = {g, n};
+    if (!single(c, n, UNARY_PARAMS)) return false;
+    Tensor *axes = tensor_i64s(g, n->attr[AXES].is, (int)n->attr[AXES].n);
+    Tensor *y = r_op2(r, "ReduceMean", r_dequantize(r, n->in[0], n->in[1], r_in(r, 2)), axes);
+    r_set_i(y, "keepdims", r_int(r, "keepdims"));
+    r_done(r, 0, r_quantize(r, y, n->in[3], zero_or(r, 4, n->in[0])));
+    return true;
+}
+bool rewrite_qlinear_softmax(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    if (!single(c, n, UNARY_PARAMS)) return false;
     Tensor *y = r_op1(r, "Softmax", r_dequantize(r, n->in[0], n->in[1], r_in(r, 2)));
     r_copy_attrs(r, y);
     if (attr_i(n, op_attr_index(n->op, "opset")) < 13) r_set_i(y, "flatten", 1);
@@ -151,18 +181,33 @@ bool rewrite_nhwc_qlinear_conv(Ctx *c, Graph *g, Node *n) {
     r_done(r, 0, channels(r, y, false));
     return true;
 }
+/* Conv and FusedConv the same way; what is added stands as the result does. */
+bool rewrite_nhwc_conv(Ctx *c, Graph *g, Node *n) {
+    R r = {g, n};
+    int rank = n->in[0]->type.rank;
+    bool sum = r_in(r, 3) != NULL;
+    if (rank < 3) return diag_error(c->d, n->loc, "the input has %d dims, expected 3 to 5", rank);
+    if (sum && n->in[3]->type.rank != rank)
+        return diag_error(c->d, n->loc, "Z has %d dims, expected %d as X has", n->in[3]->type.rank, rank);
+    Tensor *in[4] = {moved(r, n->in[0], true), n->in[1], r_in(r, 2), sum ? moved(r, n->in[3], true) : NULL};
+    Node *y = node_new(g, op_find("com.microsoft", "FusedConv"), n, n->loc, sum ? 4 : r_in(r, 2) ? 3 : 2, in, 1);
+    node_set_out(y, 0, tensor_new(g, NULL, DT_NONE, -1, NULL));
+    r_copy_attrs(r, y->out[0]);
+    r_done(r, 0, moved(r, y->out[0], false));
+    return true;
+}
 /* condition, X, its scale and zero point, Y, its scale and zero point, those of the result */
 bool rewrite_qlinear_where(Ctx *c, Graph *g, Node *n) {
-    (void)c;
     R r = {g, n};
+    if (!single(c, n, 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8)) return false;
     Tensor *v[2];
     for (int i = 0; i < 2; i++) v[i] = r_dequantize(r, n->in[1 + 3 * i], n->in[2 + 3 * i], n->in[3 + 3 * i]);
     r_done(r, 0, r_quantize(r, r_op3(r, "Where", n->in[0], v[0], v[1]), n->in[7], n->in[8]));
     return true;
 }
 bool rewrite_qlinear_average_pool(Ctx *c, Graph *g, Node *n) {
-    (void)c;
     R r = {g, n};
+    if (!single(c, n, UNARY_PARAMS)) return false;
     Tensor *y = r_op1(r, "AveragePool", r_dequantize(r, channels(r, n->in[0], true), n->in[1], r_in(r, 2)));
     r_copy_attrs(r, y);
     r_done(r, 0, channels(r, r_quantize(r, y, n->in[3], zero_or(r, 4, n->in[0])), false));
@@ -175,6 +220,7 @@ bool rewrite_qlinear_global_average_pool(Ctx *c, Graph *g, Node *n) {
     int64_t axes[QN_MAX_RANK], v;
     Expr *count = e_int(g->a, 1);
     if (t->rank < 3) return diag_error(c->d, n->loc, "the input has %d dims, expected at least 3", t->rank);
+    if (!single(c, n, UNARY_PARAMS)) return false;
     for (int i = 0; i < t->rank - 2; i++) {
         axes[i] = i + (last ? 1 : 2);
         count = extent_mul(g, count, type_extent(g, t, (int)axes[i]));
@@ -274,3 +320,16 @@ static bool default_domain(R r, const char *op, Tensor *zero) {
 }
 bool rewrite_quantize(Ctx *c, Graph *g, Node *n) { return (void)c, default_domain((R){g, n}, "QuantizeLinear", r_in((R){g, n}, 2)); }
 bool rewrite_dequantize(Ctx *c, Graph *g, Node *n) { return (void)c, default_domain((R){g, n}, "DequantizeLinear", r_in((R){g, n}, 2)); }
+
+/* QuantizeWithOrder and DequantizeWithOrder: of rows one after the other, as everywhere else */
+bool rewrite_with_order(Ctx *c, Graph *g, Node *n) {
+    enum { FROM, TO, ROWS = 1 };
+    R r = {g, n};
+    if (attr_i(n, FROM) != ROWS || attr_i(n, TO) != ROWS)
+        return diag_error(c->d, n->loc, "order_input is %lld and order_output %lld; 1, rows, is supported: other orders are one machine's",
+                          (long long)attr_i(n, FROM), (long long)attr_i(n, TO));
+    if (!single(c, n, 1 << 1)) return false;
+    if (n->op->name[0] == 'D') r_done(r, 0, r_dequantize(r, n->in[0], n->in[1], NULL));
+    else r_done(r, 0, r_quantize(r, n->in[0], n->in[1], tensor_scalar(g, DT_INT8, 0)));
+    return true;
+}

@@ -70,6 +70,9 @@ static bool plan_operands(Plan *p) {
     if (p->sizes) p->scales = NULL;
     if (!p->scales && !p->sizes) return infer_error(&p->x, "neither scales nor sizes is given; one of them is expected");
     const Tensor *given = p->sizes ? p->sizes : p->scales;
+    if (given->type.rank != 1 || (p->roi && p->roi->type.rank != 1))
+        return infer_error(&p->x, "%s has %d dims; 1 is expected", given->type.rank != 1 ? p->sizes ? "sizes" : "scales" : "roi",
+                           given->type.rank != 1 ? given->type.rank : p->roi->type.rank);
     if (count_of(given) != p->n)
         return infer_error(&p->x, "%s has %lld entries; %d are expected", p->sizes ? "sizes" : "scales", (long long)count_of(given), p->n);
     if (p->coord == CROP && count_of(p->roi) != 2 * p->n)

@@ -239,6 +239,8 @@ bool infer_nms(Infer *x) {
     if (!infer_require(x, e_eq(g->a, type_extent(g, b, 0), type_extent(g, s, 0))) ||
         !infer_require(x, e_eq(g->a, type_extent(g, b, 1), type_extent(g, s, 2))))
         return infer_error(x, "boxes and scores have other numbers of batches or boxes");
+    if (!infer_one(x, 2, "max_output_boxes_per_class") || !infer_one(x, 3, "iou_threshold") || !infer_one(x, 4, "score_threshold"))
+        return false;
     each = b->dim[1];
     if (x->n->nin > 2 && small_int(x->n->in[2], &k)) each = max_i64(0, min_i64(each, k));
     else if (x->n->nin > 2 && x->n->in[2] && x->n->in[2]->has_max) each = min_i64(each, x->n->in[2]->max);

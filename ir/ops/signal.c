@@ -73,6 +73,9 @@ bool infer_mel(Infer *x) {
     if (!output_type(x, 0, &t)) return false;
     for (int i = MEL_RATE; i <= MEL_HIGH; i++)
         if (!type_elements(&x->n->in[i]->type, &count) || count != 1) return infer_error(x, "input %d is expected to have one element", i);
+    const Tensor *rate = x->n->in[MEL_RATE];
+    if (rate->data && dtype_get_i(rate->type.dt, rate->data, 0) < 1)
+        return infer_error(x, "sample_rate is %lld; a positive number is expected", (long long)dtype_get_i(rate->type.dt, rate->data, 0));
     if (constant(x, MEL_BINS, &bins, &known) && constant(x, MEL_DFT, &len, &known)) {
         if (bins < 0 || len < 0) return infer_error(x, "num_mel_bins is %lld and dft_length %lld", (long long)bins, (long long)len);
         return infer_out(x, 0, t, 2, (int64_t[]){len / 2 + 1, bins});

@@ -59,6 +59,27 @@ START_TEST(branch_is_missing) {
     refused(&t, "attribute 'else_branch' is missing");
 }
 END_TEST
+START_TEST(branches_with_an_operand) {
+    Case t;
+    begin(&t, 17);
+    branch(&t.one, "Relu", "x"), branch(&t.two, "Relu", "x");
+    Onnx__NodeProto *n = om_node(&t.m->g, "If", "c x", "y");
+    om_attr_g(t.r.a, n, "then_branch", &t.one);
+    om_attr_g(t.r.a, n, "else_branch", &t.two);
+    refused(&t, "2 inputs; the condition alone is expected");
+}
+END_TEST
+START_TEST(map_without_a_sequence) {
+    Case t;
+    begin(&t, 17);
+    om_input(&t.one, "p", DT_FLOAT32, -1, NULL, NULL), om_input(&t.one, "q", DT_FLOAT32, -1, NULL, NULL);
+    branch(&t.one, "Add", "p q");
+    om_node(&t.m->g, "SequenceConstruct", "x", "s");
+    Onnx__NodeProto *n = om_node(&t.m->g, "SequenceMap", "s -", "y");
+    om_attr_g(t.r.a, n, "body", &t.one);
+    refused(&t, "input 1 is left out");
+}
+END_TEST
 START_TEST(branches_of_other_types) {
     Case t;
     begin(&t, 17);
@@ -293,6 +314,8 @@ Suite *control_suite(void) {
     tcase_set_timeout(c, 60);
     tcase_add_test(c, branch_without_capture);
     tcase_add_test(c, branch_is_missing);
+    tcase_add_test(c, branches_with_an_operand);
+    tcase_add_test(c, map_without_a_sequence);
     tcase_add_test(c, branches_of_other_types);
     tcase_add_test(c, branches_of_other_ranks);
     tcase_add_test(c, branch_of_an_unknown_domain);

@@ -78,6 +78,7 @@ static void attr_type_77(Arena *a, OnnxModel *m) { (void)a, m->g.node.v[1]->attr
 static void attr_missing(Arena *a, OnnxModel *m) { (void)a, om_node(&m->g, "Concat", "x y", "cc"); }
 static void arity(Arena *a, OnnxModel *m) { (void)a, om_node(&m->g, "Relu", "x y", "rr"); }
 static void left_out(Arena *a, OnnxModel *m) { (void)a, om_node(&m->g, "Add", "- x", "rr"); }
+static void by_product(Arena *a, OnnxModel *m) { (void)a, om_node(&m->g, "NonZero", "x", "rr count"); }
 static void unsupported(Arena *a, OnnxModel *m) {
     om_node(&m->g, "NoSuchOp", "x", "u1")->name = "odd";
     om_node(&m->g, "NoSuchOp", "x", "u2");
@@ -151,6 +152,7 @@ START_TEST(damaged_graphs) {
         {attr_missing, "attribute 'axis' is missing"},
         {arity, "node 2 (Relu): error: 2 inputs; 1 are expected"},
         {left_out, "input 0 is left out"},
+        {by_product, "2 outputs; at most 1 are expected"},
         {unsupported, "2 operators are not supported: NoSuchOp (2 nodes, first 2 'odd'), my.domain.Other (1 node, first 4)"},
         {beam_search,
          "'search' (BeamSearch): error: the operator is not supported: it calls a whole model for each token; export the decoder step"},
