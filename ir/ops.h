@@ -73,11 +73,11 @@ struct OpDef {
 void ops_init(void);                                        /* parses attribute specs and formulas once; idempotent, not thread safe */
 const OpDef *op_find(const char *domain, const char *name); /* NULL if unknown. Domain "ai.onnx" equals "" */
 int op_count(void);
-const OpDef *op_at(int i);                            /* in table order */
+const OpDef *op_at(int i);                                    /* in table order */
 const char *op_refused(const char *domain, const char *name); /* why an operator is none of them; NULL: nothing is known of it */
-int op_most_out(const OpDef *op);                     /* outputs of ONNX's form at most; -1: variadic */
-int op_attr_index(const OpDef *op, const char *name); /* -1 if it has none such */
-void ops_markdown(Text *out);                         /* docs/ops.md */
+int op_most_out(const OpDef *op);                             /* outputs of ONNX's form at most; -1: variadic */
+int op_attr_index(const OpDef *op, const char *name);         /* -1 if it has none such */
+void ops_markdown(Text *out);                                 /* docs/ops.md */
 
 /* What a row says of the element type of an operand: its class, a letter of its column `types`; *group: T..Z, or 0. */
 char op_operand_class(const OpDef *op, int input, char *group);
