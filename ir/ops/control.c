@@ -210,36 +210,104 @@ static bool loop_end(Loop *l) {
     }
     return true;
 }
+/* Whether a loop that was entered goes on for ever, or as long as its trip count says: its condition is handed on, or true. */
+static bool goes_on(const Graph *body) {
+    const Tensor *t = body->out.v[0];
+    while (t->def && strcmp(t->def->op->name, "Identity") == 0) t = t->def->in[0];
+    bool v = false;
+    return t == body->in.v[1] || (bool_const(t, &v) && v);
+}
+/* Room for a scan output of the iterations from `l->at` to `most`, of the type which it had in the iteration before. NULL after an error.
+ */
+static Tensor *room_for(Loop *l, int k, int64_t most) {
+    Graph *g = l->g;
+    const Type *t = &l->piece[(l->at - 1) * (l->scans + 1) + k]->type;
+    int64_t dim[QN_MAX_RANK] = {most - l->at};
+    if (t->wrap || t->dt == DT_STRING || !type_known(t) || t->ext || t->rank >= QN_MAX_RANK) {
+        diag_error(
+            l->c->d, l->n->loc,
+            "the loop may run %lld times, and what it gives for scan output %d has no constant extents; bound its trip count (at most "
+            "%d) with --max INPUT=V",
+            (long long)most, k, TRIPS_MOST);
+        return NULL;
+    }
+    for (int i = 0; i < t->rank; i++) dim[i + 1] = t->dim[i];
+    Node *room = node_new(g, op_find("quern", "LoopRoom"), l->n, l->n->loc, 0, NULL, 1); /* no constant: it would stand in the file */
+    node_set_out(room, 0, tensor_new(g, NULL, DT_NONE, -1, NULL));
+    node_set_is(g, room, 0, dim, t->rank + 1);
+    node_set_i(room, 1, t->dt);
+    return room->out[0];
+}
+bool infer_loop_room(Infer *x) {
+    const Attr *d = &x->n->attr[0];
+    int64_t to = attr_i(x->n, 1);
+    if (to <= DT_NONE || to >= DT_COUNT || d->n > QN_MAX_RANK) return infer_error(x, "the type is none");
+    return infer_out(x, 0, (DType)to, (int)d->n, d->is);
+}
+bool lower_loop_room(Lower *L, Node *n) {
+    const Type *t = &n->out[0]->type;
+    Expr *idx[QN_MAX_RANK];
+    lower_loops(L, NULL, t, idx);
+    lower_store(L, n, 0, idx, e_lit(L->a, dtype_compute(t->dt), 0));
+    lower_ends(L, t->rank);
+    return true;
+}
+static Tensor *as_scalar(Loop *l, Tensor *t) { return build(l->g, l->n, "Reshape", 2, (Tensor *[]){t, tensor_i64s(l->g, NULL, 0)}); }
+/* What scan output k is: of the iterations that were unrolled, then those of the loop; only as many as ran. ran: how many of the loop */
+static Tensor *scanned(Loop *l, int k, Tensor *rest, Tensor *ran) {
+    Graph *g = l->g;
+    Tensor **v = NEW_ARRAY(g->a, Tensor *, l->at + 1), *zero = tensor_i64s(g, (int64_t[]){0}, 1), *one = tensor_i64s(g, (int64_t[]){1}, 1);
+    for (int64_t i = 0; i < l->at; i++) v[i] = build(g, l->n, "Unsqueeze", 2, (Tensor *[]){l->piece[i * (l->scans + 1) + k], zero});
+    v[l->at] = rest;
+    Tensor *y = build(g, l->n, "Concat", (int)l->at + 1, v);
+    node_set_i(y->def, 0, 0);
+    if (!ran) return y;
+    Tensor *count = build(g, l->n, "Reshape", 2, (Tensor *[]){ran, one});
+    for (int64_t i = 0; i < l->at; i++) {
+        Tensor *did = build(g, l->n, "Cast", 1, &l->piece[i * (l->scans + 1) + l->scans]);
+        node_set_i(did->def, op_attr_index(did->def->op, "to"), DT_INT64);
+        count = build(g, l->n, "Add", 2, (Tensor *[]){count, build(g, l->n, "Reshape", 2, (Tensor *[]){did, one})});
+    }
+    return build(g, l->n, "Slice", 4, (Tensor *[]){y, zero, count, zero});
+}
 /* Too long to unroll: a loop of the program. LoopBegin gives the iteration, whether it runs, and the states; LoopEnd their successors,
- * which are stored in the same places. What stands between and depends on them is repeated. */
-static bool loop_real(Loop *l) {
+ * which are stored in the same places. What stands between and depends on them is repeated. A scan output is a state too, of which
+ * each iteration stores one slice; its type shows in the iterations before, `l->at` of which are unrolled. */
+static bool loop_real(Loop *l, int64_t most) {
     Graph *g = l->g;
     Node *n = l->n;
-    int ns = 2 + l->states;
+    int ns = 2 + l->states + l->scans;
+    bool go = true, sure = !n->in[1] || bool_const(n->in[1], &go);
+    bool all = n->in[0] ? n->in[0]->data && sure && !l->masked && goes_on(l->body) : false; /* every iteration runs, for sure */
     Tensor **v = NEW_ARRAY(g->a, Tensor *, ns + 2), **in = NEW_ARRAY(g->a, Tensor *, l->body->in.n + 1);
-    Tensor **out = NEW_ARRAY(g->a, Tensor *, l->body->out.n + 1), *shape = tensor_i64s(g, NULL, 0);
-    v[0] = n->in[0] ? build(g, n, "Reshape", 2, (Tensor *[]){n->in[0], shape}) : tensor_i64s(g, (int64_t[]){INT64_MAX}, -1);
-    v[1] = n->in[1] ? build(g, n, "Reshape", 2, (Tensor *[]){n->in[1], shape}) : tensor_scalar(g, DT_BOOL, 1);
+    Tensor **out = NEW_ARRAY(g->a, Tensor *, l->body->out.n + 1), *at = l->at ? tensor_i64s(g, &l->at, -1) : NULL;
+    v[0] = n->in[0] ? as_scalar(l, n->in[0]) : tensor_i64s(g, (int64_t[]){INT64_MAX}, -1);
+    if (at && n->in[0]) v[0] = build(g, n, "Sub", 2, (Tensor *[]){v[0], at});
+    v[1] = n->in[1] ? as_scalar(l, n->in[1]) : tensor_scalar(g, DT_BOOL, 1);
+    if (l->masked && at) v[1] = build(g, n, "And", 2, (Tensor *[]){v[1], as_scalar(l, l->piece[(l->at - 1) * (l->scans + 1) + l->scans])});
     for (int i = 0; i < l->states; i++) v[2 + i] = n->in[2 + i];
+    for (int k = 0; k < l->scans; k++)
+        if (!(v[2 + l->states + k] = room_for(l, k, most))) return false;
     Node *begin = node_new(g, op_find("quern", "LoopBegin"), n, n->loc, ns, v, ns);
     for (int i = 0; i < ns; i++) node_set_out(begin, i, tensor_new(g, NULL, DT_NONE, -1, NULL));
-    in[0] = begin->out[0], in[1] = begin->out[1];
+    in[0] = at ? build(g, n, "Add", 2, (Tensor *[]){begin->out[0], at}) : begin->out[0], in[1] = begin->out[1];
     for (int i = 0; i < l->states; i++) in[2 + i] = begin->out[2 + i];
     for (int i = 0; i < l->captured; i++) in[l->formal + i] = n->in[l->formal + i];
     body_copy(g, n, l->body, in, out, NULL, NULL);
     Tensor **w = NEW_ARRAY(g->a, Tensor *, 2 * ns + 1);
-    w[0] = v[0], w[1] = build(g, n, "Reshape", 2, (Tensor *[]){out[0], shape});
-    for (int i = 0; i < l->states; i++) w[2 + i] = out[1 + i];
+    w[0] = v[0], w[1] = as_scalar(l, out[0]);
+    for (int i = 0; i < l->states + l->scans; i++) w[2 + i] = out[1 + i];
     for (int i = 0; i < ns; i++) w[ns + i] = begin->out[i];
     Node *end = node_new(g, op_find("quern", "LoopEnd"), n, n->loc, 2 * ns, w, ns);
     for (int i = 0; i < ns; i++) {
-        Tensor *t = tensor_new(g, NULL, DT_NONE, -1, NULL);
-        node_set_out(end, i, t);
-        t->kept = true;
-        if (i >= 2 && i - 2 < n->nout && n->out[i - 2]) {
-            if (n->out[i - 2]->is_output) t = build(g, n, "Identity", 1, &t);
-            tensor_replace(g, n->out[i - 2], t, true);
-        }
+        node_set_out(end, i, tensor_new(g, NULL, DT_NONE, -1, NULL));
+        end->out[i]->kept = true;
+    }
+    for (int i = 2; i < ns && i - 2 < n->nout; i++) {
+        if (!n->out[i - 2]) continue;
+        Tensor *t = i < 2 + l->states ? end->out[i] : scanned(l, i - 2 - l->states, end->out[i], all ? NULL : end->out[0]);
+        if (n->out[i - 2]->is_output && i < 2 + l->states) t = build(g, n, "Identity", 1, &t);
+        tensor_replace(g, n->out[i - 2], t, true);
     }
     return true;
 }
@@ -261,11 +329,22 @@ bool lower_loop_begin(Lower *L, Node *n) {
     }
     return true;
 }
+/* One slice of a stacked result, and not the whole of a state */
+static bool is_slice(const Type *next, const Type *now) {
+    if (next->dt != now->dt || next->rank + 1 != now->rank || next->ext || now->ext) return false;
+    for (int i = 0; i < next->rank; i++)
+        if (next->dim[i] != now->dim[i + 1]) return false;
+    return true;
+}
 bool infer_loop_end(Infer *x) {
     int ns = x->n->nin / 2;
     bool ok = infer_out(x, 0, DT_INT64, 0, NULL) && infer_out(x, 1, DT_BOOL, 0, NULL);
     for (int i = 2; ok && i < ns; i++) {
         const Type *next = &x->n->in[i]->type, *now = &x->n->in[ns + i]->type;
+        if (is_slice(next, now)) {
+            ok = infer_like(x, i, now->dt, now);
+            continue;
+        }
         if (next->dt != now->dt || !types_same_shape(next, now)) {
             Text s = {0};
             type_print(now, &s), text_puts(&s, " and becomes "), type_print(next, &s);
@@ -284,7 +363,7 @@ bool infer_loop_end(Infer *x) {
 bool lower_loop_end(Lower *L, Node *n) {
     Arena *a = L->a;
     int ns = n->nin / 2;
-    Expr *idx[QN_MAX_RANK], *next = lower_let(L, "next", e_add(a, lower_load(L, n, ns, NULL), e_int(a, 1)));
+    Expr *idx[QN_MAX_RANK], *at = lower_let(L, "at", lower_load(L, n, ns, NULL)), *next = lower_let(L, "next", e_add(a, at, e_int(a, 1)));
     Buf **copy = NEW_ARRAY(a, Buf *, ns);
     for (int i = 2; i < ns; i++) { /* what is itself a state is saved before any is replaced */
         const Tensor *t = n->in[i], *base = tensor_base(t);
@@ -298,9 +377,12 @@ bool lower_loop_end(Lower *L, Node *n) {
     Expr *more =
         lower_let(L, "more", e_bin(a, BIN_LAND, lower_load(L, n, 1, NULL), e_lt(a, next, e_cast(a, DT_INT64, lower_load(L, n, 0, NULL)))));
     for (int i = 2; i < ns; i++) {
-        lower_loops(L, NULL, &n->out[i]->type, idx);
-        lower_store(L, n, i, idx, copy[i] ? lower_get(L, copy[i], idx) : lower_load(L, n, i, idx));
-        lower_ends(L, n->out[i]->type.rank);
+        const Type *t = &n->in[i]->type, *o = &n->out[i]->type;
+        bool slice = t->rank < o->rank;
+        idx[0] = e_max(a, e_int(a, 0), e_min(a, at, e_int(a, o->dim[0] - 1)));
+        lower_loops(L, NULL, t, idx + slice);
+        lower_store(L, n, i, idx, copy[i] ? lower_get(L, copy[i], idx + slice) : lower_load(L, n, i, idx + slice));
+        lower_ends(L, t->rank);
     }
     lower_store(L, n, 0, NULL, next);
     lower_store(L, n, 1, NULL, more);
@@ -355,7 +437,12 @@ static bool loop_step(Ctx *c, Graph *g, Node *n, bool first) {
                                     "state %d is a sequence or an optional, and the number of iterations has no upper bound; bound it with "
                                     "--max INPUT=V (at most %d)",
                                     i, TRIPS_MOST);
-    if (first && hi > TRIPS_MOST && l.scans == 0 && (M || !sure)) return loop_real(&l);
+    if (first && hi > TRIPS_MOST && l.scans == 0 && (M || !sure)) return loop_real(&l, hi);
+    if (!first && hi > TRIPS_MOST && (l.scans ? M && hi < EXTENT_LIMIT : !M && !sure && !l.masked)) {
+        bool lists = false; /* stay unrolled */
+        for (int i = 0; i < l.states; i++) lists |= n->in[2 + i]->type.wrap != NULL;
+        if (!lists) return loop_real(&l, hi);
+    }
     if (hi >= EXTENT_MOST / 2 && sure && !M && l.at >= TRIPS_MOST)
         return diag_error(c->d, n->loc, "the loop does not end: %lld iterations ran with a constant condition", (long long)l.at);
     if (l.at >= TRIPS_MOST || g->nnode > UNROLLED_NODES)
@@ -542,6 +629,75 @@ static bool scan_batched(Ctx *c, Graph *g, Node *n) {
     for (int r = 0; r < results && states + r < n->nout; r++) finish(g, n, states + r, stack(g, n, all + r * batch, batch, 0));
     return true;
 }
+/* A Scan whose length is known at run time only, is nothing or too much to unroll, as a Loop that reads its slices. */
+static bool scan_as_loop(Ctx *c, Graph *g, Node *n, int states, int scans) {
+    const Graph *body = n->attr[SCAN_BODY].g;
+    int captured = body->in.n - states - scans, results = body->out.n - states, nin = 2 + states + scans + captured + 1;
+    Graph *b = graph_new(g->a, "scan");
+    Tensor **inner = NEW_ARRAY(g->a, Tensor *, nin), **outer = NEW_ARRAY(g->a, Tensor *, nin);
+    Tensor **in = NEW_ARRAY(g->a, Tensor *, body->in.n + 1), **out = NEW_ARRAY(g->a, Tensor *, body->out.n + 1);
+    Infer x = {c, g, n};
+    Expr *len = NULL;
+    for (int i = 0; i < scans; i++) {
+        const Type *t = &n->in[states + i]->type;
+        int64_t axis = listed(n, SCAN_IN_AXES, i);
+        Expr *e = type_extent(g, t, (int)(axis < 0 ? axis + t->rank : axis));
+        if (len && !infer_same_extent(&x, len, e)) return diag_error(c->d, n->loc, "scan inputs have other lengths; the same is expected");
+        if (!len) len = e;
+    }
+    Expr *last = extent_add(g, len, e_int(g->a, -1));
+    outer[0] = extents_tensor(g, n, 1, &len), outer[1] = NULL;
+    for (int i = 0; i < states; i++) outer[2 + i] = n->in[i];
+    for (int i = 0; i < scans; i++) outer[2 + states + i] = n->in[states + i];
+    for (int i = 0; i < captured; i++) outer[2 + states + scans + i] = n->in[states + scans + i];
+    outer[nin - 1] = build(g, n, "Reshape", 2, (Tensor *[]){extents_tensor(g, n, 1, &last), tensor_i64s(g, NULL, 0)});
+    for (int i = 0; i < nin; i++) {
+        inner[i] = tensor_new(b, NULL, i == 0 ? DT_INT64 : i == 1 ? DT_BOOL : DT_NONE, i < 2 ? 0 : -1, NULL);
+        inner[i]->is_input = true;
+        vec_push(g->a, &b->in, inner[i]);
+    }
+    Node *end = node_new(b, op_find("", "Identity"), NULL, n->loc, 1, &inner[1], 1);
+    node_set_out(end, 0, tensor_new(b, NULL, DT_BOOL, 0, NULL));
+    for (int i = 0; i < states; i++) in[i] = inner[2 + i];
+    for (int i = 0; i < scans; i++) {
+        Tensor *at = listed(n, SCAN_IN_REVERSE, i) ? build(b, end, "Sub", 2, (Tensor *[]){inner[nin - 1], inner[0]}) : inner[0];
+        in[states + i] = build(b, end, "Gather", 2, (Tensor *[]){inner[2 + states + i], at});
+        node_set_i(in[states + i]->def, 0, listed(n, SCAN_IN_AXES, i));
+    }
+    for (int i = 0; i < captured; i++) in[states + scans + i] = inner[2 + states + scans + i];
+    body_copy(b, end, body, in, out, NULL, NULL);
+    vec_push(g->a, &b->out, end->out[0]);
+    for (int i = 0; i < body->out.n; i++) {
+        if (out[i]->type.rank < 0) out[i]->type = body->out.v[i]->type;
+        vec_push(g->a, &b->out, out[i]);
+    }
+    Node *loop = node_new(g, op_find("", "Loop"), n, n->loc, nin, outer, body->out.n);
+    for (int i = 0; i < body->out.n; i++) node_set_out(loop, i, tensor_new(g, NULL, DT_NONE, -1, NULL));
+    loop->attr[LOOP_BODY] = (Attr){.kind = ATTR_GRAPH, .g = b};
+    node_set_i(loop, LOOP_INPUTS, 2 + states);
+    for (int i = 0; i < states && i < n->nout; i++) finish(g, n, i, loop->out[i]);
+    for (int r = 0; r < results && states + r < n->nout; r++) {
+        if (!n->out[states + r]) continue;
+        Tensor *y = loop->out[states + r];
+        int64_t axis = listed(n, SCAN_OUT_AXES, r), rank = body->out.v[states + r]->type.rank + 1, back = -1, begin = INT64_MIN, zero = 0;
+        if (listed(n, SCAN_OUT_REVERSE, r)) {
+            Tensor *step = tensor_i64s(g, &back, 1);
+            y = build(g, n, "Slice", 5, (Tensor *[]){y, step, tensor_i64s(g, &begin, 1), tensor_i64s(g, &zero, 1), step});
+        }
+        if (axis && (rank < 1 || axis < -rank || axis >= rank))
+            return diag_error(c->d, n->loc, "axis %lld of scan output %d is none of its %lld; declare the output's shape in the body",
+                              (long long)axis, r, (long long)max_i64(rank, 0));
+        if (axis < 0) axis += rank;
+        if (axis) {
+            int64_t perm[QN_MAX_RANK + 1];
+            for (int64_t i = 0; i < rank; i++) perm[i] = i < axis ? i + 1 : i == axis ? 0 : i;
+            y = build(g, n, "Transpose", 1, &y);
+            node_set_is(g, y->def, op_attr_index(y->def->op, "perm"), perm, rank);
+        }
+        finish(g, n, states + r, y);
+    }
+    return true;
+}
 bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
     if (!has_body(c, n, SCAN_BODY)) return false;
     const Graph *body = n->attr[SCAN_BODY].g;
@@ -554,6 +710,7 @@ bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
         return diag_error(c->d, n->loc, "num_scan_inputs is %d; the node has %d inputs and the body %d outputs", scans, formal,
                           body->out.n);
     int64_t trips = -1;
+    bool dynamic = false;
     for (int i = 0; i < formal && i < n->nin; i++)
         if (n->in[i]->type.wrap)
             return diag_error(c->d, n->loc, "input %d '%s' is no tensor; states and scan inputs are tensors", i, n->in[i]->name);
@@ -563,18 +720,17 @@ bool rewrite_scan(Ctx *c, Graph *g, Node *n) {
         if (axis < 0) axis += t->rank;
         if (axis < 0 || axis >= t->rank)
             return diag_error(c->d, n->loc, "scan input %d has rank %d; its axis is %lld", i, t->rank, (long long)axis);
-        if (t->ext && t->ext[axis])
-            return diag_error(c->d, n->loc, "scan input %d is as long as is known at run time only; fix axis %lld with --dim", i,
-                              (long long)axis);
+        if (t->ext && t->ext[axis]) {
+            dynamic = true;
+            continue;
+        }
         if (trips >= 0 && trips != t->dim[axis])
             return diag_error(c->d, n->loc, "scan inputs have the lengths %lld and %lld; the same is expected", (long long)trips,
                               (long long)t->dim[axis]);
         trips = t->dim[axis];
     }
-    if (trips > TRIPS_MOST || trips * body->nnode > UNROLLED_NODES)
-        return diag_error(c->d, n->loc, "the scan has %lld iterations, which are unrolled: at most %d of them, and %d nodes, are supported",
-                          (long long)trips, TRIPS_MOST, UNROLLED_NODES);
-    if (trips == 0 && results) return diag_error(c->d, n->loc, "the scan has no iteration; at least one is expected");
+    if (captured < 0) return diag_error(c->d, n->loc, "the body has %d inputs for %d of the node", body->in.n, formal);
+    if (dynamic || trips == 0 || trips > TRIPS_MOST || trips * body->nnode > UNROLLED_NODES) return scan_as_loop(c, g, n, states, scans);
     Tensor **in = NEW_ARRAY(g->a, Tensor *, body->in.n + 1), **out = NEW_ARRAY(g->a, Tensor *, body->out.n + 1);
     Tensor **piece = NEW_ARRAY(g->a, Tensor *, trips * max_i64(results, 1) + 1);
     for (int i = 0; i < states; i++) in[i] = n->in[i];

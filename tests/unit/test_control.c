@@ -5,6 +5,7 @@
  */
 #include "frontend_run.h"
 #include "passes/passes.h"
+#include <stdlib.h>
 
 Suite *control_suite(void);
 
@@ -260,6 +261,96 @@ START_TEST(long_loop_that_grows) {
     refused(&t, "keeps the types of its states");
 }
 END_TEST
+/* s = x; 3000 times: s = s + x, y[i] = -s. More iterations than are unrolled: y is stored slice by slice. */
+static Program *slices(Case *t, const char *in) {
+    static const int64_t many = 3000;
+    om_init(&t->m->g, "yes", DT_BOOL, 0, NULL, "\1", 1);
+    om_init(&t->m->g, "m", DT_INT64, 0, NULL, &many, 8);
+    om_input(&t->one, "i", DT_INT64, 0, NULL, NULL);
+    om_input(&t->one, "go", DT_BOOL, 0, NULL, NULL);
+    om_input(&t->one, "s", DT_FLOAT32, -1, NULL, NULL);
+    om_node(&t->one, "Add", "s x", "s2"), om_node(&t->one, "Neg", "s2", "o");
+    om_node(&t->one, "ReduceMax", "s2", "top"), om_attr_i(t->r.a, t->one.node.v[2], "keepdims", 0);
+    om_node(&t->one, "Less", "top limit", "on");
+    om_output(&t->one, "on", DT_BOOL, 0, NULL, NULL);
+    om_output(&t->one, "s2", DT_FLOAT32, -1, NULL, NULL);
+    om_output(&t->one, "o", DT_FLOAT32, -1, NULL, NULL);
+    om_input(&t->m->g, "limit", DT_FLOAT32, 0, NULL, NULL);
+    om_attr_g(t->r.a, om_node(&t->m->g, "Loop", in, "- y"), "body", &t->one);
+    return finish(t);
+}
+static const float slice_x[] = {-1, 2, -3, 4, -5, 6};
+START_TEST(loop_of_many_slices) {
+    Case t;
+    begin(&t, 17);
+    Program *p = slices(&t, "m yes x");
+    ck_assert_msg(p != NULL, "refused:\n%s", said_all(&t.r));
+    float *y = malloc(3000 * 6 * sizeof *y);
+    const float limits[] = {1e9f, 70, 1};
+    const int64_t trips[] = {3000, 11, 1}; /* 6*(n + 1) reaches the limit */
+    for (int k = 0; k < 3; k++) {
+        bool c = true;
+        int64_t dims[3];
+        ck_assert(program_interpret_dims(&t.r.c, p, (const void *[]){slice_x, &c, &limits[k]}, NULL, (void *[]){y}, (int64_t *[]){dims}));
+        ck_assert_int_eq(dims[0], trips[k]);
+        for (int64_t i = 0; i < trips[k]; i++) ck_assert(y[i * 6 + 3] == (float)(-4 * (i + 2)));
+    }
+    free(y);
+    run_free(&t.r);
+}
+END_TEST
+START_TEST(loop_until_a_value) { /* no trip count, and its condition is true at first */
+    Case t;
+    float y[6], limit = 12000;
+    bool c = true;
+    begin(&t, 17);
+    om_init(&t.m->g, "yes", DT_BOOL, 0, NULL, "\1", 1);
+    om_input(&t.m->g, "limit", DT_FLOAT32, 0, NULL, NULL);
+    loop_body(&t, false);
+    t.one.node.n = 0;
+    om_node(&t.one, "Add", "s x", "s2");
+    om_node(&t.one, "ReduceMax", "s2", "top"), om_attr_i(t.r.a, t.one.node.v[1], "keepdims", 0);
+    om_node(&t.one, "Less", "top limit", "on");
+    om_attr_g(t.r.a, om_node(&t.m->g, "Loop", "- yes x", "y"), "body", &t.one);
+    Program *p = finish(&t);
+    ck_assert_msg(p != NULL, "refused:\n%s", said_all(&t.r));
+    ck_assert(program_interpret(&t.r.c, p, (const void *[]){slice_x, &c, &limit}, (void *[]){y}));
+    ck_assert(y[5] == 12000 && y[0] == -2000);
+    run_free(&t.r);
+}
+END_TEST
+/* Sums from the last row of x: [n,3] on, the first one in the last row of y. */
+static void scan_rows(int64_t most, int64_t rows) {
+    Case t;
+    float x[9000], y[9000];
+    int64_t dims[2], one = 1;
+    DimBinding n = {.name = "n", .value = most, .range = true, .lo = 0};
+    begin(&t, 17);
+    t.m->g.in.n = 0;
+    om_input(&t.m->g, "x", DT_FLOAT32, 2, DIMS(0, 3), (const char *[]){"n", NULL});
+    om_init(&t.m->g, "z", DT_FLOAT32, 1, DIMS(3), (const float[]){0, 0, 0}, 12);
+    om_input(&t.one, "s", DT_FLOAT32, 1, DIMS(3), NULL), om_input(&t.one, "e", DT_FLOAT32, 1, DIMS(3), NULL);
+    om_node(&t.one, "Add", "s e", "s2"), om_node(&t.one, "Identity", "s2", "o");
+    om_output(&t.one, "s2", DT_FLOAT32, 1, DIMS(3), NULL), om_output(&t.one, "o", DT_FLOAT32, 1, DIMS(3), NULL);
+    Onnx__NodeProto *p = om_node(&t.m->g, "Scan", "z x", "- y");
+    om_attr_g(t.r.a, p, "body", &t.one);
+    om_attr_i(t.r.a, p, "num_scan_inputs", 1);
+    om_attr_is(t.r.a, p, "scan_input_directions", 1, &one), om_attr_is(t.r.a, p, "scan_output_directions", 1, &one);
+    t.r.o.dims.v = &n, t.r.o.dims.n = 1;
+    Program *q = finish(&t);
+    ck_assert_msg(q != NULL, "refused:\n%s", said_all(&t.r));
+    for (int64_t i = 0; i < 3 * rows; i++) x[i] = (float)(i % 7);
+    ck_assert(
+        program_interpret_dims(&t.r.c, q, (const void *[]){x}, (const int64_t *[]){DIMS(rows, 3)}, (void *[]){y}, (int64_t *[]){dims}));
+    ck_assert(dims[0] == rows && dims[1] == 3);
+    float sum = 0;
+    for (int64_t i = rows - 1; i >= 0; i--) sum += x[3 * i + 1], ck_assert(y[3 * i + 1] == sum);
+    run_free(&t.r);
+}
+START_TEST(scan_of_run_time_length) { scan_rows(6, 4), scan_rows(6, 6), scan_rows(6, 0); }
+END_TEST
+START_TEST(scan_of_great_length) { scan_rows(3000, 3000), scan_rows(3000, 2); }
+END_TEST
 START_TEST(loop_body_of_too_few_outputs) {
     Case t;
     begin(&t, 17);
@@ -327,6 +418,10 @@ Suite *control_suite(void) {
     tcase_add_test(c, loop_without_end);
     tcase_add_test(c, loop_that_grows_without_end);
     tcase_add_test(c, long_loop_that_grows);
+    tcase_add_test(c, loop_of_many_slices);
+    tcase_add_test(c, loop_until_a_value);
+    tcase_add_test(c, scan_of_run_time_length);
+    tcase_add_test(c, scan_of_great_length);
     tcase_add_test(c, loop_body_of_too_few_outputs);
     tcase_add_test(c, loop_body_of_too_few_inputs);
     tcase_add_test(c, scan_of_other_lengths);
