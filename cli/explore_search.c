@@ -42,7 +42,10 @@ static void key_rules(const MapRules *r, int nlevel, Text *k) {
         text_printf(k, "\nrules %u %u", r->keep[l], r->bypass[l]);
         for (int i = 0; i < 2; i++)
             for (int d = 0; d < QN_MAX_DIMS; d++)
-                text_printf(k, " %lld %d %d", (long long)r->level[l][i].factor[d], r->level[l][i].not_axis[d],
+                text_printf(k, " %lld %lld %lld %lld %lld %lld %lld %d %d", (long long)r->level[l][i].factor[d],
+                            (long long)r->level[l][i].least[d], (long long)r->level[l][i].most[d], (long long)r->level[l][i].least_on[0][d],
+                            (long long)r->level[l][i].most_on[0][d], (long long)r->level[l][i].least_on[1][d],
+                            (long long)r->level[l][i].most_on[1][d], r->level[l][i].not_axis[d],
                             d < r->level[l][i].norder ? r->level[l][i].order[d] : -1);
     }
 }

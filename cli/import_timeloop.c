@@ -211,7 +211,11 @@ static int dim_at(const Problem *p, const char *s, size_t *n) {
         if (strlen(p->dim[d]) > *n && strncmp(p->dim[d], s, strlen(p->dim[d])) == 0) best = d, *n = strlen(p->dim[d]);
     return best;
 }
-static bool factors_given(Reader *r, const YamlNode *n, int64_t *factor, bool *given) {
+/* "C=4, M<=8": bounds, if they may be given, get what is at least and at most there. */
+typedef struct Bounds {
+    int64_t least[QN_MAX_DIMS], most[QN_MAX_DIMS];
+} Bounds;
+static bool factors_given(Reader *r, const YamlNode *n, int64_t *factor, bool *given, Bounds *bounds) {
     const char *s;
     size_t len;
     if (!joined(r->f, n, &s)) return false;
@@ -221,21 +225,26 @@ static bool factors_given(Reader *r, const YamlNode *n, int64_t *factor, bool *g
         int d = dim_at(r->p, s, &len);
         if (d < 0) return yaml_wrong(r->f, n, "factors: '%.20s' does not begin with a dimension of the problem", s);
         s += len;
-        if (*s == '=') s++;
-        if (*s == '<' || *s == '>') return yaml_wrong(r->f, n, "factors: bounds on the factor of %s are not supported", r->p->dim[d]);
+        char bound = *s == '<' || *s == '>' ? *s++ : 0;
+        bool equal = *s == '=';
+        s += equal;
+        if (bound && !bounds) return yaml_wrong(r->f, n, "factors: a mapping has a whole factor of %s, not a bound", r->p->dim[d]);
         if (!isdigit((unsigned char)*s)) return yaml_wrong(r->f, n, "factors: dimension %s has no whole factor", r->p->dim[d]);
         char *end;
-        given[d] = true;
-        factor[d] = strtoll(s, &end, 10);
+        int64_t v = strtoll(s, &end, 10);
         if (end - s > 12) return yaml_wrong(r->f, n, "factors: the factor of %s is too large", r->p->dim[d]);
         s = end;
         if (*s == ',' && isdigit((unsigned char)s[1])) return yaml_wrong(r->f, n, "factors: residual factors are not supported");
+        if (!bound) given[d] = true, factor[d] = v;
+        else if (bound == '>') bounds->least[d] = v + !equal;
+        else if (v - !equal < 1) return yaml_wrong(r->f, n, "factors: the factor of %s is at least 1", r->p->dim[d]);
+        else bounds->most[d] = v - !equal;
     }
 }
 static bool factors_of(Reader *r, const YamlNode *n, int64_t *factor) {
     bool given[QN_MAX_DIMS];
     for (int d = 0; d < r->p->ndim; d++) factor[d] = 1;
-    return factors_given(r, n, factor, given);
+    return factors_given(r, n, factor, given, NULL);
 }
 /* Innermost first, then the dims that are not named. */
 static bool order_of(Reader *r, const YamlNode *n, int *order, int *named) {
@@ -367,19 +376,27 @@ static bool rule_loops(Rules *x, const YamlNode *n, int level, bool spatial, uns
     int64_t factor[QN_MAX_DIMS], split = -1;
     int order[QN_MAX_DIMS], named;
     bool given[QN_MAX_DIMS] = {false};
+    Bounds bounds = {{0}, {0}};
     const Problem *p = x->r.p;
     if (!yaml_known(x->r.f, n, spatial ? "spatial constraint" : "temporal constraint",
                     spatial ? " target type factors permutation split " : " target type factors permutation "))
         return false;
     for (int d = 0; d < p->ndim; d++) factor[d] = -1;
-    if (!factors_given(&x->r, yaml_get(n, "factors"), factor, given) || !order_of(&x->r, yaml_get(n, "permutation"), order, &named))
+    if (!factors_given(&x->r, yaml_get(n, "factors"), factor, given, &bounds) ||
+        !order_of(&x->r, yaml_get(n, "permutation"), order, &named))
         return false;
     if (!yaml_int(x->r.f, yaml_get(n, "split"), 0, 1 << 20, &split)) return false;
     for (int d = 0; d < p->ndim; d++) {
-        if (!given[d]) continue;
-        if (factor[d] == 0) x->rest[d].level = level, x->rest[d].spatial = spatial;
-        else if (spatial && axes != 3) x->out->level[level][1].not_axis[d] |= (unsigned char)(factor[d] == 1 ? axes : 3 & ~axes);
-        if (factor[d] > (spatial && axes != 3 ? 1 : 0)) x->out->level[level][spatial].factor[d] = factor[d];
+        int64_t least = given[d] ? factor[d] : bounds.least[d], most = given[d] ? factor[d] : bounds.most[d];
+        if (given[d] && factor[d] == 0) x->rest[d].level = level, x->rest[d].spatial = spatial;
+        else if (!spatial || axes == 3) {
+            if (given[d]) x->out->level[level][spatial].factor[d] = factor[d];
+            x->out->level[level][spatial].least[d] = least, x->out->level[level][spatial].most[d] = most;
+        } else {
+            x->out->level[level][1].least_on[axes == 2][d] = least, x->out->level[level][1].most_on[axes == 2][d] = most;
+            if (most == 1) x->out->level[level][1].not_axis[d] |= (unsigned char)axes;
+        }
+        if (given[d] && factor[d] == 0 && spatial && axes != 3) x->out->level[level][1].not_axis[d] |= (unsigned char)(3 & ~axes);
     }
     for (int k = 0; spatial && axes == 3 && split >= 0 && k < named; k++) x->out->level[level][1].not_axis[order[k]] |= k < split ? 2 : 1;
     if (!spatial) {

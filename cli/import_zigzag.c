@@ -229,10 +229,12 @@ static bool along(const YamlFile *f, const YamlNode *key, const YamlNode *list, 
         if (!unrolling(f, list->item[i], p, &d, &times)) return false;
         if (d < 0) continue; /* another kind of layer has it */
         allowed[d] = true;
-        int64_t *factor = &out->level[at.level][1].factor[d], fan = at.axes == 1 ? t->level[at.level].fan_x : t->level[at.level].fan_y;
+        int64_t fan = at.axes == 1 ? t->level[at.level].fan_x : t->level[at.level].fan_y;
+        int64_t *least = &out->level[at.level][1].least_on[at.axes == 2][d], *most = &out->level[at.level][1].most_on[at.axes == 2][d];
         if (times > fan)
             return yaml_wrong(f, list->item[i], "spatial_mapping: %lld along a dimension of %lld", (long long)times, (long long)fan);
-        if (times && p->extent[d] % times == 0) *factor = *factor > 1 ? *factor * times : times;
+        if (times) *most = *most ? *most * times : times;
+        *least = *most && p->extent[d] % *most == 0 ? *most : 0; /* of an extent that it does not divide, as much as there is */
     }
     for (int d = 0; d < p->ndim; d++)
         if (!allowed[d]) out->level[at.level][1].not_axis[d] |= (unsigned char)at.axes;

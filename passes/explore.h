@@ -37,7 +37,9 @@ bool dataflow_allows(const Dataflow *f, const Mapping *m); /* the mapping is of 
 /* What a user asks of mappings of one problem on one machine (explore_rules.c). */
 typedef struct MapRules {
     struct {
-        int64_t factor[QN_MAX_DIMS];         /* 0: any */
+        int64_t factor[QN_MAX_DIMS];                               /* 0: any */
+        int64_t least[QN_MAX_DIMS], most[QN_MAX_DIMS];             /* bounds of it; 0: none */
+        int64_t least_on[2][QN_MAX_DIMS], most_on[2][QN_MAX_DIMS]; /* spatial: of the part along x, along y */
         int norder, order[QN_MAX_DIMS];      /* temporal loops of these dims are the innermost, in this order, the innermost first */
         unsigned char not_axis[QN_MAX_DIMS]; /* spatial: 1: not along x, 2: not along y */
     } level[QN_MAX_LEVELS][2];               /* temporal, spatial */

@@ -10,10 +10,10 @@ bool rules_slot(const MapRules *r, int dim, int level, char axis) {
 void rules_keep(const MapRules *r, Mapping *m) {
     for (int l = 0; l < m->target->nlevel; l++) m->level[l].keep = (m->level[l].keep | r->keep[l]) & ~r->bypass[l];
 }
-static int64_t factor_of(const MapLoop *l, int n, int dim) {
+static int64_t factor_of(const MapLoop *l, int n, int dim, char axis) { /* axis 0: all */
     int64_t f = 1;
     for (int i = 0; i < n; i++)
-        if (l[i].dim == dim) f *= l[i].factor;
+        if (l[i].dim == dim && (!axis || l[i].axis == axis)) f *= l[i].factor;
     return f;
 }
 /* From the innermost loop out: the listed dims in their order, then others. */
@@ -29,15 +29,22 @@ static int order_faults(const MapRules *r, const MapLevel *v, int level) {
     }
     return faults;
 }
+static int outside(int64_t f, int64_t least, int64_t most) { return (least && f < least) + (most && f > most); }
+static int factor_faults(const MapRules *r, const MapLoop *loops, int n, int level, int spatial, int dim) {
+    int64_t f = factor_of(loops, n, dim, 0), want = r->level[level][spatial].factor[dim];
+    int faults = (want && f != want) + outside(f, r->level[level][spatial].least[dim], r->level[level][spatial].most[dim]);
+    for (int y = 0; spatial && y < 2; y++) {
+        int64_t least = r->level[level][1].least_on[y][dim], most = r->level[level][1].most_on[y][dim];
+        if (least || most) faults += outside(factor_of(loops, n, dim, "xy"[y]), least, most);
+    }
+    return faults;
+}
 int rules_faults(const MapRules *r, const Mapping *m) {
     int faults = 0;
     for (int l = 0; l < m->target->nlevel; l++) {
         const MapLevel *v = &m->level[l];
-        for (int d = 0; d < m->problem->ndim; d++) {
-            int64_t t = r->level[l][0].factor[d], s = r->level[l][1].factor[d];
-            faults += t && factor_of(v->temporal, v->ntemporal, d) != t;
-            faults += s && factor_of(v->spatial, v->nspatial, d) != s;
-        }
+        for (int d = 0; d < m->problem->ndim; d++)
+            faults += factor_faults(r, v->temporal, v->ntemporal, l, 0, d) + factor_faults(r, v->spatial, v->nspatial, l, 1, d);
         for (int i = 0; i < v->nspatial; i++)
             faults += v->spatial[i].factor > 1 && !rules_slot(r, v->spatial[i].dim, l, v->spatial[i].axis);
         faults += order_faults(r, v, l);
