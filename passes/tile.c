@@ -50,7 +50,7 @@ static bool tile_kernel(Run *r, const Target *own, Kernel *k) {
     }
     while (k->arg.n < k->f->param.n) vec_push(r->g->a, &k->arg, NULL);               /* copies that the steps have made */
     bool vectors = own->vector_bits || (r->o->precise && r->o->target->vector_bits); /* with --precise as on the layout's target */
-    if (vectors) vecmath_expand(k->f);
+    if (vectors) vec_raw(k->f), vecmath_expand(k->f);
     if (vectors && (!steps.n || job.rest)) vectorise(k->f, r->o->precise ? r->o->target : own, own);
     if (job.narrow || own->vector_bits < r->o->target->vector_bits) narrow_vectors(k->f, own);
     if (r->o->verify && !func_verify(r->c, k->f)) {

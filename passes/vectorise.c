@@ -406,6 +406,11 @@ static void visit(Vectorise *x, Stmt *out, Stmt *s) {
         bool ok = shape(x, s, &shp), known = extent(s, &lo, &n);
         Stmt *chosen = ok ? NULL : vec_choices(x->a, s);
         if (chosen && shape(x, chosen, &shp)) ok = true, s = chosen;
+        Stmt *shuffled = ok || x->own->vector_bits < 128 ? NULL : vec_table(x->f, x->tmp, x->own, s);
+        if (shuffled) {
+            s_append(x->a, out, shuffled);
+            return;
+        }
         if (ok && (shp.inner || !inner_good(x, s->u.loop.body))) {
             Stmt *b = s_block(x->a);
             if (!known) map_unknown(x, b, s, &shp);
@@ -432,7 +437,6 @@ static void visit_block(Vectorise *x, Stmt *block) {
 }
 void vectorise(Func *f, const Target *t, const Target *own) {
     Vectorise x = {f, f->a, arena_new(), t, own};
-    vec_raw(f);
     vec_split(f);
     vec_flatten(f);
     visit_block(&x, f->body);

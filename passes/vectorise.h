@@ -25,6 +25,9 @@ Stmt *vec_transpose(Func *f, Arena *tmp, const Target *t, Stmt *loops);
 Stmt *vec_arg(Func *f, const Stmt *loop, int vector_bits); /* a loop that looks for the best element, as reductions; NULL: it is none */
 Stmt *vec_choices(Arena *a, const Stmt *loop);             /* tests in it as choices of what its lanes keep; NULL: there are none such */
 
+/* vec_table.c: a map that loads from places which are known but no neighbours, by shuffles; NULL: it is none. */
+Stmt *vec_table(Func *f, Arena *tmp, const Target *t, const Stmt *loop);
+
 /* vec_check.c: what a vector loop may hold; codegen/emit_vec.c prints no more than that. */
 typedef struct LoopShape {
     int max_bits, min_bits; /* of the elements that differ between lanes */
