@@ -42,6 +42,7 @@ bool dot_row(Arena *a, const Target *t, const TargetInstr *r, DotRow *out) {
     *out = (DotRow){x->dt == DT_UINT8 ? CALL_DOT_US : CALL_DOT_SS,
                     (int)sum->dim[0],
                     r->cycles > 1 ? PARTS_REGS : 0,
+                    r->cycles,
                     r->emit,
                     {sum->name, x->name, w->name}};
     return true;

@@ -14,7 +14,8 @@ enum { WORD_BYTES = 4 };
 typedef struct DotRow {
     CallFn fn;
     int lanes;
-    int regs;               /* vector registers for what is between operands and sums: 0 for an instruction of its own, more for several */
+    int regs; /* vector registers for what is between operands and sums: 0 for an instruction of its own, more for several */
+    double cycles;
     const char *text;       /* the C expression of the new sums */
     const char *operand[3]; /* names in it: sums, bytes for all lanes, bytes of each lane */
 } DotRow;

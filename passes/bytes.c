@@ -2,7 +2,8 @@
 /* bytes.c: constant operands of products whose float32 values are those of a few bits, times a scale for each output channel (or for
  * some rows of it), are kept as bytes and become floats where they are read. Such are the weights of quantised models that are
  * computed in float32. The values are found again in the constants as they are now, whatever folding, scaling and packing has
- * done to them, and the floats that are read are those that were there: nothing is rounded anew.
+ * done to them, and the floats that are read are those that were there, but for the last
+ * bit of some that had been rounded twice.
  *
  *   y = MatMulPanel(x, $w: float32[2,64,32])   --->   y = MatMulPanel(x, Unpacked($q: int8[2,64,32], $s: float32[2,1,32]))
  *
@@ -33,6 +34,11 @@ static const Row rows[] = {
     {"quern", "MatMulPanel", 1, 2, AXES(0, 0, 2), 1},
     {"", "Conv", 1, 1, AXES(0, 0, 0), -1},
     {"", "ConvTranspose", 1, 1, AXES(1, 1, 1), -1},
+    {"", "Gather", 0, 0, AXES(0, 0, 0), -1},
+    {"quern", "RecurrentPanel", 1, 2, AXES(0, 0, 2), -1},
+    {"", "LSTM", 1, 2, AXES(0, 1, 1), -1},
+    {"", "GRU", 1, 2, AXES(0, 1, 1), -1},
+    {"", "RNN", 1, 2, AXES(0, 1, 1), -1},
 };
 static bool row_of(const Node *n, int i, Row *out) {
     const Type *t = &n->in[i]->type;
@@ -50,39 +56,48 @@ static bool row_of(const Node *n, int i, Row *out) {
 }
 
 /* ---- one group of values that share a scale */
-enum { Q_MOST = 128, ULPS = 4 };
-static const double NEAR = 1e-4; /* what rounding leaves of a whole number */
-/* Multiples of s, -128 to 127 times it? To the last bit. */
-static bool multiples(const float *v, int64_t n, float s, int8_t *q) {
-    for (int64_t i = 0; i < n; i++) {
-        float r = rintf(v[i] / s);
-        if (!(r >= INT8_MIN && r <= INT8_MAX) || r * s != v[i]) return false;
-        q[i] = (int8_t)r;
+enum { Q_MOST = 255, SPAN = 255, ULPS = 4 };
+static const double NEAR = 1e-4, /* what rounding leaves of a whole number */
+    LAST_BITS = 1.0 / (1 << 22); /* of a value that was rounded twice on its way, as by the folding of a normalisation */
+typedef struct Group {
+    const float *v;
+    int64_t n;
+    int16_t *q; /* whole numbers, and */
+    float scale;
+    int lo, hi; /* … their range */
+} Group;
+static bool multiples(Group *g, float s, double within) {
+    g->lo = INT16_MAX, g->hi = INT16_MIN;
+    for (int64_t i = 0; i < g->n; i++) {
+        float r = rintf(g->v[i] / s), at = r * s;
+        if (!(fabsf(r) <= Q_MOST) || !(fabs((double)at - (double)g->v[i]) <= within * fabs((double)g->v[i]))) return false;
+        g->q[i] = (int16_t)r;
+        g->lo = r < (float)g->lo ? (int)r : g->lo, g->hi = r > (float)g->hi ? (int)r : g->hi;
     }
-    return true;
+    g->scale = s;
+    return g->hi - g->lo <= SPAN;
 }
-static bool nearly(const float *v, int64_t n, double s) {
-    for (int64_t i = 0; i < n; i++) {
-        double r = v[i] / s;
+static bool nearly(const Group *g, double s) {
+    for (int64_t i = 0; i < g->n; i++) {
+        double r = g->v[i] / s;
         if (!(fabs(r) < Q_MOST + NEAR) || fabs(r - rint(r)) > NEAR) return false;
     }
     return true;
 }
-static bool scale_of(const float *v, int64_t n, float *scale, int8_t *q) {
+/* The largest scale that they are multiples of: to the last bit, or else `within` a part of each. */
+static bool scale_of(Group *g, double within) {
     double most = 0;
-    for (int64_t i = 0; i < n; i++) most = fabs((double)v[i]) > most ? fabs((double)v[i]) : most;
-    *scale = 1;
-    if (most == 0) return memset(q, 0, (size_t)n), true;
-    if (!(most < 1e30) || !(most > 1e-30)) return false; /* neither infinite nor so small that bits are lost */
-    if (multiples(v, n, 1, q)) return true;              /* whole numbers need no scale */
+    for (int64_t i = 0; i < g->n; i++) most = fabs((double)g->v[i]) > most ? fabs((double)g->v[i]) : most;
+    if (most == 0 || multiples(g, 1, 0)) return multiples(g, 1, 0); /* whole numbers need no scale */
+    if (!(most < 1e30) || !(most > 1e-30)) return false;            /* neither infinite nor so small that bits are lost */
     for (int top = 1; top <= Q_MOST; top++) {
-        if (!nearly(v, n, most / top)) continue;
+        if (!nearly(g, most / top)) continue;
         float s = (float)(most / top), up = s, down = s;
         for (int k = 0; k <= ULPS; k++) {
-            if (multiples(v, n, up, q)) return *scale = up, true;
-            if (multiples(v, n, down, q)) return *scale = down, true;
+            if (multiples(g, up, 0) || multiples(g, down, 0)) return true;
             up = nextafterf(up, INFINITY), down = nextafterf(down, 0);
         }
+        if (within > 0 && multiples(g, s, within)) return true;
     }
     return false;
 }
@@ -90,10 +105,10 @@ static bool scale_of(const float *v, int64_t n, float *scale, int8_t *q) {
 /* ---- a constant */
 typedef struct Small {
     const Tensor *t;
-    Row row;         /* of its first reader */
-    Tensor *q, *s;   /* NULL: it cannot be; s NULL: no scale */
-    int64_t saved;   /* bytes */
-    double products; /* of a call, for each byte saved */
+    Row row;           /* of its first reader */
+    Tensor *q, *s, *z; /* NULL: it cannot be; s NULL: no scale; z NULL: no zero point */
+    int64_t saved;     /* bytes */
+    double products;   /* of a call, for each byte saved */
     bool taken;
 } Small;
 typedef struct Bytes {
@@ -112,10 +127,11 @@ static bool grouped(Bytes *b, Small *k, int64_t step) {
         size *= own ? 1 : d == k->row.depth && step ? min_i64(step, t->dim[d]) : t->dim[d];
     }
     int64_t *at = NEW_ARRAY(b->r->tmp, int64_t, size);
-    float *scale = NEW_ARRAY(b->g->a, float, scales), *v = NEW_ARRAY(b->r->tmp, float, size);
-    int8_t *q = arena_alloc(b->g->a, (size_t)n), *some = arena_alloc(b->r->tmp, (size_t)size);
+    float *scale = NEW_ARRAY(b->g->a, float, scales), *zero = NEW_ARRAY(b->g->a, float, scales), *v = NEW_ARRAY(b->r->tmp, float, size);
+    int8_t *q = arena_alloc(b->g->a, (size_t)n);
+    Group group = {.v = v, .q = NEW_ARRAY(b->r->tmp, int16_t, size)};
     const float *from = k->t->data;
-    bool any = false;
+    bool scaled = false, moved = false;
     for (int64_t g = 0; g < scales; g++) {
         int64_t idx[QN_MAX_RANK], lo[QN_MAX_RANK], hi[QN_MAX_RANK], count = 0;
         for (int d = 0; d < t->rank; d++) {
@@ -132,12 +148,17 @@ static bool grouped(Bytes *b, Small *k, int64_t step) {
             for (; d >= 0 && ++idx[d] == hi[d]; d--) idx[d] = lo[d];
             more = d >= 0;
         }
-        if (!scale_of(v, count, &scale[g], some)) return false;
-        for (int64_t i = 0; i < count; i++) q[at[i]] = some[i];
-        any |= scale[g] != 1;
+        group.n = count;
+        if (!scale_of(&group, b->r->o->precise ? 0 : LAST_BITS)) return false;
+        int less = group.lo < INT8_MIN || group.hi > INT8_MAX ? group.lo - INT8_MIN : 0;
+        for (int64_t i = 0; i < count; i++) q[at[i]] = (int8_t)(group.q[i] - less);
+        scale[g] = group.scale, zero[g] = (float)less;
+        scaled |= group.scale != 1, moved |= less != 0;
     }
-    k->q = tensor_const(b->g, arena_printf(b->g->a, "%s.bytes", k->t->name), DT_INT8, t->rank, t->dim, q);
-    k->s = any ? tensor_const(b->g, arena_printf(b->g->a, "%s.scale", k->t->name), DT_FLOAT32, t->rank, dim, scale) : NULL;
+    const char *name = k->t->name;
+    k->q = tensor_const(b->g, arena_printf(b->g->a, "%s.bytes", name), DT_INT8, t->rank, t->dim, q);
+    if (scaled || moved) k->s = tensor_const(b->g, arena_printf(b->g->a, "%s.scale", name), DT_FLOAT32, t->rank, dim, scale);
+    if (moved) k->z = tensor_const(b->g, arena_printf(b->g->a, "%s.zero", name), DT_FLOAT32, t->rank, dim, zero);
     return true;
 }
 static void find(Bytes *b, Small *k) {
@@ -146,7 +167,7 @@ static void find(Bytes *b, Small *k) {
     if (k->t->type.dt != DT_FLOAT32 || n * 4 < BYTES_LEAST || (uintptr_t)k->t->data % sizeof(float)) return;
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !k->q; i++)
         if (!steps[i] || (depth > steps[i] && depth % steps[i] == 0)) grouped(b, k, steps[i]);
-    if (k->q) k->saved = 3 * n - (k->s ? tensor_bytes(k->s) : 0);
+    if (k->q) k->saved = 3 * n - (k->s ? tensor_bytes(k->s) : 0) - (k->z ? tensor_bytes(k->z) : 0);
 }
 static Small *small_of(Bytes *b, const Node *n, int i) {
     Row row;
@@ -163,8 +184,8 @@ static int fewest_products(const void *x, const void *y) {
     return (*a)->t->id - (*b)->t->id;
 }
 static void unpack(Bytes *b, Node *n, int i, const Small *k) {
-    Tensor *in[] = {k->q, k->s};
-    Node *u = node_new(b->g, op_find("quern", "Unpacked"), n, n->loc, k->s ? 2 : 1, in, 1);
+    Tensor *in[] = {k->q, k->s, k->z};
+    Node *u = node_new(b->g, op_find("quern", "Unpacked"), n, n->loc, k->z ? 3 : k->s ? 2 : 1, in, 1);
     node_set_out(u, 0, tensor_new(b->g, NULL, DT_NONE, -1, NULL));
     if (!node_infer(b->r->c, b->g, u)) BUG("bytes built an Unpacked that is not well formed");
     node_set_in(n, i, u->out[0]);
@@ -180,7 +201,7 @@ bool pass_bytes(Run *r) {
     Bytes b = {.r = r, .g = r->g};
     if (r->o->fast_f16 || r->o->any_weights) return true;
     for (Node *n = r->g->first; n; n = n->next)
-        for (int i = 1; i < n->nin; i++) {
+        for (int i = 0; i < n->nin; i++) {
             Small *k = small_of(&b, n, i);
             int64_t macs = n->op->macs ? n->op->macs(n) : 0;
             if (k && k->q) k->products += (double)(macs < 0 ? 0 : macs) / (double)max_i64(k->saved, 1);
@@ -198,7 +219,7 @@ bool pass_bytes(Run *r) {
         k->taken = true, over -= k->saved;
     }
     for (Node *m = r->g->first; m; m = m->next)
-        for (int i = 1; i < m->nin; i++) {
+        for (int i = 0; i < m->nin; i++) {
             const Small *k = small_of(&b, m, i);
             if (k && k->taken) unpack(&b, m, i, k);
         }

@@ -106,6 +106,7 @@ typedef struct Dots {
     Graph *g;
     DType want; /* of activations */
     int lanes;
+    double cycles;       /* of a vector of dot products */
     Vec(Tensor *) moved; /* by tensor id: the tensor in that type, once it is known */
 } Dots;
 static bool fits_byte(const Site *s) {
@@ -121,6 +122,21 @@ static bool takes_dots(const Dots *d, const Site *s) {
     if (tensor_elements(s->w) < 1 || tensor_elements(s->n->out[0]) < 1) return false;
     if (op_is(s->n, "ConvInteger") ? !layout_takes_integers(s->n, d->lanes) : w->rank != 2 || w->dim[1] < 4) return false;
     return fits_byte(s);
+}
+/* A dot product that is made of several instructions can take longer than four multiply-adds of floats, even with the conversions of the
+ * activations and, once or for each row, of the weights; words that the channels do not fill are as dear as full ones. */
+static bool floats_are_faster(const Dots *d, const Site *s) {
+    static const double CONVERT_X = 1.25, CONVERT_W = 0.4; /* cycles for an element, on vectors of 8 */
+    const Target *t = d->r->o->target;
+    const Type *w = &s->w->type, *y = &s->n->out[0]->type;
+    bool conv = op_is(s->n, "ConvInteger");
+    int64_t depth = w->dim[conv ? 1 : 0], macs = s->n->op->macs(s->n), columns = max_i64(w->dim[conv ? 0 : 1], 1), uses = 1;
+    if (t->ncompute < 1 || macs < 0 || d->cycles <= 1) return false;
+    int64_t places = tensor_elements(s->n->out[0]) / columns;
+    if (!conv && (y->rank < 2 || places < 3)) uses = places;
+    double words = (double)(ceil_div(depth, WORD_BYTES) * WORD_BYTES) / (double)depth, all = (double)macs, lanes = d->lanes;
+    double more = CONVERT_X * (double)tensor_elements(s->x) + CONVERT_W * (double)(tensor_elements(s->w) * uses);
+    return all * words / WORD_BYTES * d->cycles / lanes > all / lanes / t->compute[0].macs_per_cycle + more * 8 / lanes;
 }
 static Tensor *cast(Dots *d, Node *before, Tensor *t, DType to) {
     Tensor *y = typed(build(d->g, before, "Cast", 1, &t), to, &t->type);
@@ -234,11 +250,12 @@ bool pass_exact(Run *r) {
     DotRow row;
     Dots d = {.r = r, .g = r->g};
     int lanes = target_lanes(r->o->target, 32);
-    if (target_dot(r->tmp, r->o->target, lanes, &row)) d.lanes = lanes, d.want = dot_bytes(row.fn);
+    if (target_dot(r->tmp, r->o->target, lanes, &row)) d.lanes = lanes, d.want = dot_bytes(row.fn), d.cycles = row.cycles;
     for (Node *n = r->g->first, *next; n; n = next) {
         next = n->next;
         if (!site_of(n, &s)) continue;
-        if (takes_dots(&d, &s)) make_dots(&d, &s), any = true;
+        bool dots = takes_dots(&d, &s);
+        if (dots && (!floats_are_faster(&d, &s) || !sums_are_exact(r, &s))) make_dots(&d, &s), any = true;
         else if (sums_are_exact(r, &s)) replace(r, &s), any = true;
     }
     return !any || fold_all(r, false);

@@ -26,6 +26,7 @@ typedef struct Layout {
     Vec(const Node *) small; /* convolutions that may not have the weights of F(4x4) */
     Vec(Tried) tried;
     const Target *half; /* the target in half precision, for blocks_conv.c */
+    bool bytes;         /* the weights came as integers */
     Map *chosen;        /* blocks by what they depend on, and their cycles: layers of one shape are common */
 } Layout;
 

@@ -178,7 +178,7 @@ static bool accurate(Layout *l, const ConvCase *k) {
 static int64_t most_winograd(Layout *l, const ConvCase *k) { /* 0: directly alone; F(4x4) loses some bits */
     const Site *s = k->s;
     /* its transforms would cost too many of a half's bits; in blocks for halves its sums fill two registers each */
-    if (k->e.half || layout_target(l, DT_FLOAT32) != l->target) return 0;
+    if (k->e.half || l->bytes || layout_target(l, DT_FLOAT32) != l->target) return 0;
     if (k->groups > 1 || integral(k->n->in[1]) || s->k[0] != 3 || s->k[1] != 3 || s->stride[0] != 1 || s->stride[1] != 1 ||
         s->dil[0] != 1 || s->dil[1] != 1)
         return 0;
@@ -409,6 +409,8 @@ void layout_budget(Layout *l) {
     for (int i = 0; i < l->g->tensors.n; i++)
         if (l->g->tensors.v[i]->data && l->g->tensors.v[i]->nuse) total += (double)tensor_bytes(l->g->tensors.v[i]);
     spare = total * (MOST_WEIGHTS - 1);
+    l->bytes = l->g->given > 0 &&
+               total > 2 * (double)l->g->given; /* weights of a byte each in the file: bytes.c keeps them so, if nothing is transformed */
     for (const Node *n = l->g->first; n; n = n->next) {
         if (!plain_conv(n) || !site_of(n, n->in[1]->type.dim + 2, &s)) continue;
         int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];

@@ -103,7 +103,7 @@ static DotRow few_columns(Run *r, bool integers, bool half, Target *t, PanelCase
     DotRow dot = {0}, shorter;
     if (integers && target_dot(r->tmp, r->o->target, (int)q->lanes, &dot)) t->vector_regs -= 2 * dot.regs;
     for (; q->lanes / 2 >= q->cols && q->lanes / 2 * (half ? 16 : 32) >= 128; q->lanes /= 2)
-        if (integers && !target_dot(r->tmp, r->o->target, (int)q->lanes / 2, &shorter)) break;
+        if (dot.text && !target_dot(r->tmp, r->o->target, (int)q->lanes / 2, &shorter)) break;
     return dot;
 }
 static void replace(Run *r, Map *done, Node *n, Tensor *x, const Tensor *w, Tensor *added) { /* added to the product; may be NULL */

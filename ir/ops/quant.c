@@ -236,13 +236,17 @@ bool lower_dynamic_quantize(Lower *L, Node *n) {
     return true;
 }
 
-/* ---- Unpacked: constants that are kept as integers, float32 again where they are read. A scale is for one index of an axis, for as many
- * as there are of them for each scale, or for all. */
+/* ---- Unpacked: constants that are kept as integers, float32 again where they are read. A scale, and a number that is added before, is for
+ * one index of an axis, for as many as there are of them for each scale, or for all. */
 bool infer_unpacked(Infer *x) {
-    const Type *q = &x->n->in[0]->type, *s = x->n->nin > 1 && x->n->in[1] ? &x->n->in[1]->type : NULL;
-    for (int i = 0; s && i < q->rank; i++)
-        if (s->rank != q->rank || s->dim[i] < 1 || q->dim[i] % s->dim[i])
-            return infer_error(x, "the scales are expected to be of the rank of the integers, and each of as many of them along an axis");
+    const Type *q = &x->n->in[0]->type;
+    for (int k = 1; k < x->n->nin; k++) {
+        const Type *s = x->n->in[k] ? &x->n->in[k]->type : NULL;
+        for (int i = 0; s && i < max_i64(q->rank, s->rank); i++)
+            if (s->rank != q->rank || s->dim[i] < 1 || q->dim[i] % s->dim[i])
+                return infer_error(
+                    x, "input %d is expected to be of the rank of the integers, each value for as many of them along an axis", k);
+    }
     return infer_out(x, 0, DT_FLOAT32, q->rank, q->dim);
 }
 Expr *compute_unpacked(Lower *L, Node *n, int out, Expr *const *idx) {
@@ -250,10 +254,13 @@ Expr *compute_unpacked(Lower *L, Node *n, int out, Expr *const *idx) {
     Arena *a = L->a;
     const Type *q = &n->in[0]->type;
     Expr *v = e_cast(a, DT_FLOAT32, e_cast(a, DT_INT32, lower_load(L, n, 0, idx))), *at[QN_MAX_RANK];
-    if (n->nin < 2 || !n->in[1]) return v;
-    for (int i = 0; i < q->rank; i++) {
-        int64_t scales = n->in[1]->type.dim[i];
-        at[i] = scales == 1 ? e_int(a, 0) : scales == q->dim[i] ? idx[i] : e_div(a, idx[i], e_int(a, q->dim[i] / scales));
+    for (int k = n->nin - 1; k > 0; k--) { /* first the number that is added */
+        if (!n->in[k]) continue;
+        for (int i = 0; i < q->rank; i++) {
+            int64_t count = n->in[k]->type.dim[i];
+            at[i] = count == 1 ? e_int(a, 0) : count == q->dim[i] ? idx[i] : e_div(a, idx[i], e_int(a, q->dim[i] / count));
+        }
+        v = k == 2 ? e_add(a, v, lower_load(L, n, k, at)) : e_mul(a, v, lower_load(L, n, k, at));
     }
-    return e_mul(a, v, lower_load(L, n, 1, at));
+    return v;
 }

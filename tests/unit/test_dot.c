@@ -13,9 +13,12 @@
 static const char *const targets[] = {"x86_avx512_vnni", "aarch64_dotprod", "x86_avx2", "x86_avx2_vnni", "aarch64_neon"};
 enum { NTARGET = sizeof targets / sizeof *targets };
 
-static Program *compile(Ctx *c, const char *text, const char *target) {
+/* slow: floats are so slow that dot products are taken where there are any. */
+static Program *compile(Ctx *c, const char *text, const char *target, bool slow) {
     Graph *g = graph_parse(c, "test", text);
+    Target *copy = NEW(c->a, Target);
     PassOptions o = {.verify = true, .target = target ? target_load(c, target) : NULL};
+    if (slow) *copy = *o.target, copy->compute[0].macs_per_cycle = 0.125, o.target = copy;
     Program *p = g ? passes_run(c, g, &o) : NULL;
     if (!p) diag_print_all(c->d, false);
     ck_assert_msg(p != NULL, "%s", text);
@@ -48,15 +51,16 @@ static void same(const char *text, const char *op, int times) {
     size_t n, m, length = strlen(text);
     const char *end = length > 700 ? text + length - 700 : text; /* weights are long */
     ops_init();
-    const uint8_t *want = run(&c, compile(&c, text, NULL), &n);
-    for (int t = 0; t < NTARGET; t++) {
-        const Program *p = compile(&c, text, targets[t]);
+    const uint8_t *want = run(&c, compile(&c, text, NULL, false), &n);
+    for (int t = 0; t <= NTARGET; t++) { /* the last one: as it is, where floats may be faster */
+        const char *target = t < NTARGET ? targets[t] : "x86_avx2";
+        const Program *p = compile(&c, text, target, t < NTARGET);
         const uint8_t *got = run(&c, p, &m);
         size_t at = 0;
         ck_assert(n == m);
         while (at < n && want[at] == got[at]) at++;
-        ck_assert_msg(at == n, "%s: byte %zu of %zu is %d, expected %d\n%s", targets[t], at, n, got[at], want[at], end);
-        ck_assert_msg(count(p, op) == times, "%s: %d %s, expected %d\n%s", targets[t], count(p, op), op, times, end);
+        ck_assert_msg(at == n, "%s: byte %zu of %zu is %d, expected %d\n%s", target, at, n, got[at], want[at], end);
+        ck_assert_msg(t == NTARGET || count(p, op) == times, "%s: %d %s, expected %d\n%s", target, count(p, op), op, times, end);
     }
     arena_free(a);
 }
