@@ -98,6 +98,12 @@ static bool parse_dim(Ctx *c, Options *o, const char *arg) {
     vec_push(c->a, &o->import.dims, b);
     return true;
 }
+/* The C function of an --op is declared in the emitted code: not under a name that C or its library has. */
+static void check_symbol(Ctx *c, const char *spec, const char *symbol) {
+    if (!symbol || strncmp(symbol, "str", 3) == 0 || strncmp(symbol, "mem", 3) == 0) return; /* C would have all names that begin so */
+    if (strcmp(c_name(c->a, map_new(c->a), symbol, "f"), arena_printf(c->a, "%s_", symbol)) == 0)
+        diag_error(c->d, NO_LOC, "--op %s: '%s' is a name of C or its library; give the function another one", spec, symbol);
+}
 static bool parse_max(Ctx *c, Options *o, const char *arg) {
     const char *eq = strrchr(arg, '=');
     int64_t v;
@@ -184,7 +190,7 @@ static bool apply(Ctx *c, Options *o, const char *name, const char *arg) {
     if (strcmp(name, "max") == 0) return parse_max(c, o, arg);
     if (strcmp(name, "op") == 0) {
         o->import.ops = &o->ops;
-        user_op_read(c, arg, &o->ops); /* its errors are reported with the model's */
+        if (user_op_read(c, arg, &o->ops)) check_symbol(c, arg, o->ops.v[o->ops.n - 1]->symbol); /* errors are reported with the model's */
     }
     if (strcmp(name, "input") == 0) return parse_named(c, o, arg);
     if (strcmp(name, "atol") == 0) return parse_number(arg, &o->atol);

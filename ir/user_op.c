@@ -13,8 +13,25 @@ enum { FILE_MOST = 16 << 20, CALL_OPERANDS = 16, CALL_NUMBERS = 64 };
 static const char any_domain[] = "*";
 
 /* ---- a graph */
+static bool other_type(Ctx *c, const Node *n, int i, const Type *got, const Type *want, const char *what) {
+    Text g = {0}, w = {0};
+    type_print(got, &g), type_print(want, &w);
+    diag_error(c->d, n->loc, "input %d is %s; the %s given with --op takes %s", i, g.s, what, w.s);
+    text_free(&g), text_free(&w);
+    return false;
+}
+/* What a file says of its inputs holds; what it leaves open (?) may be anything. */
+static bool takes(const Type *want, const Type *got) {
+    if (want->dt != DT_NONE && want->dt != got->dt) return false;
+    if (want->rank >= 0 && want->rank != got->rank) return false;
+    for (int i = 0; i < want->rank; i++)
+        if (!want->ext && want->dim[i] >= 0 && ((got->ext && got->ext[i]) || want->dim[i] != got->dim[i])) return false;
+    return true;
+}
 static bool rewrite_graph(Ctx *c, Graph *g, Node *n) {
     const Graph *b = ((const UserOp *)n->op)->graph;
+    for (int i = 0; i < b->in.n && i < n->nin; i++)
+        if (n->in[i] && !takes(&b->in.v[i]->type, &n->in[i]->type)) return other_type(c, n, i, &n->in[i]->type, &b->in.v[i]->type, "graph");
     Tensor **to = NEW_ARRAY(c->a, Tensor *, b->tensors.n + 1);
     for (int i = 0; i < b->in.n; i++) to[b->in.v[i]->id] = i < n->nin ? n->in[i] : NULL;
     for (int i = 0; i < b->tensors.n; i++) {
@@ -51,13 +68,7 @@ static bool infer_func(Infer *x) {
             continue;
         }
         const Type *got = &x->n->in[in]->type;
-        if (!type_same(got, &want)) {
-            Text g = {0}, w = {0};
-            type_print(got, &g), type_print(&want, &w);
-            infer_error(x, "input %d is %s; the nest given with --op takes %s", in, g.s, w.s);
-            text_free(&g), text_free(&w);
-            return false;
-        }
+        if (!type_same(got, &want)) return other_type(x->c, x->n, in, got, &want, "nest");
         in++;
     }
     return true;
@@ -168,6 +179,9 @@ bool user_op_read(Ctx *c, const char *spec, UserOps *ops) {
     const char *domain = u->def.domain == any_domain ? "" : u->def.domain;
     if (op_find(domain, u->def.name))
         return diag_error(c->d, NO_LOC, "--op %s: operator '%s' is built in; give it a domain of its own", spec, u->def.name);
+    for (int i = 0; i < ops->n; i++)
+        if (strcmp(ops->v[i]->def.name, u->def.name) == 0 && strcmp(ops->v[i]->def.domain, u->def.domain) == 0)
+            return diag_error(c->d, NO_LOC, "--op %s: operator '%s' is given twice", spec, u->def.name);
     vec_push(c->a, ops, u);
     return true;
 }

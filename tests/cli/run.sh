@@ -156,6 +156,9 @@ done
 prints 'which only compiled code can' 'a C function is not interpreted' "$run_own --op Warp=my_warp --interpret"
 prints 'is built in' '--op cannot replace' "$run_own --op Relu=f"
 prints 'a C identifier' '--op NAME=nonsense' "$run_own --op 'Warp=1+1'"
+for name in sin int; do prints "'$name' is a name of C" "--op, the function $name" "$run_own --op Warp=$name"; done
+prints 'is given twice' '--op, twice' "$run_own --op \$own/warp.qir --op \$own/warp.qir"
+prints 'the graph given with --op takes int8[3]' '--op, a graph of another type' "sed 's/(x: ?)/(x: int8[3])/' \$own/warp.qir > \$work/typed.qir; $run_own --op \$work/typed.qir"
 prints 'cannot open' '--op, absent file' "$run_own --op \$work/none.qir"
 prints 'float32[2,9]' '--op, another shape' "sed 's/2,8/2,9/g' \$own/warp_nest.qir > \$work/nest.qir; $run_own --op \$work/nest.qir"
 prints 'expected `graph' '--op, another text' "echo hello > \$work/hello.qir; $run_own --op \$work/hello.qir"
