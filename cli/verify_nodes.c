@@ -28,6 +28,7 @@ typedef struct Nodes {
     const DataSet *set;
     const Program *p;
     Vec(Stored) s;
+    int referred;  /* tensors that were compared with a reference */
     int64_t shift; /* the emitted code's state is this much larger than the plan's */
 } Nodes;
 typedef struct Seen { /* values by name */
@@ -44,9 +45,10 @@ static int64_t count_of(const Buf *b) {
     for (int i = 0; i < b->rank; i++) n *= b->dim[i];
     return n;
 }
+/* The states of a loop are looked at where they are done, at its end. */
 static bool watched(const Kernel *k, int i) {
     const Tensor *t = k->arg.v[i];
-    return t && k->f->param.v[i]->written && dtype_info[t->type.dt].bits >= 8 && dtype_info[t->type.dt].cls != CLS_STR;
+    return t && !k->loop && k->f->param.v[i]->written && dtype_info[t->type.dt].bits >= 8 && dtype_info[t->type.dt].cls != CLS_STR;
 }
 static void gather(const Buf *b, const Tensor *t, const char *from, char *to) {
     size_t size = element_bytes(t);
@@ -226,7 +228,7 @@ static bool compare_all(Nodes *w, Map *plain) {
         Value v = {0};
         if (w->user->reference && read_reference(w->c, w->user->reference, s->t, &v) && value_fit(&v, &s->t->type) &&
             v.bytes == s->n * (int64_t)element_bytes(s->t))
-            known = put(&line, w, "reference", s, s->c, v.data);
+            known = put(&line, w, "reference", s, s->c, v.data), w->referred++;
         printf("%s (%s) -> %s:%s\n", w->p->k.v[s->kernel]->f->name, kernel_ops(w->c, w->p->k.v[s->kernel]), s->t->name, line.s);
         text_free(&line);
         if (!same || !unchanged || !known) return report(w, s, same, unchanged, want);
@@ -277,5 +279,9 @@ bool verify_nodes(Ctx *c, const Options *user, const DataSet *set) {
          exec_watch(c, so, id, p, inputs_of(c, p, set), dims_of(c, p, set), outputs_of(c, p), on_compiled, &w);
     remove_dir(dir);
     Map *plain = ok ? interpret_with(c, user, set, "fold", true, NULL) : NULL;
-    return plain && compare_all(&w, plain);
+    if (!plain || !compare_all(&w, plain)) return false;
+    if (user->reference && !w.referred)
+        return diag_error(c->d, (Loc){user->reference, -1, NULL, NULL},
+                          "holds none of the tensors above; NAME.npy or NAME.pb of the same shape is expected for some of them");
+    return true;
 }

@@ -136,6 +136,8 @@ status 0 'verify --per-node, vectors' "\$quern verify \$model $one --per-node --
 mkdir "$work/reference"
 status 0 'a reference tensor' '$quern run $model --output-dir $work/reference && ls $work/reference/*.npy'
 prints 'differs from the reference' 'verify --reference' "\$quern verify \$model $one --per-node --reference \$work/reference"
+prints 'holds none of the tensors' 'verify --reference, an empty folder' "mkdir \$work/none; \$quern verify \$model $one --per-node --reference \$work/none"
+status 0 'verify --per-node, a loop of the program' 'l=$root/tests/data/control/long_loop.onnx; $quern run $l --interpret --output-dir $work/long && mv $work/long/y.npy $work/long/output_0.npy && $quern verify $l --data $work/long --per-node'
 mkdir "$work/exact"
 cp "$root/tests/data/digits/test_data_set_0/input_0.pb" "$work/exact"
 status 0 'outputs before the passes' '$quern run $model --interpret --passes fold --input Input3=$work/exact/input_0.pb --output-dir $work/exact/o && mv $work/exact/o/*.npy $work/exact/output_0.npy'
