@@ -197,6 +197,41 @@ START_TEST(test_bad_input) {
     ck_assert_msg(status == 1 && strstr(out, bad[_i].message), "status %d, expected '%s', found: %s", status, bad[_i].message, out);
 }
 END_TEST
+/* Cases one by one: each wrong one is named with its place, the others are scored; a broken end is found after what stands before it. */
+static const struct {
+    const char *text, *message;
+} rows[] = {
+    {"[{\"layer\": {\"M\": 4}, \"mapping\": \"DRAM[M4]\"},\n {\"case\": \"b\", \"layer\": {\"M\": 4},\n  \"mapping\": \"DRAM[M2]\"}]",
+     "cases.json:3:14: error: case 'b': mapping: the factors of M multiply to 2; its extent is 4"},
+    {"[{\"layer\": {\"M\": 4}, \"mapping\": \"DRAM[M4]\"}, 7]", "cases.json:1:46: error: case '1': expected an object"},
+    {"[{\"layer\": {\"M\": 4}, \"mapping\": \"DRAM[M4]\"},\n {\"case\": \"b\", \"layer\": {\"M\": [\"]\", {}]}, \"mapping\": "
+     "\"DRAM[M4]\"}]",
+     "cases.json:2:31: error: case 'b': layer: M is [\"]\",{}], expected a whole number"},
+    {"[{\"layer\": {\"M\": 4}, \"mapping\": \"DRAM[M4]\"}\n", "cases.json:2:1: error: found the end of the file, expected ',' or ']'"},
+    {"[{\"layer\": {\"M\": 4}, \"mapping\": \"DRAM[M4]\"},\n {\"layer\": 4 4}]", "cases.json:2:14: error: '}' expected near '4'"},
+    {"- {layer: {M: 4}, mapping: 'DRAM[M4]'}\n- {case: b, layer: {M: 4}, mapping: 'DRAM[M3]'}\n",
+     "cases.json:2:37: error: case 'b': mapping: the factors of M multiply to 3"},
+};
+START_TEST(test_batch) {
+    char out[4096];
+    int status = quern(out, sizeof out, "--batch %s --arch " DATA "architectures.json#single_pe", file("cases.json", rows[_i].text));
+    ck_assert_msg(status == 1 && strstr(out, rows[_i].message) && strstr(out, "energy 1933, 4 cycles"), "expected '%s', found: %s",
+                  rows[_i].message, out);
+}
+END_TEST
+static const char *const sweeps[][2] = {
+    {"buffer=0..4", "found 'buffer=0..4', expected buffer=LOW..HIGH with bytes"},
+    {"pe=8x8..16x4", "found 'pe=8x8..16x4', expected pe=LOW..HIGH with columns x rows"},
+    {"buffer=1k..2k,GLB=4k", "buffer and GLB are the same parameter"},
+    {"foo=1", "'foo' is no level inside the outermost of eyeriss"},
+    {"buffer=4..8", "warning: --sweep: buffer=4 is left out: level GLB has 25 banks"},
+};
+START_TEST(test_bad_sweep) {
+    char out[4096];
+    int status = quern(out, sizeof out, "%s --target eyeriss --evals 100 --sweep %s", file("layer.yaml", "M: 8\n"), sweeps[_i][0]);
+    ck_assert_msg(status == 1 && strstr(out, sweeps[_i][1]), "%s", out);
+}
+END_TEST
 START_TEST(test_bad_machine) {
     char out[4096];
     const char *layer = file("l.yaml", "M: 8\n"), *m = file("m.txt", "DRAM[M8]");
@@ -627,6 +662,8 @@ Suite *explore_suite(void) {
     tcase_add_test(t, test_forms_agree);
     tcase_add_test(t, test_ragged);
     tcase_add_test(t, test_violations);
+    tcase_add_loop_test(t, test_batch, 0, sizeof rows / sizeof *rows);
+    tcase_add_loop_test(t, test_bad_sweep, 0, sizeof sweeps / sizeof *sweeps);
     tcase_add_test(t, test_survey_counting);
     tcase_add_loop_test(t, test_bad_input, 0, sizeof bad / sizeof *bad);
     tcase_add_test(t, test_bad_machine);
