@@ -158,6 +158,9 @@ bool explore_problems(Ctx *c, const Options *o, ExploreLayers *out) {
         Problem *p = file ? explore_layer(c, o->model, "", inner ? inner : file) : NULL;
         json_decref(file);
         ok = p != NULL;
+        if (ok && o->x.layer && strcmp(o->x.layer, p->name) != 0)
+            return diag_error(c->d, (Loc){o->model, -1, NULL, NULL}, "--layer %s: the file's only layer is called '%s'", o->x.layer,
+                              p->name);
         if (ok) vec_push(c->a, &out->list, ((ExploreLayer){.name = p->name, .op = "layer", .problem = p}));
     }
     for (int i = 0; ok && i < out->list.n; i++) ok = explore_words_option(c, o, (Problem *)out->list.v[i].problem);
