@@ -278,8 +278,8 @@ bool infer_pad(Infer *x) {
         if (e_is_int(p[i], &b) && e_is_int(p[n + i], &e) && !t->ext && (!add_ok(t->dim[axis], b, &b) || !add_ok(b, e, &b)))
             return infer_error(x, "the pads of axis %d overflow", axis);
         dim[axis] = extent_add(x->g, dim[axis], both);
-        if (pad_mode(x->n) && t->dim[axis] == 0 && e_is_int(dim[axis], &b) && b > 0)
-            return infer_error(x, "axis %d has no elements to repeat", axis);
+        Expr *some = e_bin(a, BIN_LOR, e_lt(a, e_int(a, 0), type_extent(x->g, t, axis)), e_le(a, dim[axis], e_int(a, 0)));
+        if (pad_mode(x->n) && !infer_require(x, some)) return infer_error(x, "axis %d has no elements to repeat", axis);
     }
     return infer_extents(x, 0, t->dt, t->rank, dim);
 }
@@ -302,18 +302,22 @@ static void pads_of(Lower *L, Node *n, int axis, Expr **begin, Expr **end) {
         *begin = b, *end = e;
     }
 }
-/* Position i (which may lie outside) brought into an axis of extent d. */
-static Expr *pad_index(Lower *L, int mode, Expr *i, Expr *d, Expr *begin, Expr *end) {
+/* Position i (which may lie outside) brought into axis k of t. */
+static Expr *pad_index(Lower *L, int mode, Expr *i, const Type *t, int k, Expr *begin, Expr *end) {
     Arena *a = L->a;
-    Expr *one = e_int(a, 1);
+    Expr *one = e_int(a, 1), *d = lower_dim(L, t, k);
     if (mode == 2) return clamp_to(L, i, d);
     if (mode == 3) return mod_up(L, i, d);
-    int64_t b, e, c;
+    int64_t b, e, c, most;
     bool known = e_is_int(d, &c);
     if (known && c == 1) return e_int(a, 0);
+    if (!known && !extent_bounds(L->g, type_extent(L->g, t, k), &c, &most)) c = 0; /* at least that long */
     Expr *top = e_sub(a, d, one);
-    if (!known || !e_is_int(begin, &b) || !e_is_int(end, &e) || b >= c || e >= c) /* back and forth */
-        i = mod_up(L, i, known ? e_int(a, 2 * (c - 1)) : e_max(a, one, e_mul(a, e_int(a, 2), top)));
+    if (!e_is_int(begin, &b) || !e_is_int(end, &e) || b >= c || e >= c) { /* back and forth; a division only where it is needed */
+        Expr *period = known ? e_int(a, 2 * (c - 1)) : e_max(a, one, e_mul(a, e_int(a, 2), top));
+        Expr *near = e_bin(a, BIN_LAND, e_le(a, e_un(a, UN_NEG, top), i), e_le(a, i, e_mul(a, e_int(a, 2), top)));
+        i = e_select(a, near, i, mod_up(L, i, period));
+    }
     i = e_un(a, UN_ABS, i);
     return e_sub(a, top, e_un(a, UN_ABS, e_sub(a, top, i)));
 }
@@ -330,7 +334,7 @@ Expr *compute_pad(Lower *L, Node *n, int out, Expr *const *idx) {
         at[k] = e_sub(a, idx[k], begin);
         bool fixed = e_is_int(begin, &b) && e_is_int(end, &e);
         if (fixed && b <= 0 && e <= 0) continue;
-        if (mode) at[k] = pad_index(L, mode, at[k], lower_dim(L, t, k), begin, end);
+        if (mode) at[k] = pad_index(L, mode, at[k], t, k, begin, end);
         else if (fixed && b <= 0) /* one comparison where only one end can be left */
             inside = e_bin(a, BIN_LAND, inside, e_lt(a, at[k], lower_dim(L, t, k)));
         else if (fixed && e <= 0) inside = e_bin(a, BIN_LAND, inside, e_le(a, e_int(a, 0), at[k]));

@@ -94,6 +94,16 @@ START_TEST(test_bounds) { /* what is outside is refused before anything is writt
     case_close(&t);
 }
 END_TEST
+START_TEST(test_nothing_to_repeat) { /* a border of an axis that turns out to have no elements */
+    Case t;
+    case_open(&t, "graph g(x: float32[4]) -> (y)\n  p: int64[2] = [2,3]\n  y: ? = Pad(x, p) {mode=\"reflect\"}\n", 0, 4);
+    float x[4] = {1, 2, 3, 4}, y[9];
+    for (int64_t n = 0; n <= 4; n++)
+        ck_assert_int_eq(program_interpret_dims(&t.c, t.p, (const void *[]){x}, (const int64_t *[]){&n}, (void *[]){y}, NULL), n > 0);
+    ck_assert(y[0] == 3 && y[1] == 2 && y[6] == 3 && y[8] == 1);
+    case_close(&t);
+}
+END_TEST
 START_TEST(test_count) { /* as long as the values say */
     Case t;
     case_open(&t, "graph g(x: float32[6]) -> (y, s)\n  y: ? = NonZero(x)\n  s: ? = Shape(y)\n", 1, 6);
@@ -179,6 +189,7 @@ Suite *extents_suite(void) {
     tcase_add_test(c, test_concat);
     tcase_add_test(c, test_product);
     tcase_add_test(c, test_bounds);
+    tcase_add_test(c, test_nothing_to_repeat);
     tcase_add_test(c, test_count);
     tcase_add_test(c, test_strings);
     tcase_add_test(c, test_stop_words);
