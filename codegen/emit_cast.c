@@ -87,7 +87,7 @@ void put_cast(Emit *E, Text *t, const Expr *e, int prec) {
         text_printf(t, "(%s)", c_type(E, to));
         put_expr(E, t, x, P_UNARY);
         unpar(t, p);
-    } else if (dtype_is_float(x->t) && e->op) { /* in range */
+    } else if (dtype_is_float(x->t) && e->op == CAST_FITS) {
         bool p = par(t, prec, P_UNARY);
         text_printf(t, "(%s)", c_type(E, to));
         put_expr(E, t, x, P_UNARY);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* emit_trim.c: what is known of the values of a nest before it is printed. Numbers that come from integers, from constants of the
  * model and out of clamps lie between bounds and are no NaN: clamps outside those bounds do nothing and go, conversions to an
- * integer type that holds them are marked (E_CAST with op 1), so that they are printed without a test.
+ * integer type that holds them are marked (E_CAST with op CAST_FITS), so that they are printed without a test.
  *
  *   int8(min(max(rint(min(max(float64(s)*k[c], 0.0), 254.0)) - 128.0, -128.0), 127.0))
  *   --->  int8(rint(min(max(float64(s)*k[c], 0.0), 254.0)) - 128.0), marked
@@ -13,6 +13,7 @@
 typedef struct Limits {
     bool ok; /* a number from lo to hi */
     double lo, hi;
+    bool or_nan; /* not ok: such a number, or none */
 } Limits;
 typedef struct Known { /* of an expression of the statement at hand: expressions are DAGs */
     const Expr *from;
@@ -31,7 +32,7 @@ typedef struct Trim {
 static Known *trim(Trim *x, Expr *e);
 static Limits limits_of(Trim *x, const Expr *e) { return trim(x, (Expr *)e)->l; }
 
-static Limits limits(double lo, double hi) { return (Limits){isfinite(lo) && isfinite(hi), lo, hi}; }
+static Limits limits(double lo, double hi) { return (Limits){isfinite(lo) && isfinite(hi), lo, hi, false}; }
 /* In the expression's own type. Rounding keeps the order of numbers, and sums and products of float32 are rounded from float64 as they
  * are from the exact value. Products may also stay unrounded inside of a sum, hence the little more. */
 static Limits rounded(DType t, bool product, double lo, double hi) {
@@ -51,13 +52,18 @@ static Limits constant_limits(Trim *x, const Buf *b) {
     for (int64_t i = 0; i < n && n <= MOST; i++) {
         double v = dtype_get_f(b->dt, t->data, i);
         if (!isfinite(v)) return *l = (Limits){0};
-        if (!i) *l = (Limits){true, v, v};
+        if (!i) *l = (Limits){true, v, v, false};
         l->lo = fmin(l->lo, v), l->hi = fmax(l->hi, v);
     }
     return *l;
 }
 static Limits bin_limits(Trim *x, const Expr *e) {
     Limits a = limits_of(x, e->u.a[0]), b = limits_of(x, e->u.a[1]);
+    const Expr *m = e->u.a[0];
+    if (!a.ok && e->op == BIN_MIN && b.ok && m->k == E_BIN && m->op == BIN_MAX) { /* of min(max(x, lo), hi), where x may be no number */
+        Limits low = limits_of(x, m->u.a[1]);
+        if (low.ok && low.hi <= b.lo) return (Limits){false, low.lo, b.hi, true};
+    }
     if (!a.ok || !b.ok) return (Limits){0};
     switch (e->op) {
     case BIN_ADD: return rounded(e->t, false, a.lo + b.lo, a.hi + b.hi);
@@ -108,10 +114,11 @@ static Expr *trim_one(Trim *x, Expr *e) {
     }
     if (e->k == E_CAST && dtype_is_int(e->to) && dtype_info[e->to].bits >= 8 && dtype_is_float(e->u.a[0]->t)) {
         Limits l = limits_of(x, e->u.a[0]);
-        if (!l.ok || l.lo < (double)dtype_min(e->to) || l.hi > (double)dtype_max(e->to) || dtype_info[e->to].bits > 32) return e;
+        if ((!l.ok && !l.or_nan) || l.lo < (double)dtype_min(e->to) || l.hi > (double)dtype_max(e->to) || dtype_info[e->to].bits > 32)
+            return e;
         Expr *marked = NEW(x->a, Expr);
         *marked = *e;
-        marked->op = 1;
+        marked->op = l.ok ? CAST_FITS : CAST_FITS_OR_NAN;
         return marked;
     }
     return e;

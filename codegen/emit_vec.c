@@ -161,7 +161,7 @@ static bool clamped(const Expr *e, DType to) {
     return lo >= (double)dtype_min(to) && lo >= -2147483648.0 && hi <= (double)dtype_max(to) && hi < 2147483647.0;
 }
 /* The same, known by other means (emit_trim.c). */
-static bool in_range(const Expr *cast) { return cast->op && (dtype_info[cast->to].bits < 32 || cast->to == DT_INT32); }
+static bool in_range(const Expr *cast) { return cast->op == CAST_FITS && (dtype_info[cast->to].bits < 32 || cast->to == DT_INT32); }
 /* Printed without a statement before it: it may stand under a condition. */
 static bool plain_arm(const Expr *e) { return e->k == E_LOAD || e->k == E_VAR || e->k == E_INT || e->k == E_FLT; }
 /* int32(k + lane) */
@@ -230,7 +230,8 @@ static bool vec_ok(const Emit *E, const Expr *e) {
         if (is_lane_number(E, e)) return elem_ok(E, e->to);
         if (!vec_ok(E, e->u.a[0]) || !elem_ok(E, from) || !elem_ok(E, e->to) || from == DT_BOOL) return false;
         return dtype_is_float(e->to) || !dtype_is_float(from) ||
-               ((from == DT_FLOAT32 || from == DT_FLOAT64) && (clamped(e->u.a[0], e->to) || in_range(e)));
+               ((from == DT_FLOAT32 || from == DT_FLOAT64) &&
+                (clamped(e->u.a[0], e->to) || in_range(e) || (e->op == CAST_FITS_OR_NAN && e->to != DT_UINT32)));
     }
     case E_CALL: {
         char kind = call_info[e->op].kind;

@@ -120,6 +120,7 @@ typedef struct Emit {
 /* emit_prep.c */
 Func *emit_expand(Arena *a, const Func *f, bool hints); /* hints: that a later part of a constant will be read */
 void emit_bases(Func *f);                               /* emit_base.c: of an expanded copy */
+enum { CAST_FITS = 1, CAST_FITS_OR_NAN };               /* Expr.op of an E_CAST from a float: the integer type holds the number */
 void emit_trim(Func *f); /* emit_trim.c: clamps that do nothing go, conversions that need no test are marked */
 void emit_analyse(Emit *E);
 bool vec_loop_ok(Emit *E, const Stmt *loop);
