@@ -493,7 +493,7 @@ static void put_vec_infix(Emit *E, Text *t, const Expr *e, int prec) {
     bool is_signed = type != DT_BOOL && dtype_info[type].cls == CLS_SINT;
     bool unsign = is_signed && (e->op <= BIN_MUL || e->op == BIN_SHL); /* overflow wraps */
     int mine = op[e->op].prec, sub = mine;
-    if (mine < P_ADD) sub = mine == P_SHIFT ? P_MUL : P_SHIFT + 1;
+    if (mine < P_ADD) sub = e->op >= BIN_AND && e->op <= BIN_SHR ? P_MUL : P_SHIFT + 1; /* gcc asks for (a + b) & c */
     bool p = prec > (unsign ? P_UNARY : mine);
     if (p) text_puts(t, "(");
     if (unsign) {

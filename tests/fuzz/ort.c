@@ -23,10 +23,10 @@ static void *get(Arena *a, const char *dir, const char *name, size_t *n) {
 }
 /* ---- where ONNX Runtime 1.30 does other than the specification says, or is not bound by it: such nodes are not compared */
 /* Of operand 0: no axes, float16, float16 that nodes before have computed, integers, integers whose product leaves 31 bits; of any operand:
- * NaN or infinity, floats whose squares leave float32, no elements, integers above a million; of operand 1: a place outside of [-1, 1]; of
- * operand 2: factors other than 1 that keep all extents
+ * NaN or infinity, float16 that is infinite, floats whose squares leave float32, no elements, integers above a million; of operand 1: a
+ * place outside of [-1, 1]; of operand 2: factors other than 1 that keep all extents
  */
-typedef enum Where { SCALAR, HALF, ROUNDED, INTEGER, PRODUCT, WILD, VAST, EMPTY, LARGE, OUTSIDE, SAME, ALWAYS } Where;
+typedef enum Where { SCALAR, HALF, ROUNDED, INTEGER, PRODUCT, WILD, BEYOND, VAST, EMPTY, LARGE, OUTSIDE, SAME, ALWAYS } Where;
 static const struct {
     const char *op;
     Where where;
@@ -67,6 +67,7 @@ static const struct {
     {"Sign", ROUNDED, NULL, "as Floor"},
     {"Mod", ROUNDED, NULL, "as Floor"},
     {"ConvTranspose", ROUNDED, NULL, "as Floor, where sums cancel"},
+    {"Div", BEYOND, NULL, "as Floor: what is infinite in float16 is a number there, and inf/inf is not NaN"},
     {"Softsign", WILD, NULL, "as Floor: what is infinite in float16 is 65536 there, and inf/inf is not NaN"},
     {"Mod", LARGE, "fmod", "integers are converted to double: 2^64 - 1 modulo 3 is 1 there"},
     {"LogSoftmax", WILD, NULL, "the largest element is found without NaN"},
@@ -79,9 +80,11 @@ static const struct {
     {"LRN", VAST, NULL, "as with infinities: the square of 1e30 stays in the sum"},
     {"Normalizer", VAST, NULL, "doubles are squared as float32"},
     {"Resize", SAME, NULL, "where all extents stay what they are, nothing is resampled, whatever the factors are"},
+    {"GridSample", VAST, NULL, "as infinite positions: how often 1e30 is reflected is no integer"},
     {"GridSample", OUTSIDE, "mode=cubic", "a place outside of the border is not moved to it first; the reference does so"},
     {"ReduceProd", PRODUCT, NULL, "as ReduceL1"},
     {"MatMul", EMPTY, NULL, "a sum of nothing is not set to 0"},
+    {"Gemm", EMPTY, NULL, "as MatMul: C is not multiplied by beta"},
     {"ConvTranspose", EMPTY, NULL, "as MatMul"},
     {"ArgMax", EMPTY, NULL, "the shape is not the specification's"},
     {"ArgMin", EMPTY, NULL, "as ArgMax"},
@@ -138,7 +141,8 @@ static bool is_there(const Fuzz *f, const Node1 *n, Where w) {
     bool any = w == ALWAYS;
     for (int i = 0; i < n->nin; i++) {
         const Value1 *v = n->in[i] >= 0 ? &f->v.v[n->in[i]] : NULL;
-        any |= v && ((w == WILD && is_wild(v)) || (w == EMPTY && v->n == 0) || (w == LARGE && is_large(v)) || (w == VAST && is_vast(v)));
+        any |= v && ((w == WILD && is_wild(v)) || (w == BEYOND && v->dt == DT_FLOAT16 && is_wild(v)) || (w == EMPTY && v->n == 0) ||
+                     (w == LARGE && is_large(v)) || (w == VAST && is_vast(v)));
     }
     if (w == PRODUCT) return x && product_overflows(x);
     if (w == OUTSIDE) return n->nin > 1 && is_outside(&f->v.v[n->in[1]]);
