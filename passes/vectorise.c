@@ -9,7 +9,7 @@
 #include "vectorise.h"
 #include <string.h>
 
-enum { HEAVY = 24, LIGHT = 8, LARGE = 400, SUMS = 8, JAM_WEIGHT = 16 };
+enum { HEAVY = 24, LIGHT = 8, LARGE = 400, SUMS = 8, JAM_WEIGHT = 32 };
 
 typedef struct Vectorise {
     Func *f;
