@@ -347,7 +347,7 @@ static bool action(const YamlFile *f, const char *name, const YamlNode *n, doubl
     if (starts(name, "mac") || starts(name, "compute") || starts(name, "mult")) return most(f, n, &e[2]);
     return true; /* other parts' actions */
 }
-static bool energy_table(const YamlFile *f, Target *t, const char *name, const YamlNode *actions) {
+static bool energy_table(const YamlFile *f, Target *t, const char *name, const YamlNode *actions, unsigned *seen) {
     double e[3] = {0, 0, 0};
     int l = target_level(t, last_name(f->c->a, name));
     for (int i = 0; actions && i < actions->n; i++) {
@@ -360,6 +360,7 @@ static bool energy_table(const YamlFile *f, Target *t, const char *name, const Y
         if (e[2] > 0) t->mac_energy = e[2];
         return true;
     }
+    *seen |= 1u << l;
     double words = t->level[l].place > 0 ? (double)t->level[l].place : 1;
     t->level[l].read_energy = e[0] / words, t->level[l].write_energy = (e[1] > 0 ? e[1] : e[0]) / words;
     return true;
@@ -378,6 +379,7 @@ static bool area_table(const YamlFile *f, Target *t, const YamlNode *n) {
 }
 bool accelergy_tables(const YamlFile *f, Target *t) {
     const YamlNode *ert = yaml_get(f->root, "ERT"), *art = yaml_get(f->root, "ART"), *list = yaml_get(ert, "tables");
+    unsigned seen = 0;
     if (!ert && !art) return yaml_wrong(f, f->root, "expected ERT or ART");
     if (ert && !yaml_known(f, ert, "ERT", " version tables ")) return false;
     if (art && !yaml_known(f, art, "ART", " version tables ")) return false;
@@ -385,12 +387,16 @@ bool accelergy_tables(const YamlFile *f, Target *t) {
         const YamlNode *n = list->item[i];
         const char *name = "";
         if (list->kind == YAML_IS_MAP) {
-            if (!energy_table(f, t, list->key[i]->text, n)) return false;
+            if (!energy_table(f, t, list->key[i]->text, n, &seen)) return false;
             continue;
         }
         if (!yaml_known(f, n, "table", " name actions ") || !yaml_word(f, yaml_get(n, "name"), &name)) return false;
-        if (!energy_table(f, t, name, yaml_get(n, "actions"))) return false;
+        if (!energy_table(f, t, name, yaml_get(n, "actions"), &seen)) return false;
     }
+    for (int l = 0; ert && l < t->nlevel; l++)
+        if (!(seen >> l & 1))
+            diag_note(f->c->d, (Loc){f->name, loc_place(ert->line, ert->column), NULL, NULL},
+                      "ERT has no table of level %s, whose accesses keep their energy", t->level[l].name);
     list = yaml_get(art, "tables");
     for (int i = 0; list && i < list->n; i++) {
         if (list->kind != YAML_IS_LIST) return yaml_wrong(f, list, "tables: expected a list");
