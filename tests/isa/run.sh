@@ -14,7 +14,8 @@ bad() { failed=$((failed + 1)); echo "FAIL $1"; [ ! -s "$work/log" ] || head -n 
 skip() { skipped=$((skipped + 1)); echo "skipped: $1"; }
 has() { command -v "${1%% *}" > /dev/null 2>&1; }
 
-# ---- inner loops. loops TARGET OBJDUMP ALLOW CC...: of the graphs $graphs of tests/data/kernels
+# ---- inner loops. loops TARGET OBJDUMP ALLOW CC...: of the graphs $graphs of tests/data/kernels, whose weights repeat few values and would
+# be kept as bytes
 graphs='residual separable sequence'
 loops() {
     target=$1 dump=$2 allow=$3
@@ -22,7 +23,7 @@ loops() {
     if ! has "$1" || ! has "$dump"; then skip "inner loops of $target with $*"; return; fi
     for graph in $graphs; do
         name="inner loops of $graph for $target with $*"
-        if "$quern" compile "$root/tests/data/kernels/$graph.onnx" --name k -o "$work/k" --target "$target" --weights file > "$work/log" 2>&1 &&
+        if "$quern" compile "$root/tests/data/kernels/$graph.onnx" --name k -o "$work/k" --target "$target" --weights file --passes -bytes > "$work/log" 2>&1 &&
             "$@" -c "$work/k/k.c" -o "$work/k.o" > "$work/log" 2>&1 && "$dump" -d --no-show-raw-insn "$work/k.o" > "$work/list" &&
             awk -v want='^(conv|dw|gemm|lstm)' -v allow="$allow" -f "$root/tests/isa/loops.awk" "$work/list" > "$work/log"; then ok
         else bad "$name"; fi
