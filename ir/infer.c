@@ -234,6 +234,10 @@ bool infer_one(Infer *x, int i, const char *what) {
         return true;
     return infer_error(x, "%s, input %d '%s', is %s; one element is expected", what, i, t->name, type_words(x->c->a, &t->type));
 }
+bool infer_some(Infer *x, Expr *n, Expr *wanted) {
+    Arena *a = x->g->a;
+    return infer_require(x, e_bin(a, BIN_LOR, e_lt(a, e_int(a, 0), n), e_le(a, wanted, e_int(a, 0))));
+}
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out) {
     if (axis < -rank || axis >= rank)
         return infer_error(x, "axis %lld is out of range; for rank %d it is expected to be from %d to %d", (long long)axis, rank, -rank,

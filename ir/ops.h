@@ -95,6 +95,7 @@ bool infer_out(Infer *x, int i, DType dt, int rank,
 bool infer_declared(Infer *x, int i, DType dt,
                     const char *why);              /* output i, whose extents depend on run-time values: the declared ones; else an error */
 bool infer_one(Infer *x, int i, const char *what); /* input i, called so, is absent or has one element, perhaps as known at run time */
+bool infer_some(Infer *x, Expr *n, Expr *wanted);  /* n > 0, or nothing is wanted; checked at run time unless it is sure */
 bool infer_axis(Infer *x, int64_t axis, int rank, int *out); /* negative axes; error when out of range */
 bool broadcast_dims(int nshape, const Type *const *t, int *rank, int64_t *dim);
 /* Integers of input i: constant, else false with *n = -1 and no error (the caller decides). Absent: *n = 0 and v NULL, true. */

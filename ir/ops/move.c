@@ -278,8 +278,8 @@ bool infer_pad(Infer *x) {
         if (e_is_int(p[i], &b) && e_is_int(p[n + i], &e) && !t->ext && (!add_ok(t->dim[axis], b, &b) || !add_ok(b, e, &b)))
             return infer_error(x, "the pads of axis %d overflow", axis);
         dim[axis] = extent_add(x->g, dim[axis], both);
-        Expr *some = e_bin(a, BIN_LOR, e_lt(a, e_int(a, 0), type_extent(x->g, t, axis)), e_le(a, dim[axis], e_int(a, 0)));
-        if (pad_mode(x->n) && !infer_require(x, some)) return infer_error(x, "axis %d has no elements to repeat", axis);
+        if (pad_mode(x->n) && !infer_some(x, type_extent(x->g, t, axis), dim[axis]))
+            return infer_error(x, "axis %d has no elements to repeat", axis);
     }
     return infer_extents(x, 0, t->dt, t->rank, dim);
 }

@@ -156,7 +156,7 @@ static bool plan_extents(Plan *p) {
     for (int i = 0; i < p->n; i++) {
         int k = p->axis[i];
         if (p->coord == CROP) p->rational[k] = false;
-        if (p->t->dim[k] == 0 && p->out[k] > 0) return infer_error(&p->x, "axis %d has no elements to resize", k);
+        if (!infer_some(&p->x, type_extent(p->g, p->t, k), p->ext[k])) return infer_error(&p->x, "axis %d has no elements to resize", k);
     }
     return true;
 }

@@ -20,7 +20,8 @@ static bool check_image(Infer *x, int columns) {
     if (t->rank != 4) return infer_error(x, "the input has rank %d; 4 is expected", t->rank);
     if (r->rank != 2 || r->dim[1] != columns) return infer_error(x, "the regions are expected to be a matrix of %d columns", columns);
     for (int i = 0; i < 4; i++)
-        if (t->dim[i] == 0 && r->dim[0] > 0) return infer_error(x, "axis %d of the input has no elements", i);
+        if (!infer_some(x, type_extent(x->g, t, i), type_extent(x->g, r, 0)))
+            return infer_error(x, "axis %d of the input has no elements", i);
     return true;
 }
 

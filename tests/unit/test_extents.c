@@ -104,6 +104,24 @@ START_TEST(test_nothing_to_repeat) { /* a border of an axis that turns out to ha
     case_close(&t);
 }
 END_TEST
+START_TEST(test_nothing_to_sample) { /* an image that turns out to have no rows; [4] is the extent of a run */
+    static const char *const texts[] = {
+        "graph g(x: float32[4,1,2,2]) -> (y)\n  k: int64[4] = [1,2,2,9]\n  t: ? = Transpose(x) {perm=[1,2,3,0]}\n"
+        "  y: ? = Resize(t, _, _, k) {mode=\"linear\"}\n",
+        "graph g(x: float32[4,1,2,2]) -> (y)\n  r: float32[1,4] = [0,0,1,1]\n  i: int64[1] = [0]\n  t: ? = Transpose(x) {perm=[1,2,3,0]}\n"
+        "  y: ? = RoiAlign(t, r, i) {output_height=2, output_width=2}\n"};
+    float x[16] = {1}, y[64];
+    for (int k = 0; k < 2; k++) {
+        Case t;
+        case_open(&t, texts[k], 0, 4);
+        for (int64_t n = 0; n <= 4; n++) {
+            const int64_t *dims[] = {(int64_t[]){n, 1, 2, 2}};
+            ck_assert_int_eq(program_interpret_dims(&t.c, t.p, (const void *[]){x}, dims, (void *[]){y}, NULL), n > 0);
+        }
+        case_close(&t);
+    }
+}
+END_TEST
 START_TEST(test_count) { /* as long as the values say */
     Case t;
     case_open(&t, "graph g(x: float32[6]) -> (y, s)\n  y: ? = NonZero(x)\n  s: ? = Shape(y)\n", 1, 6);
@@ -190,6 +208,7 @@ Suite *extents_suite(void) {
     tcase_add_test(c, test_product);
     tcase_add_test(c, test_bounds);
     tcase_add_test(c, test_nothing_to_repeat);
+    tcase_add_test(c, test_nothing_to_sample);
     tcase_add_test(c, test_count);
     tcase_add_test(c, test_strings);
     tcase_add_test(c, test_stop_words);
