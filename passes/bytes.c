@@ -127,8 +127,8 @@ static bool grouped(Bytes *b, Small *k, int64_t step) {
         size *= own ? 1 : d == k->row.depth && step ? min_i64(step, t->dim[d]) : t->dim[d];
     }
     int64_t *at = NEW_ARRAY(b->r->tmp, int64_t, size);
-    float *scale = NEW_ARRAY(b->g->a, float, scales), *zero = NEW_ARRAY(b->g->a, float, scales), *v = NEW_ARRAY(b->r->tmp, float, size);
-    int8_t *q = arena_alloc(b->g->a, (size_t)n);
+    float *v = NEW_ARRAY(b->r->tmp, float, size), *scale = NULL, *zero = NULL;
+    int8_t *q = NULL; /* most constants fail at their first group */
     Group group = {.v = v, .q = NEW_ARRAY(b->r->tmp, int16_t, size)};
     const float *from = k->t->data;
     bool scaled = false, moved = false;
@@ -150,6 +150,10 @@ static bool grouped(Bytes *b, Small *k, int64_t step) {
         }
         group.n = count;
         if (!scale_of(&group, b->r->o->precise ? 0 : LAST_BITS)) return false;
+        if (!q) {
+            q = arena_alloc(b->g->a, (size_t)n);
+            scale = NEW_ARRAY(b->g->a, float, scales), zero = NEW_ARRAY(b->g->a, float, scales);
+        }
         int less = group.lo < INT8_MIN || group.hi > INT8_MAX ? group.lo - INT8_MIN : 0;
         for (int64_t i = 0; i < count; i++) q[at[i]] = (int8_t)(group.q[i] - less);
         scale[g] = group.scale, zero[g] = (float)less;
