@@ -12,7 +12,8 @@ typedef struct Run {
     Graph *g;
     Program *p; /* NULL before `lower` */
     const PassOptions *o;
-    Arena *tmp; /* emptied after the pass */
+    Arena *tmp;      /* emptied after the pass */
+    const bool *run; /* by row: which passes run; NULL: any may */
 } Run;
 typedef enum PassKind {
     PASS_NEED, /* runs even when --passes does not name it: later passes rely on it */
@@ -25,6 +26,7 @@ typedef struct PassRow {
     PassKind kind;
     const char *doc;
 } PassRow;
+bool pass_runs(const Run *r, PassFn fn); /* among those of this compilation */
 #define PASS(name, fn, kind, doc) bool fn(Run *r);
 #define AFTER(a, b, why)
 #include "passes.def"

@@ -409,8 +409,8 @@ void layout_budget(Layout *l) {
     for (int i = 0; i < l->g->tensors.n; i++)
         if (l->g->tensors.v[i]->data && l->g->tensors.v[i]->nuse) total += (double)tensor_bytes(l->g->tensors.v[i]);
     spare = total * (MOST_WEIGHTS - 1);
-    l->bytes = l->g->given > 0 &&
-               total > 2 * (double)l->g->given; /* weights of a byte each in the file: bytes.c keeps them so, if nothing is transformed */
+    /* weights of a byte each in the file: bytes.c keeps them so, if nothing is transformed */
+    l->bytes = l->g->given > 0 && total > 2 * (double)l->g->given && pass_runs(l->r, pass_bytes);
     for (const Node *n = l->g->first; n; n = n->next) {
         if (!plain_conv(n) || !site_of(n, n->in[1]->type.dim + 2, &s)) continue;
         int64_t c = n->in[0]->type.dim[1], features = n->in[1]->type.dim[0];

@@ -28,6 +28,6 @@ Program *mapping_program(Ctx *c, Loc loc, const Mapping *m, bool trace, const Pa
         else vec_push(c->a, &g->in, x);
     }
     vec_push(c->a, &r->k, k);
-    Run run = {c, g, r, o, c->a};
+    Run run = {.c = c, .g = g, .p = r, .o = o, .tmp = c->a};
     return pass_plan(&run) ? r : NULL;
 }

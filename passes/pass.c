@@ -69,6 +69,12 @@ static bool choose(Ctx *c, const char *list, bool *run) {
     return ok;
 }
 
+bool pass_runs(const Run *r, PassFn fn) {
+    for (int i = 0; i < ROWS; i++)
+        if (rows[i].fn == fn) return !r->run || r->run[i];
+    BUG("a pass that passes.def does not list");
+}
+
 /* ---- around each pass */
 static bool wants_dump(const PassOptions *o, const char *name) {
     for (int i = 0; i < o->dump_after.n; i++)
@@ -126,7 +132,7 @@ Program *passes_run(Ctx *c, Graph *g, const PassOptions *o) {
     bool run[ROWS];
     check_order();
     ops_init();
-    Run r = {c, g, NULL, o ? o : &defaults, NULL};
+    Run r = {.c = c, .g = g, .o = o ? o : &defaults, .run = run};
     if (r.o->max_string) g->max_string = r.o->max_string;
     if (!choose(c, r.o->list, run) || !check_dumps(c, r.o)) return NULL;
     for (int i = 0; i < ROWS; i++)
@@ -139,7 +145,7 @@ bool pass_run_one(Ctx *c, Graph *g, const char *name, const PassOptions *o) {
     int k = row_find(name, strlen(name));
     if (k < 0) return unknown_pass(c, name, strlen(name));
     ops_init();
-    Run r = {c, g, NULL, o ? o : &checked, NULL};
+    Run r = {.c = c, .g = g, .o = o ? o : &checked};
     return run_row(&r, &rows[k]);
 }
 
