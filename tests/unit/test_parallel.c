@@ -30,7 +30,7 @@ static void share(Case *t, int threads) {
     for (int i = 0; i < t->f->param.n; i++) vec_push(t->a, &k.arg, none);
     vec_push(t->a, &p.k, one);
     PassOptions o = {.threads = threads};
-    Run r = {&t->c, NULL, &p, &o, arena_new()};
+    Run r = {.c = &t->c, .p = &p, .o = &o, .tmp = arena_new()};
     ck_assert(pass_parallel(&r));
     arena_free(r.tmp);
     if (!func_verify(&t->c, t->f)) diag_print_all(&t->d, false);
@@ -204,7 +204,7 @@ START_TEST(test_affinity) {
             vec_push(t[0].a, &k[i].arg, one[i + 1]);
             vec_push(t[0].a, &p.k, kernel);
         }
-        Run r = {&t[0].c, NULL, &p, &o, arena_new()};
+        Run r = {.c = &t[0].c, .p = &p, .o = &o, .tmp = arena_new()};
         ck_assert(pass_parallel(&r));
         arena_free(r.tmp);
         ck_assert_str_eq(shared_name(t[1].f), alone ? "m" : "h_strip");

@@ -201,7 +201,7 @@ static char *slurp(Arena *a, const char *path) {
 }
 static void run_list(Case *t, Graph *g, const char *list, Text *out) {
     PassOptions o = {.verify = true};
-    Run r = {&t->c, g, NULL, &o, t->a};
+    Run r = {.c = &t->c, .g = g, .o = &o, .tmp = t->a};
     static const struct {
         const char *name;
         PassFn fn;
