@@ -398,6 +398,14 @@ Stmt *s_for(Arena *a, Var *v, Expr *lo, Expr *hi) {
     s->u.loop.level = -1;
     return s;
 }
+Expr *s_open_loop(Func *f, Stmt **block, const char *name, int64_t n, LoopMode mode) {
+    Var *v = var_new(f, name, DT_INT64);
+    Stmt *s = s_for(f->a, v, e_int(f->a, 0), e_int(f->a, n));
+    s->u.loop.mode = mode;
+    s_append(f->a, *block, s);
+    *block = s->u.loop.body;
+    return e_var(f->a, v);
+}
 Stmt *s_store(Arena *a, Buf *b, Expr *const *idx, Expr *val, RedOp red) {
     Stmt *s = stmt_new(a, S_STORE);
     DType t = dtype_compute(b->dt);

@@ -190,6 +190,8 @@ Var *var_new(Func *f, const char *name, DType t);
 Stmt *s_block(Arena *a);
 void s_append(Arena *a, Stmt *block, Stmt *s);
 Stmt *s_for(Arena *a, Var *v, Expr *lo, Expr *hi); /* with an empty body */
+/* A loop of n iterations at the end of *block, which becomes its body; returns its variable, a new one. */
+Expr *s_open_loop(Func *f, Stmt **block, const char *name, int64_t n, LoopMode mode);
 Stmt *s_store(Arena *a, Buf *b, Expr *const *idx, Expr *val, RedOp red);
 Stmt *s_let(Arena *a, Var *v, Expr *val);
 Stmt *s_if(Arena *a, Expr *cond); /* with an empty then-block */

@@ -68,19 +68,12 @@ static void put(Best *x, Stmt *block, Buf *b, Expr *at, Expr *val, RedOp red) {
     s_append(x->a, block, s_store(x->a, b, b->rank ? &at : NULL, val, red));
 }
 static Expr *get(Best *x, Buf *b, Expr *at) { return e_load(x->a, b, b->rank ? &at : NULL); }
-static Expr *open_loop(Best *x, Stmt **block, const char *name, int64_t n, LoopMode mode) {
-    Var *v = var_new(x->f, name, DT_INT64);
-    Stmt *s = s_for(x->a, v, e_int(x->a, 0), e_int(x->a, n));
-    s->u.loop.mode = mode;
-    s_append(x->a, *block, s);
-    *block = s->u.loop.body;
-    return e_var(x->a, v);
-}
 static Expr *times(Best *x, Expr *e, int64_t k, Expr *plus) { return e_add(x->a, e_mul(x->a, e, e_int(x->a, k)), plus); }
 static Expr *compare(Best *x, Expr *best, Expr *v) { return e_bin(x->a, x->last ? BIN_LE : BIN_LT, x->max ? best : v, x->max ? v : best); }
 /* Block o of the loop, its first `count` vectors: what the lanes keep. */
 static void put_block(Best *x, Stmt *block, Expr *o, int64_t lo, int64_t count, int64_t vectors, int64_t lanes, Buf *top, Buf *from) {
-    Expr *u = open_loop(x, &block, "u", count, LOOP_UNROLL), *l = open_loop(x, &block, "l", lanes, LOOP_VEC), *at = times(x, u, lanes, l);
+    Expr *u = s_open_loop(x->f, &block, "u", count, LOOP_UNROLL), *l = s_open_loop(x->f, &block, "l", lanes, LOOP_VEC),
+         *at = times(x, u, lanes, l);
     Expr *j = e_add(x->a, e_int(x->a, lo), times(x, o, vectors * lanes, at)), *v = e_subst(x->a, x->v, x->loop->u.loop.v, j);
     Expr *better = compare(x, get(x, top, at), v);
     put(x, block, from, at, e_select(x->a, better, e_cast(x->a, from->dt, o), get(x, from, at)), RED_NONE);
@@ -94,13 +87,13 @@ static void put_merge(Best *x, Stmt *block, int64_t lo, int64_t all, int64_t n, 
     Buf *best = local(x, block, "best", top->dt, 0, MEM_REG);
     put(x, block, best, NULL, x->max ? e_lower_bound(a, top->dt) : e_upper_bound(a, top->dt), RED_NONE);
     Stmt *in = block;
-    Expr *l = open_loop(x, &in, name, n, LOOP_SEQ);
+    Expr *l = s_open_loop(x->f, &in, name, n, LOOP_SEQ);
     put(x, in, best, NULL, get(x, top, l), x->max ? RED_MAX : RED_MIN);
     Buf *hit = local(x, block, "hit", pt, 0, MEM_REG);
     Expr *none = e_lit_i(a, pt, x->last ? -1 : INT32_MAX), *found = get(x, hit, NULL);
     put(x, block, hit, NULL, none, RED_NONE);
     in = block;
-    l = open_loop(x, &in, name, n, LOOP_SEQ);
+    l = s_open_loop(x->f, &in, name, n, LOOP_SEQ);
     Expr *place = e_add(a, e_mul(a, get(x, from, l), e_lit_i(a, pt, n)), e_cast(a, pt, e_cast(a, DT_INT32, l)));
     put(x, in, hit, NULL, e_select(a, e_eq(a, get(x, top, l), get(x, best, NULL)), place, none), x->last ? RED_MAX : RED_MIN);
     Expr *any = x->last ? e_le(a, e_lit_i(a, pt, 0), found) : e_lt(a, found, e_lit_i(a, pt, all));
@@ -121,15 +114,15 @@ Stmt *vec_arg(Func *f, const Stmt *loop, int vector_bits) {
     Buf *buf[2][2]; /* in registers, then in memory: best, block */
     for (int k = 0; k < 4; k++)
         buf[k / 2][k % 2] = local(&x, out, k % 2 ? "block" : "tops", k % 2 ? pt : x.v->t, n, k / 2 ? MEM_STACK : MEM_REG);
-    Expr *u = open_loop(&x, &in, "u", vectors, LOOP_UNROLL), *at = times(&x, u, lanes, open_loop(&x, &in, "l", lanes, LOOP_VEC));
+    Expr *u = s_open_loop(x.f, &in, "u", vectors, LOOP_UNROLL), *at = times(&x, u, lanes, s_open_loop(x.f, &in, "l", lanes, LOOP_VEC));
     put(&x, in, buf[0][0], at, get(&x, x.top, NULL), RED_NONE);
     put(&x, in, buf[0][1], at, e_lit_i(f->a, pt, x.last ? -1 : INT32_MAX / n), RED_NONE);
     in = out;
-    Expr *o = open_loop(&x, &in, arena_printf(f->a, "%s_o", loop->u.loop.v->name), all / vectors, LOOP_SEQ);
+    Expr *o = s_open_loop(x.f, &in, arena_printf(f->a, "%s_o", loop->u.loop.v->name), all / vectors, LOOP_SEQ);
     put_block(&x, in, o, lo, vectors, vectors, lanes, buf[0][0], buf[0][1]);
     if (all % vectors) put_block(&x, out, e_int(f->a, all / vectors), lo, all % vectors, vectors, lanes, buf[0][0], buf[0][1]);
     in = out;
-    u = open_loop(&x, &in, "u", vectors, LOOP_UNROLL), at = times(&x, u, lanes, open_loop(&x, &in, "l", lanes, LOOP_VEC));
+    u = s_open_loop(x.f, &in, "u", vectors, LOOP_UNROLL), at = times(&x, u, lanes, s_open_loop(x.f, &in, "l", lanes, LOOP_VEC));
     for (int k = 0; k < 2; k++) put(&x, in, buf[1][k], at, get(&x, buf[0][k], at), RED_NONE);
     put_merge(&x, out, lo, all * lanes, n, buf[1][0], buf[1][1]);
     if ((hi - lo) % lanes) { /* the rest one by one */

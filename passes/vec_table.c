@@ -122,20 +122,12 @@ static bool same_window(const Window *p, const Window *q, int64_t lanes) {
     for (int64_t k = 0; same && k < lanes; k++) same = p->lane[k] == q->lane[k];
     return same;
 }
-static Expr *open_loop(Table *x, Stmt **block, const char *name, int64_t n, LoopMode mode) {
-    Var *v = var_new(x->f, name, DT_INT64);
-    Stmt *s = s_for(x->a, v, e_int(x->a, 0), e_int(x->a, n));
-    s->u.loop.mode = mode;
-    s_append(x->a, *block, s);
-    *block = s->u.loop.body;
-    return e_var(x->a, v);
-}
 static Expr *plus(Table *x, Expr *e, int64_t k) { return e_add(x->a, e, e_int(x->a, k)); }
 static Expr *scaled(Table *x, Expr *e, int64_t k) { return e_mul(x->a, e, e_int(x->a, k)); }
 /* `many` vectors of iterations from o on, whose windows w are alike and `step[i]` apart for load i. */
 static void put_run(Table *x, Stmt *block, int64_t o, int64_t many, const Window *w, const int64_t *step, int64_t lanes) {
     Arena *a = x->a;
-    Expr *r = open_loop(x, &block, "r", many, LOOP_SEQ);
+    Expr *r = s_open_loop(x->f, &block, "r", many, LOOP_SEQ);
     Buf *near[MOST_LOADS];
     Expr *from[MOST_LOADS];
     for (int i = 0; i < x->nload; i++) {
@@ -146,11 +138,11 @@ static void put_run(Table *x, Stmt *block, int64_t o, int64_t many, const Window
         near[i] = buf_new(x->f, arena_printf(a, "near_%d", x->f->nbuf), x->load[i].e->t, 1, &size, MEM_REG);
         s_append(a, block, s_alloc(a, near[i]));
         Stmt *in = block;
-        Expr *u = open_loop(x, &in, "u", w[i].vectors, LOOP_UNROLL), *l = open_loop(x, &in, "l", lanes, LOOP_VEC);
+        Expr *u = s_open_loop(x->f, &in, "u", w[i].vectors, LOOP_UNROLL), *l = s_open_loop(x->f, &in, "l", lanes, LOOP_VEC);
         Expr *to = e_add(a, scaled(x, u, lanes), l), *at = e_add(a, from[i], to);
         s_append(a, in, s_store(a, near[i], &to, e_load(a, b, &at), RED_NONE));
     }
-    Expr *l = open_loop(x, &block, "l", lanes, LOOP_VEC);
+    Expr *l = s_open_loop(x->f, &block, "l", lanes, LOOP_VEC);
     for (int i = 0; i < x->nload; i++) {
         x->with[i] = w[i].vectors ? NULL : e_load(a, x->load[i].e->u.ld.buf, &from[i]);
         for (int64_t k = lanes; w[i].vectors && k-- > 0;) {

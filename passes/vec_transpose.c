@@ -113,14 +113,6 @@ static bool recognise(Nest *x) {
     if (!always_inside(x)) return false;
     return x->q >= 0 && x->q != x->p && vec_coefficient(x->turned->u.ld.idx[0], var_of(x, x->p), &k);
 }
-static Expr *open_loop(Nest *x, Stmt **block, const char *name, int64_t n, LoopMode mode) {
-    Var *v = var_new(x->f, name, DT_INT64);
-    Stmt *s = s_for(x->a, v, e_int(x->a, 0), e_int(x->a, n));
-    s->u.loop.mode = mode;
-    s_append(x->a, *block, s);
-    *block = s->u.loop.body;
-    return e_var(x->a, v);
-}
 static Expr *sum(Nest *x, Expr *base, int64_t k, Expr *v) { return e_add(x->a, e_mul(x->a, base, e_int(x->a, k)), v); }
 static Buf *square(Nest *x, Stmt *block, int64_t w, DType t) {
     Buf *b = buf_new(x->f, arena_printf(x->a, "square_%d", x->f->nbuf), t, 1, (int64_t[]){w * w}, MEM_REG);
@@ -154,7 +146,7 @@ static void put_square(Nest *x, Stmt *block, int64_t w, Expr **at, Expr *p0, Exp
     DType t = x->turned->u.ld.buf->dt;
     Buf *from = square(x, block, w, t);
     Stmt *in = block;
-    Expr *k = open_loop(x, &in, "k", w, LOOP_UNROLL), *l = open_loop(x, &in, "l", w, LOOP_VEC);
+    Expr *k = s_open_loop(x->f, &in, "k", w, LOOP_UNROLL), *l = s_open_loop(x->f, &in, "l", w, LOOP_VEC);
     at[x->p] = e_add(a, p0, k), at[x->q] = e_add(a, q0, l);
     Expr *to = sum(x, k, w, l);
     s_append(a, in, s_store(a, from, &to, load_at(x, at), RED_NONE));
@@ -162,7 +154,7 @@ static void put_square(Nest *x, Stmt *block, int64_t w, Expr **at, Expr *p0, Exp
         Buf *next = square(x, block, w, t);
         for (int h = 0; h < 2; h++) {
             in = block;
-            k = open_loop(x, &in, "k", w / 2, LOOP_UNROLL), l = open_loop(x, &in, "l", w, LOOP_VEC);
+            k = s_open_loop(x->f, &in, "k", w / 2, LOOP_UNROLL), l = s_open_loop(x->f, &in, "l", w, LOOP_VEC);
             Expr *half = e_add(a, e_div(a, l, e_int(a, 2)), e_int(a, h * w / 2)), *x0 = sum(x, k, w, half);
             Expr *x1 = sum(x, e_add(a, k, e_int(a, w / 2)), w, half), *even = e_eq(a, e_mod(a, l, e_int(a, 2)), e_int(a, 0));
             to = sum(x, k, 2 * w, e_add(a, l, e_int(a, h * w)));
@@ -171,7 +163,7 @@ static void put_square(Nest *x, Stmt *block, int64_t w, Expr **at, Expr *p0, Exp
         from = next;
     }
     in = block;
-    k = open_loop(x, &in, "k", w, LOOP_UNROLL), l = open_loop(x, &in, "l", w, LOOP_VEC);
+    k = s_open_loop(x->f, &in, "k", w, LOOP_UNROLL), l = s_open_loop(x->f, &in, "l", w, LOOP_VEC);
     at[x->p] = e_add(a, p0, l), at[x->q] = e_add(a, q0, k);
     x->tile = from, x->tile_at = sum(x, k, w, l);
     put_all(x, in, body_at(x, at));
@@ -185,8 +177,8 @@ typedef struct Groups {
 static void put_groups(Nest *x, Stmt *block, int64_t w, Expr **at, Groups gp, Groups gq) {
     const char *pn = arena_printf(x->a, "%s_o", var_of(x, x->p)->name), *qn = arena_printf(x->a, "%s_o", var_of(x, x->q)->name);
     if (gp.many == 0 || gp.n == 0 || gq.many == 0 || gq.n == 0) return;
-    Expr *qo = open_loop(x, &block, qn, gq.many, LOOP_SEQ), *po = open_loop(x, &block, pn, gp.many, LOOP_SEQ);
-    Expr *q = open_loop(x, &block, qn, gq.n, LOOP_SEQ), *p = open_loop(x, &block, pn, gp.n, LOOP_SEQ);
+    Expr *qo = s_open_loop(x->f, &block, qn, gq.many, LOOP_SEQ), *po = s_open_loop(x->f, &block, pn, gp.many, LOOP_SEQ);
+    Expr *q = s_open_loop(x->f, &block, qn, gq.n, LOOP_SEQ), *p = s_open_loop(x->f, &block, pn, gp.n, LOOP_SEQ);
     p = e_add(x->a, e_int(x->a, gp.first), sum(x, po, gp.n, p)), q = e_add(x->a, e_int(x->a, gq.first), sum(x, qo, gq.n, q));
     put_square(x, block, w, at, e_mul(x->a, p, e_int(x->a, w)), e_mul(x->a, q, e_int(x->a, w)));
 }
@@ -199,8 +191,8 @@ static void put_squares(Nest *x, Stmt *block, int64_t w, Expr **at, int64_t np, 
 static void put_rest(Nest *x, Stmt *block, Expr **at, int64_t p0, int64_t p1, int64_t q0, int64_t q1) {
     if (p0 == p1 || q0 == q1) return;
     Stmt *in = block;
-    at[x->q] = e_add(x->a, open_loop(x, &in, var_of(x, x->q)->name, q1 - q0, LOOP_SEQ), e_int(x->a, q0));
-    at[x->p] = e_add(x->a, open_loop(x, &in, var_of(x, x->p)->name, p1 - p0, LOOP_SEQ), e_int(x->a, p0));
+    at[x->q] = e_add(x->a, s_open_loop(x->f, &in, var_of(x, x->q)->name, q1 - q0, LOOP_SEQ), e_int(x->a, q0));
+    at[x->p] = e_add(x->a, s_open_loop(x->f, &in, var_of(x, x->p)->name, p1 - p0, LOOP_SEQ), e_int(x->a, p0));
     put_all(x, in, body_at(x, at));
 }
 /* With a load that steps by 1 instead of the turned one, could p be a vector loop? */
@@ -228,7 +220,7 @@ Stmt *vec_transpose(Func *f, Arena *tmp, const Target *t, Stmt *s) {
     for (int i = 0; i < x.n; i++) {
         int64_t n = 0;
         constant_loop(x.loop[i], &n);
-        if (i != x.p && i != x.q) at[i] = open_loop(&x, &in, var_of(&x, i)->name, n, LOOP_SEQ);
+        if (i != x.p && i != x.q) at[i] = s_open_loop(x.f, &in, var_of(&x, i)->name, n, LOOP_SEQ);
     }
     Stmt *squares = in;
     put_squares(&x, squares, w, at, np / w, nq / w, bits / 8);

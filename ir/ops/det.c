@@ -34,6 +34,17 @@ static Expr *find_pivot(Lower *L, Buf *m, Expr *k, int64_t size) {
     lower_ends(L, 2);
     return lower_let(L, "pivot", lower_get(L, at, NULL));
 }
+/* Opens loops over the matrices of input 0, as many as its other axes, and copies one to the buffer that is returned. */
+static Buf *each_matrix(Lower *L, Node *n, Expr **idx) {
+    const Type *t = &n->in[0]->type;
+    int lead = t->rank - 2;
+    for (int q = 0; q < lead; q++) idx[q] = lower_loop_to(L, arena_printf(L->a, "b%d", q), lower_dim(L, t, q));
+    Buf *m = lower_temp(L, "m", dtype_compute(t->dt), 2, &t->dim[lead]);
+    idx[lead] = lower_loop(L, "i", m->dim[0]), idx[lead + 1] = lower_loop(L, "j", m->dim[1]);
+    lower_put(L, m, idx + lead, lower_load(L, n, 0, idx), RED_NONE);
+    lower_ends(L, 2);
+    return m;
+}
 bool lower_det(Lower *L, Node *n) {
     Arena *a = L->a;
     const Type *t = &n->in[0]->type;
@@ -41,12 +52,8 @@ bool lower_det(Lower *L, Node *n) {
     int64_t size = t->dim[lead];
     DType ct = dtype_compute(t->dt);
     Expr *idx[QN_MAX_RANK], *i, *j;
-    for (int q = 0; q < lead; q++) idx[q] = lower_loop_to(L, arena_printf(a, "b%d", q), lower_dim(L, t, q));
-    Buf *m = lower_temp(L, "m", ct, 2, (int64_t[]){size, size}), *det = lower_temp(L, "det", ct, 0, NULL);
+    Buf *m = each_matrix(L, n, idx), *det = lower_temp(L, "det", ct, 0, NULL);
     lower_put(L, det, NULL, e_lit(a, ct, 1), RED_NONE);
-    i = idx[lead] = lower_loop(L, "i", size), j = idx[lead + 1] = lower_loop(L, "j", size);
-    lower_put(L, m, (Expr *[]){i, j}, lower_load(L, n, 0, idx), RED_NONE);
-    lower_ends(L, 2);
     Expr *k = lower_loop(L, "k", size), *pivot = find_pivot(L, m, k, size);
     lower_if(L, e_lt(a, k, pivot));
     lower_put(L, det, NULL, e_lit(a, ct, -1), RED_MUL);
@@ -86,10 +93,8 @@ bool lower_inverse(Lower *L, Node *n) {
     int64_t size = t->dim[lead];
     DType ct = dtype_compute(t->dt);
     Expr *idx[QN_MAX_RANK], *i, *j;
-    for (int q = 0; q < lead; q++) idx[q] = lower_loop_to(L, arena_printf(a, "b%d", q), lower_dim(L, t, q));
-    Buf *b[] = {lower_temp(L, "m", ct, 2, (int64_t[]){size, size}), lower_temp(L, "v", ct, 2, (int64_t[]){size, size})};
-    i = idx[lead] = lower_loop(L, "i", size), j = idx[lead + 1] = lower_loop(L, "j", size);
-    lower_put(L, b[0], (Expr *[]){i, j}, lower_load(L, n, 0, idx), RED_NONE);
+    Buf *m = each_matrix(L, n, idx), *b[] = {m, lower_temp(L, "v", ct, 2, m->dim)};
+    i = lower_loop(L, "i", size), j = lower_loop(L, "j", size);
     lower_put(L, b[1], (Expr *[]){i, j}, e_select(a, e_eq(a, i, j), e_lit(a, ct, 1), e_lit(a, ct, 0)), RED_NONE);
     lower_ends(L, 2);
     Expr *k = lower_loop(L, "k", size), *pivot = find_pivot(L, b[0], k, size), *zero = e_int(a, 0);

@@ -331,121 +331,6 @@ START_TEST(test_optimal) {
     arena_free(a);
 }
 END_TEST
-/* Every mapping in whole factors of a problem onto any machine: each dim over the temporal and spatial slots of all levels, every order of
- * the loops of each level. Recursive and slow; it shares nothing with the search but the cost of one mapping. */
-typedef struct All {
-    const Problem *p;
-    const Target *t;
-    const SearchSpec *spec;
-    Mapping m;
-    double best;
-    long scored;
-    bool bypass;
-} All;
-static void all_orders(All *x, int level, int fixed) {
-    if (level == x->t->nlevel) {
-        MappingCounts k;
-        if (!mapping_legal(&x->m)) return;
-        mapping_counts(&x->m, &k);
-        x->scored++;
-        if (spec_value(x->spec, &k) < x->best) x->best = spec_value(x->spec, &k);
-        return;
-    }
-    MapLevel *v = &x->m.level[level];
-    if (fixed >= v->ntemporal - 1) {
-        all_orders(x, level + 1, 0);
-        return;
-    }
-    for (int i = fixed; i < v->ntemporal; i++) {
-        MapLoop swap = v->temporal[fixed];
-        v->temporal[fixed] = v->temporal[i], v->temporal[i] = swap;
-        all_orders(x, level, fixed + 1);
-        swap = v->temporal[fixed], v->temporal[fixed] = v->temporal[i], v->temporal[i] = swap;
-    }
-}
-static void all_keeps(All *x, int level, int tensor) { /* with bypass: every part of what the levels can keep */
-    if (tensor == x->p->ntensor) level++, tensor = 0;
-    if (level >= x->t->nlevel) {
-        all_orders(x, 0, 0);
-        return;
-    }
-    unsigned bit = 1u << tensor;
-    all_keeps(x, level, tensor + 1);
-    if (!x->bypass || !(x->m.level[level].keep & bit)) return;
-    x->m.level[level].keep &= ~bit;
-    all_keeps(x, level, tensor + 1);
-    x->m.level[level].keep |= bit;
-}
-static void all_factors(All *x, int dim, int slot, int64_t left) { /* slot: 3 a level: temporal, x, y */
-    if (slot == 3 * x->t->nlevel) {
-        if (left == 1 && dim + 1 < x->p->ndim) all_factors(x, dim + 1, 0, x->p->extent[dim + 1]);
-        else if (left == 1) all_keeps(x, 1, 0);
-        return;
-    }
-    MapLevel *v = &x->m.level[slot / 3];
-    int64_t most = slot % 3 == 0 ? left : slot % 3 == 1 ? x->t->level[slot / 3].fan_x : x->t->level[slot / 3].fan_y;
-    for (int64_t f = 1; f <= left && f <= most; f++) {
-        if (left % f) continue;
-        if (f > 1 && slot % 3) v->spatial[v->nspatial++] = (MapLoop){dim, f, "xy"[slot % 3 - 1], false};
-        if (f > 1 && slot % 3 == 0) v->temporal[v->ntemporal++] = (MapLoop){dim, f, 0, false};
-        MapLevel saved = *v;
-        all_factors(x, dim, slot + 1, left / f);
-        *v = saved;
-        if (f > 1) --*(slot % 3 ? &v->nspatial : &v->ntemporal);
-    }
-}
-static const struct {
-    const char *target;
-    ConvShape shape;
-    bool bypass;
-} spaces[] = {
-    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: G, kind: pad, words: 12, fan_out: {x: 2}, energy: 6}\n"
-     "  - {name: R, kind: regs, words: 3, energy: 1}\n",
-     {.m = 4, .c = 2, .e = 2, .r = 2},
-     true},
-    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: G, kind: pad, words: 20, keeps: [I, O], fan_out: {x: 4}, energy: 6}\n"
-     "  - {name: R, kind: regs, words: 6, keeps: [W, O], energy: 1}\n",
-     {.m = 4, .c = 6, .e = 2},
-     true},
-    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: G, kind: pad, words: 30, fan_out: {x: 2, y: 3}, energy: 6}\n"
-     "  - {name: R, kind: regs, words: 8, energy: 1}\n",
-     {.m = 4, .c = 3, .e = 4, .r = 2},
-     false},
-    {"levels:\n  - {name: D, kind: dram, energy: 200, read_bandwidth: 1, write_bandwidth: 1}\n"
-     "  - {name: G, kind: pad, words: 40, keeps: [I, O], fan_out: {x: 4}, energy: 6}\n  - {name: W, kind: regs, words: 4, keeps: [W], "
-     "energy: 1}\n"
-     "  - {name: P, kind: regs, words: 2, keeps: [O], energy: 1}\n",
-     {.m = 4, .c = 4, .e = 3, .r = 2, .stride_e = 2},
-     false},
-    {"levels:\n  - {name: D, kind: dram, energy: 200}\n  - {name: A, kind: pad, words: 24, fan_out: {x: 2}, energy: 6}\n"
-     "  - {name: B, kind: pad, words: 10, fan_out: {x: 2, y: 2}, energy: 2}\n",
-     {.n = 2, .m = 4, .c = 6},
-     false},
-};
-START_TEST(test_optimal_on_arrays) {
-    Arena *a = arena_new();
-    Diags d = {.a = a};
-    Ctx c = {a, &d};
-    const char *text = arena_printf(a, "name: t\n%s", spaces[_i].target);
-    const Target *t = target_parse(&c, "t.yaml", text, strlen(text));
-    ck_assert_ptr_nonnull(t);
-    for (int o = 0; o < 4; o++) { /* the last one: a weighted sum */
-        All *x = NEW(a, All);
-        SearchSpec spec = {.objective = (Objective)(o % 3), .evals = 4000000, .threads = 2, .bypass = spaces[_i].bypass};
-        if (o == 3) spec.energy_weight = 1, spec.cycles_weight = 40;
-        *x = (All){.p = problem_conv(a, "small", &spaces[_i].shape), .t = t, .spec = &spec, .best = INFINITY, .bypass = spaces[_i].bypass};
-        x->m.problem = x->p, x->m.target = t;
-        mapping_default_keep(&x->m);
-        all_factors(x, 0, 0, x->p->extent[0]);
-        Mapping *m = NEW(a, Mapping);
-        SearchResult r;
-        ck_assert(mapping_search(x->p, t, &spec, m, &r));
-        ck_assert(r.optimal && x->scored > 1000);
-        ck_assert_msg(r.value == x->best, "%d: %.10g, but %.10g is possible", o, r.value, x->best);
-    }
-    arena_free(a);
-}
-END_TEST
 /* Extents that suit the array badly: the search rounds them up, and its mapping is better than any in whole factors. */
 START_TEST(test_ragged_is_found) {
     Arena *a = arena_new();
@@ -668,7 +553,6 @@ Suite *explore_suite(void) {
     tcase_add_loop_test(t, test_bad_input, 0, sizeof bad / sizeof *bad);
     tcase_add_test(t, test_bad_machine);
     tcase_add_test(t, test_optimal);
-    tcase_add_loop_test(t, test_optimal_on_arrays, 0, sizeof spaces / sizeof *spaces);
     tcase_add_test(t, test_ragged_is_found);
     tcase_add_test(t, test_primes);
     tcase_add_test(t, test_own_dataflow);
