@@ -81,6 +81,8 @@ double dtype_get_f(DType t, const void *data, int64_t i) {
         memcpy(&v, u8 + i * 8, 8);
         return (double)v;
     }
+    case DT_COMPLEX64: return dtype_get_f(DT_FLOAT32, data, 2 * i); /* the real part */
+    case DT_COMPLEX128: return dtype_get_f(DT_FLOAT64, data, 2 * i);
     default: return (double)dtype_get_i(t, data, i);
     }
 }

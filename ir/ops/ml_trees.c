@@ -151,8 +151,19 @@ static bool read_named(Build *b, Trees *t, const char *what) {
 }
 
 /* ---- TreeEnsemble: nodes and leaves are counted */
+static bool check_types(Build *b) {
+    static const char *const name[] = {"nodes_splits", "nodes_hitrates", "membership_values", "leaf_weights", "nodes_modes"};
+    for (int i = 0; i < 5; i++) {
+        const Tensor *t = b->n->attr[op_attr_index(b->n->op, name[i])].t;
+        if (t && (i < 4 ? !dtype_is_float(t->type.dt) : !dtype_is_int(t->type.dt)))
+            return BAD(b, "the attribute %s is a tensor of %s; %s", name[i], dtype_name(t->type.dt),
+                       i < 4 ? "floats are expected" : "uint8 is expected");
+    }
+    return true;
+}
 static bool read_counted(Build *b, Trees *t) {
     const Node *n = b->n;
+    if (!check_types(b)) return false;
     int64_t count = ml_count(n, "nodes_modes"), nsplit, nmode, nmember, nweight, ntree = ml_count(n, "tree_roots");
     const int64_t *feature = ints(n, "nodes_featureids", count), *yes = ints(n, "nodes_truenodeids", count),
                   *no = ints(n, "nodes_falsenodeids", count);

@@ -95,9 +95,16 @@ END_TEST
 /* Forms that are refused: the operands, the node, part of the error. */
 #define MS      "\"com.microsoft\"::"
 #define GROUPED MS "GroupQueryAttention(q, k, k, "
+#define TREE(weights, modes)                                                                                                               \
+    "\"ai.onnx.ml\"::TreeEnsemble(x) {leaf_targetids=[0,0], leaf_weights=" weights                                                         \
+    ", n_targets=1, nodes_falseleafs=[1], nodes_falsenodeids=[1], "                                                                        \
+    "nodes_featureids=[0], nodes_modes=" modes                                                                                             \
+    ", nodes_splits=float32[1]{0.5}, nodes_trueleafs=[1], nodes_truenodeids=[0], tree_roots=[0]}"
 static const struct {
     const char *operands, *node, *error;
 } refused[] = {
+    {"x: float32[2,3]", TREE("complex64[2]{hex(\"00000000000000000000000000000000\")}", "uint8[1]{0}"), "a tensor of complex64; floats"},
+    {"x: float32[2,3]", TREE("float32[2]{1, 2}", "float32[1]{0}"), "a tensor of float32; uint8"},
     {"x: float32[2,3,4], w: float32[4,12]", MS "Attention(x, w) {num_heads=2, do_rotary=1}", "do_rotary is not supported"},
     {"x: float32[2,3,4], w: float32[4,12]", MS "Attention(x, w) {num_heads=2, past_present_share_buffer=1}",
      "share_buffer is not supported"},
