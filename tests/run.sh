@@ -26,14 +26,9 @@ if [ "${1:-}" = --conformance ]; then
 fi
 unit "$build_dir"
 meta "$build_dir"
-cli "$build_dir"
-inspect "$build_dir"
-instrument "$build_dir"
-page "$build_dir"
-hostile "$build_dir"
+# shellcheck disable=SC2016 # each side expands the name
+together 'cli "$build_dir"; inspect "$build_dir"; instrument "$build_dir"; abi "$build_dir"' 'hostile "$build_dir"; page "$build_dir"; isa "$build_dir"'
 fuzz "$build_dir"
-abi "$build_dir"
-isa "$build_dir"
 corpus_all "$build_dir" cc '-std=c99 -O1 -Wall -Wextra -Werror -pedantic' 1
 conformance
 digits
