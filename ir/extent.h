@@ -61,7 +61,7 @@ bool infer_same_extent(Infer *x, Expr *p, Expr *q);
 /* The extra output `o` of the node being inferred, a scalar that it computes, as an extent of at most `hi`. */
 Expr *infer_found(Infer *x, int o, int64_t hi);
 void strings_bound(Infer *x); /* ops/strings.c: how long the strings of a node's outputs may be */
-void loop_views(Graph *g);    /* ops/control.c: the states of a loop are stored where they were */
+void loop_views(Graph *g);    /* ops/control_loop.c: the states of a loop are stored where they were */
 
 /* symbolic.c: values of n's outputs as expressions, by running its nest on expressions. val per output: NULL or that many
  * elements. false: something is not known. */
