@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* emit_trim.c: what is known of the values of a nest before it is printed. Numbers that come from integers, from constants of the
  * model and out of clamps lie between bounds and are no NaN: clamps outside those bounds do nothing and go, conversions to an
- * integer type that holds them are marked (E_CAST with op CAST_FITS), so that they are printed without a test.
+ * integer type that holds them are marked (E_CAST with op CAST_FITS), so that they are printed without a test. Nor are places
+ * printed that are read along an axis of stride 0.
  *
  *   int8(min(max(rint(min(max(float64(s)*k[c], 0.0), 254.0)) - 128.0, -128.0), 127.0))
  *   --->  int8(rint(min(max(float64(s)*k[c], 0.0), 254.0)) - 128.0), marked
@@ -141,6 +142,18 @@ static void remember(Trim *x, const Expr *e, Expr *to, Limits l) {
     x->count += k->from == NULL || k->gen != x->gen;
     *k = (Known){e, x->gen, to, l};
 }
+/* A load without the places along axes of stride 0, which no subscript mentions: what they alone use is not used. */
+static Expr *without_places(Trim *x, Expr *e) {
+    const Buf *b = e->u.ld.buf;
+    for (int d = 0; d < b->rank; d++) {
+        if (b->stride[d] != 0 || !e_has_load(e->u.ld.idx[d])) continue;
+        Expr *idx[QN_MAX_RANK];
+        memcpy(idx, e->u.ld.idx, sizeof *idx * (size_t)b->rank);
+        idx[d] = e_int(x->a, 0);
+        e = e_load(x->a, e->u.ld.buf, idx);
+    }
+    return e;
+}
 static Known *trim(Trim *x, Expr *e) {
     if (x->cap && slot(x, e)->from == e && slot(x, e)->gen == x->gen) return slot(x, e);
     Expr *n = e;
@@ -155,7 +168,7 @@ static Known *trim(Trim *x, Expr *e) {
         }
         *(e->k == E_CALL ? &n->u.arg[i] : &n->u.a[i]) = to;
     }
-    n = trim_one(x, n);
+    n = n->k == E_LOAD ? without_places(x, n) : trim_one(x, n);
     Limits l = own_limits(x, n);
     remember(x, n, n, l);
     remember(x, e, n, l);

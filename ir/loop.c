@@ -104,6 +104,13 @@ Expr **e_operands(const Expr *e, int *n) {
     default: *n = 0; return NULL;
     }
 }
+bool e_has_load(const Expr *e) {
+    int n;
+    Expr **v = e_operands(e, &n);
+    for (int i = 0; i < n && e->k != E_LOAD; i++)
+        if (e_has_load(v[i])) return true;
+    return e->k == E_LOAD;
+}
 /* budget: how many nodes may be looked at, for DAGs can be exponentially large; NULL: all */
 static bool equal_within(const Expr *x, const Expr *y, int *budget) {
     if (x == y) return true;

@@ -204,8 +204,9 @@ void stmt_subst(Arena *a, Stmt *s, const Var *v, Expr *by);
 typedef Expr *(*ExprFn)(void *user, Expr *e);
 void stmt_map_exprs(Stmt *s, ExprFn fn, void *user);
 void stmt_each(Stmt *s, void (*fn)(void *user, Stmt *s), void *user); /* every statement, those around others first */
-Expr *expr_map(Arena *a, Expr *e, ExprFn fn, void *user);             /* bottom-up */
-Expr **e_operands(const Expr *e, int *n);                             /* as one array; a load gives its indices */
+bool e_has_load(const Expr *e);
+Expr *expr_map(Arena *a, Expr *e, ExprFn fn, void *user); /* bottom-up */
+Expr **e_operands(const Expr *e, int *n);                 /* as one array; a load gives its indices */
 /* Loads, stores and calls that use a buffer for which fn gives another use that one; `lead` (or NULL) goes in front of the indices. */
 typedef Buf *(*BufFn)(void *user, Buf *b);
 void stmt_map_bufs(Arena *a, Stmt *s, BufFn fn, void *user, Expr *lead);

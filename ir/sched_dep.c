@@ -78,20 +78,6 @@ bool sched_store_red(const Stmt *s, RedOp *red, Expr **rest) {
     }
     return false;
 }
-static bool has_load(const Expr *e) {
-    switch (e->k) {
-    case E_LOAD: return true;
-    case E_UN:
-    case E_CAST: return has_load(e->u.a[0]);
-    case E_BIN: return has_load(e->u.a[0]) || has_load(e->u.a[1]);
-    case E_SELECT: return has_load(e->u.a[0]) || has_load(e->u.a[1]) || has_load(e->u.a[2]);
-    case E_CALL:
-        for (int i = 0; i < e->narg; i++)
-            if (has_load(e->u.arg[i])) return true;
-        return false;
-    default: return false;
-    }
-}
 static void collect(Collect *c, Stmt *s, int depth);
 static void collect_block(Collect *c, Stmt *s, int depth) {
     int lets = c->lets.n;
@@ -124,7 +110,7 @@ static void collect(Collect *c, Stmt *s, int depth) {
         break;
     case S_LET:
         collect_expr(c, s->u.let.val);
-        if (s->u.let.v->t == DT_INT64 && !has_load(s->u.let.val)) {
+        if (s->u.let.v->t == DT_INT64 && !e_has_load(s->u.let.val)) {
             LetVal l = {s->u.let.v, with_lets(c, s->u.let.val)};
             vec_push(c->s->a, &c->lets, l);
         }
