@@ -34,25 +34,32 @@ static Expr *find_pivot(Lower *L, Buf *m, Expr *k, int64_t size) {
     lower_ends(L, 2);
     return lower_let(L, "pivot", lower_get(L, at, NULL));
 }
-/* Opens loops over the matrices of input 0, as many as its other axes, and copies one to the buffer that is returned. */
-static Buf *each_matrix(Lower *L, Node *n, Expr **idx) {
+/* One of the matrices of input 0, copied, within loops over the `lead` other axes: indices of its places, of which the last two are open.
+ */
+typedef struct Matrix {
+    Buf *m;
+    DType t;
+    int64_t size;
+    int lead;
+    Expr *idx[QN_MAX_RANK];
+} Matrix;
+static Matrix each_matrix(Lower *L, Node *n) {
     const Type *t = &n->in[0]->type;
-    int lead = t->rank - 2;
-    for (int q = 0; q < lead; q++) idx[q] = lower_loop_to(L, arena_printf(L->a, "b%d", q), lower_dim(L, t, q));
-    Buf *m = lower_temp(L, "m", dtype_compute(t->dt), 2, &t->dim[lead]);
-    idx[lead] = lower_loop(L, "i", m->dim[0]), idx[lead + 1] = lower_loop(L, "j", m->dim[1]);
-    lower_put(L, m, idx + lead, lower_load(L, n, 0, idx), RED_NONE);
+    Matrix x = {.t = dtype_compute(t->dt), .size = t->dim[t->rank - 1], .lead = t->rank - 2};
+    for (int q = 0; q < x.lead; q++) x.idx[q] = lower_loop_to(L, arena_printf(L->a, "b%d", q), lower_dim(L, t, q));
+    x.m = lower_temp(L, "m", x.t, 2, (int64_t[]){x.size, x.size});
+    x.idx[x.lead] = lower_loop(L, "i", x.size), x.idx[x.lead + 1] = lower_loop(L, "j", x.size);
+    lower_put(L, x.m, x.idx + x.lead, lower_load(L, n, 0, x.idx), RED_NONE);
     lower_ends(L, 2);
-    return m;
+    return x;
 }
 bool lower_det(Lower *L, Node *n) {
     Arena *a = L->a;
-    const Type *t = &n->in[0]->type;
-    int lead = t->rank - 2;
-    int64_t size = t->dim[lead];
-    DType ct = dtype_compute(t->dt);
-    Expr *idx[QN_MAX_RANK], *i, *j;
-    Buf *m = each_matrix(L, n, idx), *det = lower_temp(L, "det", ct, 0, NULL);
+    Matrix x = each_matrix(L, n);
+    const DType ct = x.t;
+    const int64_t size = x.size;
+    Buf *m = x.m, *det = lower_temp(L, "det", ct, 0, NULL);
+    Expr *i, *j;
     lower_put(L, det, NULL, e_lit(a, ct, 1), RED_NONE);
     Expr *k = lower_loop(L, "k", size), *pivot = find_pivot(L, m, k, size);
     lower_if(L, e_lt(a, k, pivot));
@@ -70,8 +77,8 @@ bool lower_det(Lower *L, Node *n) {
     j = lower_loop_range(L, "j", e_add(a, k, e_int(a, 1)), e_int(a, size));
     lower_put(L, m, (Expr *[]){i, j}, e_un(a, UN_NEG, e_mul(a, f, lower_get(L, m, (Expr *[]){k, j}))), RED_ADD);
     lower_ends(L, 4);
-    lower_store(L, n, 0, idx, lower_get(L, det, NULL));
-    lower_ends(L, lead);
+    lower_store(L, n, 0, x.idx, lower_get(L, det, NULL));
+    lower_ends(L, x.lead);
     return true;
 }
 
@@ -88,12 +95,11 @@ bool infer_inverse(Infer *x) {
 }
 bool lower_inverse(Lower *L, Node *n) {
     Arena *a = L->a;
-    const Type *t = &n->in[0]->type;
-    int lead = t->rank - 2;
-    int64_t size = t->dim[lead];
-    DType ct = dtype_compute(t->dt);
-    Expr *idx[QN_MAX_RANK], *i, *j;
-    Buf *m = each_matrix(L, n, idx), *b[] = {m, lower_temp(L, "v", ct, 2, m->dim)};
+    Matrix x = each_matrix(L, n);
+    const DType ct = x.t;
+    const int64_t size = x.size;
+    Buf *b[] = {x.m, lower_temp(L, "v", ct, 2, x.m->dim)};
+    Expr *i, *j;
     i = lower_loop(L, "i", size), j = lower_loop(L, "j", size);
     lower_put(L, b[1], (Expr *[]){i, j}, e_select(a, e_eq(a, i, j), e_lit(a, ct, 1), e_lit(a, ct, 0)), RED_NONE);
     lower_ends(L, 2);
@@ -117,8 +123,8 @@ bool lower_inverse(Lower *L, Node *n) {
     for (int q = 0; q < 2; q++)
         lower_put(L, b[q], (Expr *[]){i, j}, e_un(a, UN_NEG, e_mul(a, f, lower_get(L, b[q], (Expr *[]){k, j}))), RED_ADD);
     lower_ends(L, 4);
-    i = idx[lead] = lower_loop(L, "i", size), j = idx[lead + 1] = lower_loop(L, "j", size);
-    lower_store(L, n, 0, idx, lower_get(L, b[1], (Expr *[]){i, j}));
-    lower_ends(L, 2 + lead);
+    i = x.idx[x.lead] = lower_loop(L, "i", size), j = x.idx[x.lead + 1] = lower_loop(L, "j", size);
+    lower_store(L, n, 0, x.idx, lower_get(L, b[1], (Expr *[]){i, j}));
+    lower_ends(L, 2 + x.lead);
     return true;
 }
